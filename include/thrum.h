@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Everything that a program of Thrum's users needs, in one line. */
+#ifndef THRUM_H
+#define THRUM_H
+
+#include <thrum/defs.h>
+#include <thrum/error.h>
+
+#endif
