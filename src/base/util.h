@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Small macros of general use: from member to object, array length, bounds, powers of two. */
+#ifndef THI_BASE_UTIL_H
+#define THI_BASE_UTIL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The object of which *ptr is the given member. The conditional is never taken; it makes the
+ * compiler compare the type of ptr with that of the member.
+ */
+#define thi_container_of(ptr, type, member)                                                        \
+    ((type *)(void *)((char *)(1 ? (ptr) : &((type *)0)->member) - offsetof(type, member)))
+
+/* The number of elements of an array; not for pointers. */
+#define thi_array_len(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Both evaluate each argument exactly once and want both of the same type. */
+#define thi_min(a, b)                                                                              \
+    __extension__({                                                                                \
+        __auto_type thi_min_a_ = (a);                                                              \
+        __typeof__(thi_min_a_) thi_min_b_ = (b);                                                   \
+        thi_min_a_ < thi_min_b_ ? thi_min_a_ : thi_min_b_;                                         \
+    })
+#define thi_max(a, b)                                                                              \
+    __extension__({                                                                                \
+        __auto_type thi_max_a_ = (a);                                                              \
+        __typeof__(thi_max_a_) thi_max_b_ = (b);                                                   \
+        thi_max_a_ > thi_max_b_ ? thi_max_a_ : thi_max_b_;                                         \
+    })
+
+/* Cache line size that hot per-thread data is aligned to, so that no two threads share a line. */
+#define THI_CACHE_LINE 64
+
+/* Whether n is a power of two; 0 is none. */
+static inline bool thi_is_pow2(size_t n)
+{
+    return n != 0 && (n & (n - 1)) == 0;
+}
+
+/* Rounds n up to a multiple of align, a power of two. The caller rules out overflow. */
+static inline size_t thi_align_up(size_t n, size_t align)
+{
+    return (n + align - 1) & ~(align - 1);
+}
+
+#endif
