@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Installs the Debian 12 packages that a make target needs, and only those that are missing.
+# Usage: tools/setup.sh [--list] group...      groups: build test debug cross bench check
+set -euo pipefail
+
+declare -A groups=(
+    # The library and the program.
+    [build]="gcc libc6-dev meson ninja-build pkg-config python3"
+    # Unit tests, and real clients for the integration tests.
+    [test]="check libhttp-parser-dev python3-pytest python3-requests curl wget cmake gdb"
+    # Fuzzers and memory checkers; gcc brings its own sanitizers.
+    [debug]="clang libclang-rt-14-dev valgrind"
+    # The other architecture, emulated.
+    [cross]="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
+    # Peers to measure against, and a load generator.
+    [bench]="g++ nginx-light h2o libuv1-dev libboost-context-dev libst-dev wrk"
+    # Format, static analysis, and the headers in C and C++ with two compilers.
+    [check]="clang clang-format clang-tidy g++ python3-pytest"
+)
+# Packages that bring a daemon: they are installed for their program, and must not start to serve.
+daemons="nginx-light:nginx h2o:h2o"
+
+list=no
+if [ "${1-}" = --list ]; then
+    list=yes
+    shift
+fi
+wanted=()
+for group in "$@"; do
+    if [ -z "${groups[$group]-}" ]; then
+        echo "setup: no group '$group'; there are: ${!groups[*]}" >&2
+        exit 2
+    fi
+    read -ra packages <<<"${groups[$group]}"
+    wanted+=("${packages[@]}")
+done
+if [ $list = yes ]; then
+    printf '%s\n' "${wanted[@]}" | sort -u
+    exit
+fi
+[ ${#wanted[@]} -gt 0 ] || exit 0
+
+if ! command -v dpkg-query >/dev/null; then
+    echo "setup: this is not Debian; going on with what is installed. Debian calls it: ${wanted[*]}" >&2
+    exit 0
+fi
+
+installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "${wanted[@]}" 2>/dev/null || true)
+missing=()
+for package in $(printf '%s\n' "${wanted[@]}" | sort -u); do
+    grep -qxF "$package installed" <<<"$installed" || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+apt="apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3"
+install="$apt install -y --no-install-recommends ${missing[*]}"
+if [ "$(id -u)" = 0 ]; then
+    as_root=()
+elif command -v sudo >/dev/null; then
+    as_root=(sudo)
+else
+    cat >&2 <<TEXT
+setup: these Debian packages are missing: ${missing[*]}
+Run this as root, then try again:
+
+    apt-get update && apt-get install -y --no-install-recommends ${missing[*]}
+
+TEXT
+    exit 1
+fi
+
+# While this file exists, Debian's package scripts start no service (invoke-rc.d(8)).
+policy=/usr/sbin/policy-rc.d
+new_daemons=()
+for pair in $daemons; do
+    [[ " ${missing[*]} " == *" ${pair%%:*} "* ]] && new_daemons+=("${pair##*:}")
+done
+if [ ${#new_daemons[@]} -gt 0 ] && [ ! -e $policy ]; then
+    trap '"${as_root[@]}" rm -f $policy' EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee $policy >/dev/null
+    "${as_root[@]}" chmod 755 $policy
+fi
+
+echo "setup: installing ${missing[*]}"
+# shellcheck disable=SC2086  # the options are words
+"${as_root[@]}" $apt update -qq
+# shellcheck disable=SC2086
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive $install
+
+for service in "${new_daemons[@]}"; do
+    echo "setup: $service is here to be measured; it is not started, neither now nor at boot"
+    "${as_root[@]}" systemctl disable "$service" >/dev/null 2>&1 || true
+done
