@@ -16,7 +16,8 @@ options-asan    := -Dwerror=true -Doptimization=1 -Db_sanitize=address,undefined
 options-tsan    := -Dwerror=true -Doptimization=1 -Db_sanitize=thread
 options-fuzz    := -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true -Dexamples=false
 options-bench   := -Db_ndebug=true -Dtests=false -Dexamples=false -Dbench=true
-options-aarch64 := -Dwerror=true --cross-file tools/aarch64.ini
+sysroot         := build/sysroot-aarch64
+options-aarch64 := -Dwerror=true --cross-file $(sysroot)/where.ini --cross-file tools/aarch64.ini
 build/fuzz/build.ninja: export CC = clang
 
 .NOTPARALLEL:
@@ -76,6 +77,11 @@ clean:                ## forget all builds
 
 setup-%:
 	@tools/setup.sh $*
+
+$(sysroot)/where.ini:
+	@tools/aarch64_sysroot.sh $(@D)
+
+build/aarch64/build.ninja: $(sysroot)/where.ini
 
 build/%/build.ninja:
 	@meson setup $(@D) $(options-$*) >/dev/null || { cat $(@D)/meson-logs/meson-log.txt | tail -5; exit 1; }
