@@ -35,7 +35,9 @@ enum {
  * @param code  a negative errno or TH_ code; the positive form of an errno is understood too
  * @return a static English text, never NULL; "success" for 0, "unknown error" for what nobody defines
  *
- * Suspends: no. Thread: any. On cancel: not applicable.
+ * Suspends: no
+ * Thread: any
+ * On cancel: not applicable
  * Since: 0.1
  */
 TH_API const char *th_strerror(int code);
@@ -46,7 +48,9 @@ TH_API const char *th_strerror(int code);
  * @param code  a negative errno or TH_ code
  * @return a static text such as "ECONNRESET" or "TH_EOF", never NULL; "?" for an unknown code
  *
- * Suspends: no. Thread: any. On cancel: not applicable.
+ * Suspends: no
+ * Thread: any
+ * On cancel: not applicable
  * Since: 0.1
  */
 TH_API const char *th_errname(int code);
@@ -60,7 +64,9 @@ TH_API const char *th_errname(int code);
  * @return a text, never NULL, empty when there is nothing to add; borrowed, valid until the next
  *         failing call of this fiber or its end
  *
- * Suspends: no. Thread: any. On cancel: not applicable.
+ * Suspends: no
+ * Thread: any
+ * On cancel: not applicable
  * Since: 0.1
  */
 TH_API const char *th_err_detail(void);

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The event loop of one worker: descriptors to watch, timers, messages from other threads.
+ *
+ * It knows no fibers. One thread owns a loop and makes all calls on it, except thi_loop_post() and
+ * thi_loop_wake(), which any thread may make. Back ends are engines behind one small table, and all
+ * of them give the same promise:
+ *
+ *   After thi_loop_want(watch, dirs) the watch's function is called once the descriptor is ready in
+ *   one of these directions, and then not again before it is wanted again. An edge-triggered engine
+ *   needs no telling and may call without being asked: whoever reads the event looks at `ready`.
+ *
+ * So the owner of a watch tries first; when the kernel says EAGAIN it clears the direction in
+ * `ready`, wants it, and waits for the call. Events are never delivered to a watch after
+ * thi_loop_unwatch(), even if they belong to the batch that is being dispatched.
+ */
+#ifndef THI_LOOP_LOOP_H
+#define THI_LOOP_LOOP_H
+
+#include "base/mpsc.h"
+#include "loop/timer.h"
+
+#include <thrum/defs.h>
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Directions and conditions. HUP: the peer will send no more, or an error is pending. */
+enum { THI_READ = 1, THI_WRITE = 2, THI_HUP = 4 };
+
+/* The descriptor is watched by several loops: wake one of them, and again while it is readable. */
+enum { THI_WATCH_SHARED = 1 };
+
+typedef struct thi_loop thi_loop;
+typedef struct thi_watch thi_watch;
+typedef struct thi_engine thi_engine;
+typedef struct thi_msg thi_msg;
+
+/* One watched descriptor; the owner's storage, from thi_loop_watch to thi_loop_unwatch. */
+struct thi_watch {
+    int fd;
+    uint8_t ready;  /* directions that may be tried; set by the loop, cleared by the owner */
+    uint8_t wanted; /* directions asked for and not yet reported (engines that need telling) */
+    uint8_t flags;  /* THI_WATCH_* */
+    uint32_t slot;  /* the engine's own */
+    void (*fn)(thi_watch *watch, unsigned events);
+};
+
+/* A message to a loop; the sender's storage until its function has been called by the receiver. */
+struct thi_msg {
+    thi_qnode node;
+    void (*fn)(thi_msg *msg);
+};
+
+struct thi_loop {
+    const thi_engine *engine;
+    void *state;      /* the engine's own */
+    int64_t now;      /* the clock as of this turn */
+    uint64_t turns;   /* turns taken */
+    uint64_t events;  /* events dispatched */
+    uint64_t slept;   /* turns that were allowed to sleep */
+    size_t watches;   /* descriptors watched, the loop's own included */
+    thi_timers timers;
+    thi_watch waker;  /* on an eventfd */
+    /* Written by other threads: kept a cache line away from what the loop writes all the time. */
+    char apart[THI_CACHE_LINE];
+    thi_mpsc inbox;
+    atomic_bool sleeping; /* the loop is, or is about to be, in the kernel without a look at inbox */
+};
+
+/* An engine: what a back end implements. All calls come from the loop's own thread. */
+struct thi_engine {
+    const char *name;
+    int (*open)(thi_loop *loop);
+    void (*close)(thi_loop *loop);
+    int (*add)(thi_loop *loop, thi_watch *watch);
+    void (*remove)(thi_loop *loop, thi_watch *watch);
+    /* NULL where events come without being asked for. */
+    int (*want)(thi_loop *loop, thi_watch *watch, unsigned dirs);
+    /* Waits at most timeout ns (negative: for ever) and dispatches; events seen or -errno. */
+    int (*wait)(thi_loop *loop, int64_t timeout);
+};
+
+/* Opens a loop on an engine; -errno of whatever it could not get. */
+TH_MUST int thi_loop_open(thi_loop *loop, const thi_engine *engine);
+
+/* Gives everything back. Whoever still has watches or timers on it must not use them any more. */
+void thi_loop_close(thi_loop *loop);
+
+/*
+ * Starts watching fd, in no direction yet. Both directions count as ready until the owner has found
+ * out otherwise. -EPERM for a regular file or a directory, whatever the engine; -EEXIST when this
+ * loop watches it already; -EBADF; -ENFILE when the engine can hold no more.
+ */
+TH_MUST int thi_loop_watch(thi_loop *loop, thi_watch *watch, int fd, unsigned flags,
+                           void (*fn)(thi_watch *watch, unsigned events));
+
+/* Stops watching. Call it before closing the descriptor. */
+void thi_loop_unwatch(thi_loop *loop, thi_watch *watch);
+
+/* Asks for a call when one of the directions is ready. */
+TH_MUST static inline int thi_loop_want(thi_loop *loop, thi_watch *watch, unsigned dirs)
+{
+    return loop->engine->want ? loop->engine->want(loop, watch, dirs) : 0;
+}
+
+/* Takes a message from any thread and wakes the loop if it sleeps. Messages keep their order. */
+void thi_loop_post(thi_loop *loop, thi_msg *msg);
+
+/* Makes a sleeping loop return from its turn. Any thread, and signal handlers. */
+void thi_loop_wake(thi_loop *loop);
+
+/*
+ * One turn: waits for events until the given time at the latest (0: does not wait; INT64_MAX: as
+ * long as it takes) or the next timer, then dispatches events, messages, timers, in this order.
+ */
+TH_MUST int thi_loop_turn(thi_loop *loop, int64_t until);
+
+/* For engines: tells a watch what was seen. An error or a hang-up makes both directions ready. */
+static inline void thi_loop_deliver(thi_loop *loop, thi_watch *watch, unsigned events)
+{
+    if (events & THI_HUP)
+        events |= THI_READ | THI_WRITE;
+    watch->ready |= (uint8_t)events;
+    loop->events++;
+    watch->fn(watch, events);
+}
+
+static inline void thi_loop_timer(thi_loop *loop, thi_timer *timer, int64_t due)
+{
+    thi_timer_set(&loop->timers, timer, due, loop->now);
+}
+
+#endif

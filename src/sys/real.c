@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The real table of system calls: thin shells that turn errno into a negative result.
+ *
+ * Calls that may be interrupted are started again here, once and for all, so that no caller ever
+ * sees EINTR (behaviour of POSIX timers and profilers included). Only the waiting calls give -EINTR
+ * back, because their callers must look at the clock again.
+ */
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/sendfile.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+_Thread_local const thi_sys *thi_sys_table = &thi_sys_real;
+
+/* The result of a call that returns -1 with errno. */
+#define RESULT(call)                                                                               \
+    ({                                                                                             \
+        __typeof__(call) r_ = (call);                                                              \
+        r_ < 0 ? (__typeof__(r_))(-errno) : r_;                                                    \
+    })
+
+/* The same, started again as long as a signal interrupts it. */
+#define RESTART(call)                                                                              \
+    ({                                                                                             \
+        __typeof__(call) r_;                                                                       \
+        do {                                                                                       \
+            r_ = (call);                                                                           \
+        } while (r_ < 0 && errno == EINTR);                                                        \
+        r_ < 0 ? (__typeof__(r_))(-errno) : r_;                                                    \
+    })
+
+static int64_t read_clock(clockid_t id)
+{
+    struct timespec ts;
+    (void)clock_gettime(id, &ts); /* cannot fail for these clocks: clock_gettime(2) */
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static int64_t real_clock(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+static int64_t real_wall(void)
+{
+    return read_clock(CLOCK_REALTIME);
+}
+
+static int real_random(void *buf, size_t n)
+{
+    char *at = buf;
+    while (n > 0) {
+        ssize_t got = RESTART(getrandom(at, n, 0));
+        if (got < 0)
+            return (int)got;
+        at += got;
+        n -= (size_t)got;
+    }
+    return 0;
+}
+
+static int real_socket(int domain, int type, int protocol)
+{
+    return RESULT(socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
+}
+
+static int real_socketpair(int domain, int type, int fds[2])
+{
+    return RESULT(socketpair(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds));
+}
+
+static int real_bind(int fd, const struct sockaddr *sa, socklen_t n)
+{
+    return RESULT(bind(fd, sa, n));
+}
+
+static int real_listen(int fd, int backlog)
+{
+    return RESULT(listen(fd, backlog));
+}
+
+static int real_accept(int fd, struct sockaddr *sa, socklen_t *n)
+{
+    return RESTART(accept4(fd, sa, n, SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+
+static int real_connect(int fd, const struct sockaddr *sa, socklen_t n)
+{
+    return RESTART(connect(fd, sa, n));
+}
+
+static int real_getsockname(int fd, struct sockaddr *sa, socklen_t *n)
+{
+    return RESULT(getsockname(fd, sa, n));
+}
+
+static int real_getpeername(int fd, struct sockaddr *sa, socklen_t *n)
+{
+    return RESULT(getpeername(fd, sa, n));
+}
+
+static int real_setsockopt(int fd, int level, int name, const void *val, socklen_t n)
+{
+    return RESULT(setsockopt(fd, level, name, val, n));
+}
+
+static int real_getsockopt(int fd, int level, int name, void *val, socklen_t *n)
+{
+    return RESULT(getsockopt(fd, level, name, val, n));
+}
+
+static int real_shutdown(int fd, int how)
+{
+    return RESULT(shutdown(fd, how));
+}
+
+static ssize_t real_recv(int fd, void *buf, size_t n, int flags)
+{
+    return RESTART(recv(fd, buf, n, flags));
+}
+
+static ssize_t real_send(int fd, const void *buf, size_t n, int flags)
+{
+    return RESTART(send(fd, buf, n, flags | MSG_NOSIGNAL));
+}
+
+static ssize_t real_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+    return RESTART(sendmsg(fd, msg, flags | MSG_NOSIGNAL));
+}
+
+static ssize_t real_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+    return RESTART(recvmsg(fd, msg, flags | MSG_CMSG_CLOEXEC));
+}
+
+/* Linux frees the descriptor even when close(2) reports EINTR: never try again. */
+static int real_close(int fd)
+{
+    return RESULT(close(fd));
+}
+
+static int real_pipe(int fds[2])
+{
+    return RESULT(pipe2(fds, O_NONBLOCK | O_CLOEXEC));
+}
+
+static int real_eventfd(void)
+{
+    return RESULT(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+}
+
+static ssize_t real_read(int fd, void *buf, size_t n)
+{
+    return RESTART(read(fd, buf, n));
+}
+
+static ssize_t real_write(int fd, const void *buf, size_t n)
+{
+    return RESTART(write(fd, buf, n));
+}
+
+static ssize_t real_readv(int fd, const struct iovec *iov, int count)
+{
+    return RESTART(readv(fd, iov, count));
+}
+
+static ssize_t real_writev(int fd, const struct iovec *iov, int count)
+{
+    return RESTART(writev(fd, iov, count));
+}
+
+static ssize_t real_pread(int fd, void *buf, size_t n, off_t at)
+{
+    return RESTART(pread(fd, buf, n, at));
+}
+
+static ssize_t real_sendfile(int out, int in, off_t *at, size_t n)
+{
+    return RESTART(sendfile(out, in, at, n));
+}
+
+static int real_openat(int dir, const char *path, int flags, mode_t mode)
+{
+    return RESTART(openat(dir, path, flags | O_CLOEXEC, mode));
+}
+
+static int real_openat2(int dir, const char *path, int flags, uint64_t resolve)
+{
+    struct open_how how = { .flags = (uint64_t)(unsigned)flags | O_CLOEXEC, .resolve = resolve };
+    return (int)RESTART(syscall(SYS_openat2, dir, path, &how, sizeof how));
+}
+
+static int real_fstat(int fd, struct stat *st)
+{
+    return RESULT(fstat(fd, st));
+}
+
+static int real_fstatat(int dir, const char *path, struct stat *st, int flags)
+{
+    return RESULT(fstatat(dir, path, st, flags));
+}
+
+static int real_unlink(const char *path)
+{
+    return RESULT(unlink(path));
+}
+
+static int real_fcntl(int fd, int command, long arg)
+{
+    return RESTART(fcntl(fd, command, arg));
+}
+
+static int real_epoll_create(void)
+{
+    return RESULT(epoll_create1(EPOLL_CLOEXEC));
+}
+
+static int real_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
+{
+    return RESULT(epoll_ctl(ep, op, fd, ev));
+}
+
+static struct timespec to_timespec(int64_t ns)
+{
+    return (struct timespec){ .tv_sec = (time_t)(ns / 1000000000), .tv_nsec = ns % 1000000000 };
+}
+
+/* epoll_pwait2 (Linux 5.11) waits in nanoseconds; older kernels get milliseconds, rounded up. */
+static int real_epoll_wait(int ep, struct epoll_event *ev, int max, int64_t timeout)
+{
+    struct timespec ts = to_timespec(timeout < 0 ? 0 : timeout);
+    int n = epoll_pwait2(ep, ev, max, timeout < 0 ? NULL : &ts, NULL);
+    if (n < 0 && errno == ENOSYS) {
+        int64_t ms = timeout < 0 ? -1 : (timeout + 999999) / 1000000;
+        n = epoll_wait(ep, ev, max, ms > 1000000000 ? 1000000000 : (int)ms);
+    }
+    return n < 0 ? -errno : n;
+}
+
+static int real_poll(struct pollfd *fds, size_t n, int64_t timeout)
+{
+    struct timespec ts = to_timespec(timeout < 0 ? 0 : timeout);
+    return RESULT(ppoll(fds, n, timeout < 0 ? NULL : &ts, NULL));
+}
+
+static int real_select(int n, fd_set *rd, fd_set *wr, fd_set *ex, int64_t timeout)
+{
+    struct timespec ts = to_timespec(timeout < 0 ? 0 : timeout);
+    return RESULT(pselect(n, rd, wr, ex, timeout < 0 ? NULL : &ts, NULL));
+}
+
+static int real_uring_setup(unsigned entries, void *params)
+{
+    return (int)RESULT(syscall(SYS_io_uring_setup, entries, params));
+}
+
+static int real_uring_enter(int fd, unsigned submit, unsigned want, unsigned flags, void *arg,
+                            size_t size)
+{
+    return (int)RESULT(syscall(SYS_io_uring_enter, fd, submit, want, flags, arg, size));
+}
+
+static int real_uring_register(int fd, unsigned op, void *arg, unsigned n)
+{
+    return (int)RESULT(syscall(SYS_io_uring_register, fd, op, arg, n));
+}
+
+static int real_mmap(void **at, size_t n, int prot, int flags, int fd, off_t offset)
+{
+    void *got = mmap(*at, n, prot, flags, fd, offset);
+    if (got == MAP_FAILED)
+        return -errno;
+    *at = got;
+    return 0;
+}
+
+static int real_munmap(void *at, size_t n)
+{
+    return RESULT(munmap(at, n));
+}
+
+static int real_mprotect(void *at, size_t n, int prot)
+{
+    return RESULT(mprotect(at, n, prot));
+}
+
+static int real_madvise(void *at, size_t n, int advice)
+{
+    return RESULT(madvise(at, n, advice));
+}
+
+const thi_sys thi_sys_real = {
+    .name = "real",
+#define REAL_MEMBER(ret, name, params, args) .name = real_##name,
+    THI_SYS_LIST(REAL_MEMBER)
+#undef REAL_MEMBER
+};
