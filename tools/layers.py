@@ -83,9 +83,8 @@ class Tree:
             folder = self.root / name
             for path in sorted(folder.rglob("*.[ch]")) if folder.is_dir() else []:
                 for line, included, quoted in includes(path.read_text()):
-                    internal = pathlib.PurePath(included).parts[0] in LAYERS
-                    own = quoted and any((p / included).exists() for p in (path.parent, folder))
-                    if quoted and (internal or not own):
+                    target = (path.parent / included).resolve()
+                    if quoted and not (target.exists() and target.is_relative_to(folder)):
                         self.error(path, line, f'"{included}": only public headers are allowed here')
 
     def check_cycles(self):

@@ -43,7 +43,9 @@ def code(text):
 
 def first_sentence(text):
     """Returns the sentence that says what a header is for, from the comment in its third line."""
-    comment = re.search(r"/\*(?!.*SPDX)(.*?)\*/", text, re.S)
+    comment = re.search(r"^/\*(?!\*)((?:(?!SPDX|\*/).)*)\*/", text, re.S | re.M)
+    if not comment:
+        return None
     prose = " ".join(re.sub(r"^[ \t]*\*", "", comment.group(1), flags=re.M).split())
     return re.split(r"(?<=\.)\s", prose)[0].rstrip(".")
 
@@ -110,11 +112,11 @@ def declaration(proto):
     return re.sub(r"\s*\bTH_PRINTF\([^)]*\)", "", text).strip() + ";"
 
 
-def page(header, name, text, version):
+def page(header, name, text, purpose, version):
     protos = [proto for proto in prototypes(text) if not proto.name.endswith("_")]
     lines = [f'.TH {name.upper()} 3 "" "Thrum {version}" "Thrum Manual"', ".SH NAME",
              escape(f"{', '.join([name] + [proto.name for proto in protos])} - ").rstrip()
-             + " " + escape(first_sentence(text)), ".SH LIBRARY", "Thrum (libthrum, \\-lthrum)",
+             + " " + escape(purpose), ".SH LIBRARY", "Thrum (libthrum, \\-lthrum)",
              ".SH SYNOPSIS", ".nf", f".B #include <{header}>", ".PP"]
     lines += [escape(declaration(proto)) for proto in protos] + [".fi"]
     shown = list(types(text))
@@ -142,7 +144,12 @@ def main():
                         (include / "thrum" / "defs.h").read_text()).group(1)
     for path in public_headers(args.root):
         name = "_".join(path.relative_to(include).with_suffix("").parts)
-        text, calls = page(path.relative_to(include), name, path.read_text(), version)
+        source = path.read_text()
+        purpose = first_sentence(source)
+        if not purpose:
+            print(f"{path.relative_to(args.root)}: no comment says what the header is for")
+            return 1
+        text, calls = page(path.relative_to(include), name, source, purpose, version)
         (args.folder / f"{name}.3").write_text(text)
         for alias in calls:
             (args.folder / f"{alias}.3").write_text(f".so man3/{name}.3\n")

@@ -16,8 +16,8 @@ declare -A groups=(
     [cross]="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
     # Peers to measure against, and a load generator.
     [bench]="g++ nginx-light h2o libuv1-dev libboost-context-dev libst-dev wrk"
-    # Format, static analysis, and the headers in C and C++ with two compilers.
-    [check]="clang clang-format clang-tidy g++ python3-pytest"
+    # Format, static analysis, the headers in C and C++ with two compilers, the manual.
+    [check]="clang clang-format clang-tidy g++ groff-base python3-pytest"
 )
 # Packages that bring a daemon: they are installed for their program, and must not start to serve.
 daemons="nginx-light:nginx h2o:h2o"
