@@ -9,6 +9,7 @@
 
 #include <thrum/mem.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,5 +50,21 @@ int64_t thi_alloc_fail_at(int64_t n);
  * difference of two readings means something, because blocks from before are counted when freed.
  */
 int64_t thi_alloc_live(void);
+
+/* Set in builds where a sanitizer watches single heap blocks. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define THI_ALLOC_SANITIZED 1
+#elif defined(__has_feature)
+#define THI_ALLOC_SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define THI_ALLOC_SANITIZED 0
+#endif
+
+/*
+ * Whether caches and arenas shall make each object a heap block of its own, because memory that
+ * they reuse hides a use after free from the tools that look for it: true in a sanitizer build and
+ * when the environment says THRUM_SLAB=malloc (for valgrind). Asked once, then remembered.
+ */
+bool thi_alloc_plain(void);
 
 #endif
