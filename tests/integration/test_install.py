@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""`make install` gives other people's programs all they need, by pkg-config and by CMake."""
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+PROGRAM = """\
+#include <thrum.h>
+
+#include <stdio.h>
+#include <string.h>
+
+int main(void)
+{
+    puts(th_errname(TH_EOF));
+    return strcmp(th_strerror(0), "success");
+}
+"""
+
+CMAKE = """\
+cmake_minimum_required(VERSION 3.18)
+project(user C)
+find_package(thrum 0.1 REQUIRED)
+foreach(kind thrum static)
+  add_executable(with_${kind} program.c)
+  target_link_libraries(with_${kind} PRIVATE thrum::${kind})
+endforeach()
+"""
+
+
+def run(*command, **options):
+    """Runs a command that must succeed; returns what it prints."""
+    done = subprocess.run([str(word) for word in command], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, **options)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def make_install(prefix, destdir=""):
+    run("make", "install", f"PREFIX={prefix}", f"DESTDIR={destdir}", cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def prefix(tmp_path_factory):
+    path = tmp_path_factory.mktemp("prefix")
+    make_install(path)
+    return path
+
+
+@pytest.fixture
+def program(tmp_path):
+    (tmp_path / "program.c").write_text(PROGRAM)
+    return tmp_path / "program.c"
+
+
+def libdir(prefix):
+    return next(prefix.rglob("libthrum.a")).parent
+
+
+def flags(prefix, *options):
+    env = dict(os.environ, PKG_CONFIG_PATH=str(libdir(prefix) / "pkgconfig"))
+    return run("pkg-config", "--cflags", "--libs", *options, "thrum", env=env).split()
+
+
+def test_shared_through_pkg_config(prefix, program, tmp_path):
+    run("cc", "-std=c99", program, *flags(prefix), "-o", tmp_path / "shared")
+    env = dict(os.environ, LD_LIBRARY_PATH=str(libdir(prefix)))
+    assert run(tmp_path / "shared", env=env) == "TH_EOF\n"
+    assert "libthrum.so.0" in run("ldd", tmp_path / "shared", env=env)
+
+
+def test_static_through_pkg_config(prefix, program, tmp_path):
+    run("cc", "-static", program, *flags(prefix, "--static"), "-o", tmp_path / "static")
+    assert run(tmp_path / "static") == "TH_EOF\n"
+
+
+def test_both_through_cmake_also_after_a_move(prefix, program, tmp_path):
+    moved = tmp_path / "elsewhere"
+    run("cp", "-a", prefix, moved)
+    (tmp_path / "CMakeLists.txt").write_text(CMAKE)
+    run("cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={moved}")
+    run("cmake", "--build", tmp_path / "build")
+    for kind in ("thrum", "static"):
+        assert run(tmp_path / "build" / f"with_{kind}") == "TH_EOF\n"
+    assert str(moved) in run("ldd", tmp_path / "build" / "with_thrum")
+
+
+def test_cmake_refuses_another_series(prefix, program, tmp_path):
+    (tmp_path / "CMakeLists.txt").write_text(CMAKE.replace("0.1 REQUIRED", "0.2 REQUIRED"))
+    done = subprocess.run(["cmake", "-S", tmp_path, "-B", tmp_path / "build",
+                           f"-DCMAKE_PREFIX_PATH={prefix}"], capture_output=True)
+    assert done.returncode != 0 and b"not accepted" in done.stderr
+
+
+def test_every_public_header_and_its_page_are_installed(prefix):
+    headers = {path.relative_to(ROOT / "include") for path in (ROOT / "include").rglob("*.h")}
+    assert {path.relative_to(prefix / "include") for path in prefix.rglob("*.h")} == headers
+    for header in headers:
+        page = "_".join(header.with_suffix("").parts) + ".3"
+        assert (prefix / "share" / "man" / "man3" / page).exists()
+    assert (prefix / "share" / "man" / "man3" / "th_strerror.3").exists()
+
+
+def test_destdir_holds_all_and_the_prefix_nothing(tmp_path):
+    prefix, destdir = tmp_path / "usr", tmp_path / "stage"
+    make_install(prefix, destdir)
+    assert not prefix.exists()
+    inside = destdir / prefix.relative_to("/")
+    assert (inside / "include" / "thrum.h").exists()
+    pc = next(inside.rglob("thrum.pc")).read_text()
+    assert str(prefix) in pc and str(destdir) not in pc
