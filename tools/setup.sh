@@ -72,7 +72,7 @@ TEXT
 fi
 
 # While this file exists, Debian's package scripts start no service (invoke-rc.d(8)).
-policy=/usr/sbin/policy-rc.d
+policy=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
 new_daemons=()
 for pair in $daemons; do
     [[ " ${missing[*]} " == *" ${pair%%:*} "* ]] && new_daemons+=("${pair##*:}")
