@@ -4,10 +4,10 @@
 #ifndef THI_PROTO_AUTHORITY_H
 #define THI_PROTO_AUTHORITY_H
 
-#include <stdint.h>
-
 #include <thrum/defs.h>
 #include <thrum/str.h>
+
+#include <stdint.h>
 
 typedef enum thi_host_kind {
     THI_HOST_NAME, /* a reg-name, possibly percent-encoded, in the case that was sent */

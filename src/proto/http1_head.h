@@ -12,15 +12,15 @@
 #ifndef THI_PROTO_HTTP1_HEAD_H
 #define THI_PROTO_HTTP1_HEAD_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/types.h>
-
 #include <thrum/defs.h>
 #include <thrum/str.h>
 
 #include "proto/http_names.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 /* A range of bytes of the head, counted from its base. */
 typedef struct thi_span {

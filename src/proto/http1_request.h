@@ -4,30 +4,7 @@
 #ifndef THI_PROTO_HTTP1_REQUEST_H
 #define THI_PROTO_HTTP1_REQUEST_H
 
-#include "proto/http1_head.h"
-
-/* The four forms of a request target (RFC 9112, 3.2). */
-typedef enum thi_http1_form {
-    THI_HTTP1_ORIGIN,    /* /path?query */
-    THI_HTTP1_ABSOLUTE,  /* http://host:port/path?query */
-    THI_HTTP1_AUTHORITY, /* host:port, with CONNECT only */
-    THI_HTTP1_ASTERISK   /* *, with OPTIONS only */
-} thi_http1_form;
-
-typedef struct thi_http1_request {
-    thi_http1_head head;
-    thi_span method;           /* a token of at most THI_HTTP1_METHOD_MAX bytes */
-    thi_http_method method_id; /* THI_HTTP_OTHER when the server's author must look at the token */
-    thi_http1_form form;       /* of the target */
-    thi_span target;           /* as sent */
-    thi_span scheme;           /* absolute form: http or https in any case; else empty */
-    thi_span authority;        /* absolute and authority form; else empty */
-    thi_span path;             /* still percent-encoded; empty when the target has none */
-    thi_span query;            /* without its question mark */
-    bool has_query;            /* tells "/a?" from "/a" */
-} thi_http1_request;
-
-#define THI_HTTP1_METHOD_MAX 32u
+#include "proto/http1_target.h"
 
 /*
  * Makes the request ready for one head. `fields` is borrowed until the caller is done with the

@@ -21,7 +21,7 @@ typedef enum thi_http1_framing {
 
 typedef struct thi_http1_meaning {
     thi_http1_framing framing;
-    uint64_t length;      /* of the body for THI_HTTP1_LENGTH, else 0 */
+    uint64_t length;      /* the Content-Length, below 2^63; 0 without one */
     bool has_length;      /* a Content-Length was sent, 0 included (a HEAD response's too) */
     bool keep_alive;      /* the sender allows another message on this connection */
     bool expect_continue; /* the client waits for 100 (Continue) before it sends its body */

@@ -4,10 +4,10 @@
 #ifndef THI_PROTO_HTTP1_WRITE_H
 #define THI_PROTO_HTTP1_WRITE_H
 
+#include <thrum/str.h>
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include <thrum/str.h>
 
 /* Enough room for any result of the two writers of numbers. */
 #define THI_DECIMAL_MAX      20u

@@ -4,10 +4,10 @@
 #ifndef THI_PROTO_HTTP_NAMES_H
 #define THI_PROTO_HTTP_NAMES_H
 
+#include <thrum/str.h>
+
 #include <stdbool.h>
 #include <stdint.h>
-
-#include <thrum/str.h>
 
 /* Methods are case-sensitive (RFC 9110, 9.1). */
 #define THI_HTTP_METHOD_LIST(X)                                                                    \
