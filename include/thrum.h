@@ -6,5 +6,8 @@
 
 #include <thrum/defs.h>
 #include <thrum/error.h>
+#include <thrum/mem.h>
+#include <thrum/str.h>
+#include <thrum/time.h>
 
 #endif
