@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Runs clang-tidy over the .c files of src/ and thrum/, those that changed since they last passed.
+"""Runs clang-tidy over the .c files that the build knows, those that changed since they last passed.
+
+The product gets all checks of .clang-tidy; tests, examples and benchmarks get clang's own warnings,
+so that every file is seen by two compilers.
 
 A file passed if it, all it includes and .clang-tidy are what they were: the preprocessed text,
 comments included, is hashed, and the hashes that passed are kept in the build folder.
@@ -19,38 +22,53 @@ import sys
 
 from csource import ROOT
 
-FOLDERS = ("src", "thrum")
+PRODUCT = ("src", "thrum")
+OTHERS = ("tests", "examples", "bench")
 
 
 def units(root, build):
-    """Yields (path, command) of each C file that the build compiles in our folders, once."""
+    """Yields (path, whether we ship it, entry of the database) of each C file of the build, once."""
     seen = set()
     for unit in json.loads((build / "compile_commands.json").read_text()):
         path = (pathlib.Path(unit["directory"]) / unit["file"]).resolve()
-        inside = any(path.is_relative_to(root / folder) for folder in FOLDERS)
-        if inside and path.suffix == ".c" and path not in seen:
+        product = any(path.is_relative_to(root / folder) for folder in PRODUCT)
+        other = any(path.is_relative_to(root / folder) for folder in OTHERS)
+        if (product or other) and path.suffix == ".c" and path not in seen:
             seen.add(path)
-            yield path, shlex.split(unit["command"]), unit["directory"]
+            yield path, product, unit
 
 
-def digest(root, command, directory):
+def compile_with(unit, compiler, *options):
+    """Runs the entry's command with another compiler and end, without what it would write."""
+    words = iter(shlex.split(unit["command"])[1:])
+    kept = []
+    for word in words:
+        if word in ("-o", "-MF", "-MQ"):
+            next(words)
+        elif word != "-MD":
+            kept.append(word)
+    return subprocess.run([compiler, *kept, *options], text=True, cwd=unit["directory"],
+                          capture_output=True)
+
+
+def digest(root, unit):
     """Hashes what the compiler sees of a file, and our settings."""
-    out = command.index("-o")
-    run = subprocess.run(command[:out] + command[out + 2:] + ["-E", "-C", "-o", "-"], cwd=directory,
-                         capture_output=True)
-    settings = (root / ".clang-tidy").read_bytes()
-    return hashlib.sha256(run.stdout + settings).hexdigest() if run.returncode == 0 else None
+    run = compile_with(unit, "cc", "-E", "-C", "-o", "-")
+    text = run.stdout + unit["command"] + (root / ".clang-tidy").read_text()
+    return hashlib.sha256(text.encode()).hexdigest() if run.returncode == 0 else None
 
 
-def tidy(root, build, unit):
-    """Returns what clang-tidy says of a file; nothing is good."""
-    path, command, directory = unit
-    key = digest(root, command, directory)
+def tidy(root, build, path, product, unit):
+    """Returns what clang or clang-tidy says of a file; nothing is good."""
+    key = digest(root, unit)
     passed = build / "tidy" / (key or "-")
     if key and passed.exists():
         return None
-    run = subprocess.run(["clang-tidy", "--quiet", "-p", build, path], text=True,
-                         capture_output=True)
+    if product:
+        run = subprocess.run(["clang-tidy", "--quiet", "-p", build, path], text=True,
+                             capture_output=True)
+    else:
+        run = compile_with(unit, "clang", "-fsyntax-only", "-Werror")
     if run.returncode == 0 and key:
         passed.touch()
         return None
@@ -58,10 +76,10 @@ def tidy(root, build, unit):
 
 
 def main():
-    parser = argparse.ArgumentParser()
     def resolved(path):
         return pathlib.Path(path).resolve()
 
+    parser = argparse.ArgumentParser()
     parser.add_argument("--root", type=resolved, default=ROOT)
     parser.add_argument("build", type=resolved)
     parser.add_argument("file", nargs="*", type=resolved)
@@ -70,7 +88,7 @@ def main():
     chosen = [unit for unit in units(args.root, args.build)
               if not args.file or unit[0] in args.file]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        said = pool.map(lambda unit: tidy(args.root, args.build, unit), chosen)
+        said = pool.map(lambda unit: tidy(args.root, args.build, *unit), chosen)
         errors = [error for error in said if error]
     print(*errors, sep="\n", end="\n" if errors else "")
     return 1 if errors else 0

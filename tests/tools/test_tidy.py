@@ -44,3 +44,13 @@ def test_change_of_a_header_is_seen(tree, build):
     tree.passes("tidy.py", "--root", tree.root, build)
     tree.write("src/base/sum.h", "#define FIRST (sizeof(a) / sizeof(a[0]))\nint first(const int *a);\n")
     tree.fails("tidy.py", "--root", tree.root, build)
+
+
+def test_warning_of_clang_in_a_test_is_found(tree, build):
+    unit = {"directory": str(tree.root), "file": "tests/t.c",
+            "command": "cc -Wall -c tests/t.c -o t.o"}
+    tree.write("build/compile_commands.json", json.dumps([unit]))
+    tree.write("tests/t.c", "int first(int a)\n{\n    return a;\n}\n")
+    tree.passes("tidy.py", "--root", tree.root, build)
+    tree.change("tests/t.c", "return a;", "return a == a;")
+    assert "-Wtautological-compare" in tree.fails("tidy.py", "--root", tree.root, build)
