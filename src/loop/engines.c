@@ -65,8 +65,10 @@ int thi_engine_choose(const char *name, thi_engine_choice *choice)
     }
     const thi_engine *engine = find(name);
     if (!engine)
-        return thi_err_set(-EINVAL, "no back end is called '%.40s'; there are epoll, uring, poll, "
-                                    "select", name);
+        return thi_err_set(-EINVAL,
+                           "no back end is called '%.40s'; there are epoll, uring, poll, "
+                           "select",
+                           name);
     int err = probe(engine);
     if (err == 0) {
         choice->engine = engine;

@@ -8,8 +8,8 @@
  * (a listener) is level-triggered and exclusive instead: the kernel wakes one of them, and again as
  * long as there is something to accept.
  *
- * The kernel hands back the address of the watch. A watch that is removed while its events are still
- * in the batch being dispatched is struck from the rest of the batch.
+ * The kernel hands back the address of the watch. A watch that is removed while its events are
+ * still in the batch being dispatched is struck from the rest of the batch.
  */
 #include "loop/engines.h"
 
@@ -81,6 +81,15 @@ static unsigned translate(uint32_t got)
     return events;
 }
 
+static void dispatch(thi_loop *loop, thi_watch *watch, unsigned events)
+{
+    epoll_state *st = loop->state;
+    /* Level-triggered, a hang-up would come back in each turn, whatever the owner does about it. */
+    if ((watch->flags & THI_WATCH_SHARED) && (events & THI_HUP))
+        (void)thi_sys_epoll_ctl(st->fd, EPOLL_CTL_DEL, watch->fd, NULL);
+    thi_loop_deliver(loop, watch, events);
+}
+
 static int epoll_wait_and_dispatch(thi_loop *loop, int64_t timeout)
 {
     epoll_state *st = loop->state;
@@ -91,7 +100,7 @@ static int epoll_wait_and_dispatch(thi_loop *loop, int64_t timeout)
     for (st->at = 0; st->at < st->count;) {
         struct epoll_event ev = st->batch[st->at++];
         if (ev.data.ptr)
-            thi_loop_deliver(loop, ev.data.ptr, translate(ev.events));
+            dispatch(loop, ev.data.ptr, translate(ev.events));
     }
     st->count = 0;
     return count;

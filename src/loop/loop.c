@@ -3,11 +3,11 @@
 /*
  * The turn of the loop, and how other threads wake it.
  *
- * A loop that is about to wait sets `sleeping` and then looks at its inbox once more; a sender first
- * puts its message into the inbox and then looks at `sleeping`. Both are sequentially consistent, so
- * one of the two sees the other: no message is ever left behind a sleeping loop. The sender that
- * takes the flag down is the one that writes to the eventfd, so a burst of messages costs one system
- * call, and a loop that is awake costs none.
+ * A loop that is about to wait sets `sleeping` and then looks at its inbox once more; a sender
+ * first puts its message into the inbox and then looks at `sleeping`. Both are sequentially
+ * consistent, so one of the two sees the other: no message is ever left behind a sleeping loop. The
+ * sender that takes the flag down is the one that writes to the eventfd, so a burst of messages
+ * costs one system call, and a loop that is awake costs none.
  */
 #include "loop/loop.h"
 
@@ -136,6 +136,6 @@ int thi_loop_turn(thi_loop *loop, int64_t until)
     read_inbox(loop);
     size_t fired = thi_timers_run(&loop->timers, loop->now);
     thi_metric_add(THI_M_LOOP_TURNS, 1);
-    thi_metric_add(THI_M_TIMERS_FIRED, fired);
+    thi_metric_add(THI_M_TIMERS_FIRED, (int64_t)fired);
     return err == -EINTR ? 0 : err;
 }

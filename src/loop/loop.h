@@ -4,8 +4,10 @@
  * The event loop of one worker: descriptors to watch, timers, messages from other threads.
  *
  * It knows no fibers. One thread owns a loop and makes all calls on it, except thi_loop_post() and
- * thi_loop_wake(), which any thread may make. Back ends are engines behind one small table, and all
- * of them give the same promise:
+ * thi_loop_wake(), which any thread may make. The owner is the thread that takes the first turn;
+ * another one may open the loop for it, and close it once the owner has ended.
+ *
+ * Back ends are engines behind one small table, and all of them give the same promise:
  *
  *   After thi_loop_want(watch, dirs) the watch's function is called once the descriptor is ready in
  *   one of these directions, and then not again before it is wanted again. An edge-triggered engine
@@ -56,18 +58,19 @@ struct thi_msg {
 
 struct thi_loop {
     const thi_engine *engine;
-    void *state;      /* the engine's own */
-    int64_t now;      /* the clock as of this turn */
-    uint64_t turns;   /* turns taken */
-    uint64_t events;  /* events dispatched */
-    uint64_t slept;   /* turns that were allowed to sleep */
-    size_t watches;   /* descriptors watched, the loop's own included */
+    void *state;     /* the engine's own */
+    int64_t now;     /* the clock as of this turn */
+    uint64_t turns;  /* turns taken */
+    uint64_t events; /* events dispatched */
+    uint64_t slept;  /* turns that were allowed to sleep */
+    size_t watches;  /* descriptors watched, the loop's own included */
     thi_timers timers;
-    thi_watch waker;  /* on an eventfd */
+    thi_watch waker; /* on an eventfd */
     /* Written by other threads: kept a cache line away from what the loop writes all the time. */
     char apart[THI_CACHE_LINE];
     thi_mpsc inbox;
-    atomic_bool sleeping; /* the loop is, or is about to be, in the kernel without a look at inbox */
+    atomic_bool
+        sleeping; /* the loop is, or is about to be, in the kernel without a look at inbox */
 };
 
 /* An engine: what a back end implements. All calls come from the loop's own thread. */
@@ -92,7 +95,8 @@ void thi_loop_close(thi_loop *loop);
 /*
  * Starts watching fd, in no direction yet. Both directions count as ready until the owner has found
  * out otherwise. -EPERM for a regular file or a directory, whatever the engine; -EEXIST when this
- * loop watches it already; -EBADF; -ENFILE when the engine can hold no more.
+ * loop watches it already; -EBADF; -ENFILE when the engine can hold no more. A shared watch needs
+ * no want(): it is called in each turn while there is something to read, until it is hung up.
  */
 TH_MUST int thi_loop_watch(thi_loop *loop, thi_watch *watch, int fd, unsigned flags,
                            void (*fn)(thi_watch *watch, unsigned events));

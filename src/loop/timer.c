@@ -59,13 +59,14 @@ static void file(thi_timers *timers, thi_timer *timer)
     uint64_t tick = tick_of(timer->due);
     if (tick < timers->base) {
         timer->where = THI_TIMER_HEAP;
-        thi_heap_push(&timers->near, &timer->at.heap, timer->due, timer->seq);
+        thi_heap_node_init(&timer->at.heap); /* shares its memory with the link */
+        thi_heap_push_ranked(&timers->near, &timer->at.heap, timer->due, timer->seq);
         return;
     }
     unsigned level = level_of(tick, timers->base);
-    if (level >= THI_WHEEL_LEVELS) { /* beyond 49 days: as far as it goes, then filed anew */
+    if (level >= THI_WHEEL_LEVELS) { /* beyond the wheel: to its very last tick, then filed anew */
         tick = timers->base | WHEEL_REACH;
-        level = THI_WHEEL_LEVELS - 1;
+        level = level_of(tick, timers->base);
     }
     unsigned index = (tick >> (level * LEVEL_BITS)) & LEVEL_MASK;
     timer->where = THI_TIMER_WHEEL;
@@ -168,8 +169,8 @@ static void promote(thi_timers *timers, next_slot next)
 
 static int64_t near_due(const thi_timers *timers)
 {
-    const thi_heap_node *first = thi_heap_min(&timers->near);
-    return first ? thi_container_of(first, const thi_timer, at.heap)->due : INT64_MAX;
+    const thi_heap_node *first = thi_heap_first(&timers->near);
+    return first ? first->key : INT64_MAX;
 }
 
 /*
@@ -202,7 +203,7 @@ size_t thi_timers_run(thi_timers *timers, int64_t now)
     uint64_t last = timers->seq;
     size_t fired = 0;
     thi_heap_node *first;
-    while ((first = thi_heap_min(&timers->near))) {
+    while ((first = thi_heap_first(&timers->near))) {
         thi_timer *timer = thi_container_of(first, thi_timer, at.heap);
         if (timer->due > now || timer->seq > last)
             break;

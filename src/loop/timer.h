@@ -40,8 +40,8 @@ struct thi_timers {
     uint64_t base; /* the wheel's first tick; everything before it is in the heap */
     uint64_t seq;  /* the last number given to a timer */
     thi_heap near;
-    size_t count;                                               /* timers set */
-    uint64_t used[THI_WHEEL_LEVELS][THI_WHEEL_SLOTS / 64];      /* slots that are not empty */
+    size_t count;                                          /* timers set */
+    uint64_t used[THI_WHEEL_LEVELS][THI_WHEEL_SLOTS / 64]; /* slots that are not empty */
     thi_list slots[THI_WHEEL_LEVELS][THI_WHEEL_SLOTS];
 };
 
@@ -76,8 +76,8 @@ void thi_timer_cancel(thi_timers *timers, thi_timer *timer);
 int64_t thi_timers_next(thi_timers *timers);
 
 /*
- * Fires what is due at `now`; returns how many. Timers are idle when their function is called, which
- * may set them again, or set, cancel and free any other.
+ * Fires what is due at `now`; returns how many. Timers are idle when their function is called,
+ * which may set them again, or set, cancel and free any other.
  */
 size_t thi_timers_run(thi_timers *timers, int64_t now);
 

@@ -42,10 +42,9 @@ static bool fails_now(const char *name)
 THI_SYS_LIST(FAULT_CALL)
 #undef FAULT_CALL
 
-static const thi_sys fault_table = {
-    .name = "fault",
+static const thi_sys fault_table = { .name = "fault",
 #define FAULT_MEMBER(ret, name, params, args) .name = fault_##name,
-    THI_SYS_LIST(FAULT_MEMBER)
+                                     THI_SYS_LIST(FAULT_MEMBER)
 #undef FAULT_MEMBER
 };
 

@@ -236,12 +236,15 @@ static struct timespec to_timespec(int64_t ns)
     return (struct timespec){ .tv_sec = (time_t)(ns / 1000000000), .tv_nsec = ns % 1000000000 };
 }
 
-/* epoll_pwait2 (Linux 5.11) waits in nanoseconds; older kernels get milliseconds, rounded up. */
+/*
+ * epoll_pwait2 (Linux 5.11) waits in nanoseconds. Older kernels, and sandboxes that do not know it
+ * and say EPERM, get milliseconds, rounded up.
+ */
 static int real_epoll_wait(int ep, struct epoll_event *ev, int max, int64_t timeout)
 {
     struct timespec ts = to_timespec(timeout < 0 ? 0 : timeout);
     int n = epoll_pwait2(ep, ev, max, timeout < 0 ? NULL : &ts, NULL);
-    if (n < 0 && errno == ENOSYS) {
+    if (n < 0 && (errno == ENOSYS || errno == EPERM)) {
         int64_t ms = timeout < 0 ? -1 : (timeout + 999999) / 1000000;
         n = epoll_wait(ep, ev, max, ms > 1000000000 ? 1000000000 : (int)ms);
     }
@@ -300,9 +303,8 @@ static int real_madvise(void *at, size_t n, int advice)
     return RESULT(madvise(at, n, advice));
 }
 
-const thi_sys thi_sys_real = {
-    .name = "real",
+const thi_sys thi_sys_real = { .name = "real",
 #define REAL_MEMBER(ret, name, params, args) .name = real_##name,
-    THI_SYS_LIST(REAL_MEMBER)
+                               THI_SYS_LIST(REAL_MEMBER)
 #undef REAL_MEMBER
 };

@@ -62,7 +62,7 @@
     X(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *ev), (ep, op, fd, ev))          \
     X(int, epoll_wait, (int ep, struct epoll_event *ev, int max, int64_t timeout),                 \
       (ep, ev, max, timeout))                                                                      \
-    X(int, poll, (struct pollfd *fds, size_t n, int64_t timeout), (fds, n, timeout))               \
+    X(int, poll, (struct pollfd * fds, size_t n, int64_t timeout), (fds, n, timeout))              \
     X(int, select, (int n, fd_set *rd, fd_set *wr, fd_set *ex, int64_t timeout),                   \
       (n, rd, wr, ex, timeout))                                                                    \
     X(int, uring_setup, (unsigned entries, void *params), (entries, params))                       \

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The io_uring back end: each watch is one poll request that stays in the kernel.
+ *
+ * A multishot poll completes at once if the descriptor is ready, and then once for each edge: the
+ * promise of an edge-triggered epoll, so that nothing above can tell them apart. The kernel ends it
+ * when it runs out of room or memory; the missing F_MORE tells, and a new one takes its place,
+ * which begins with a look at the present state, so no edge is lost. A descriptor that several
+ * loops watch gets a single-shot poll, exclusive, and another after each completion: while there is
+ * something to accept, each of them completes at once.
+ *
+ * Requests travel with the call that waits. Only a removal is handed over immediately, because a
+ * request holds a reference to its file: the connection of a descriptor that is closed after
+ * thi_loop_unwatch() would stay open until the next turn.
+ *
+ * The kernel hands back the number of a request: the descriptor and a generation that no other
+ * request has. watch->slot holds the generation of the one in the kernel (0: none), so a completion
+ * that was under way when its watch was removed or armed anew is recognised and ignored.
+ * watch->wanted is zero while the watch is silent: after a failed request, and after a hang-up of a
+ * shared one, it stays so until it is wanted again.
+ */
+#include "loop/engines.h"
+
+#include "base/alloc.h"
+#include "loop/watchset.h"
+#include "sys/sys.h"
+#include "sys/uring.h"
+
+#include <endian.h>
+#include <errno.h>
+
+#define REQUESTS    256
+#define COMPLETIONS 4096
+
+/* The number of requests whose completion nobody waits for. */
+#define NOBODY 0
+
+typedef struct uring_state {
+    thi_uring ring;
+    thi_watchset set;
+    uint32_t generation; /* of the last request */
+    bool unarmed;        /* some watch is neither silent nor has it a request */
+} uring_state;
+
+static int uring_open(thi_loop *loop)
+{
+    uring_state *st = thi_calloc(1, sizeof *st);
+    if (!st)
+        return -ENOMEM;
+    int err = thi_uring_open(&st->ring, REQUESTS, COMPLETIONS);
+    if (err < 0) {
+        thi_free(st);
+        return err;
+    }
+    loop->state = st;
+    return 0;
+}
+
+static uint64_t number_of(int fd, uint32_t generation)
+{
+    return (uint64_t)generation << 32 | (uint32_t)fd;
+}
+
+/* The kernel wants the two halves of the events in the order of a little-endian machine. */
+static uint32_t kernel_events(uint32_t events)
+{
+    return BYTE_ORDER == BIG_ENDIAN ? events << 16 | events >> 16 : events;
+}
+
+/* Asks the kernel to tell about the descriptor; in the next turn if it takes no requests now. */
+static void arm(uring_state *st, thi_watch *watch)
+{
+    struct io_uring_sqe *request = thi_uring_request(&st->ring);
+    if (!request) {
+        st->unarmed = true;
+        return;
+    }
+    if (++st->generation == 0)
+        st->generation = 1;
+    watch->slot = st->generation;
+    request->opcode = IORING_OP_POLL_ADD;
+    request->fd = watch->fd;
+    request->user_data = number_of(watch->fd, watch->slot);
+    if (watch->flags & THI_WATCH_SHARED) {
+        request->poll32_events = kernel_events(EPOLLIN | EPOLLEXCLUSIVE);
+    } else {
+        request->poll32_events = kernel_events(EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+        request->len = IORING_POLL_ADD_MULTI;
+    }
+}
+
+/*
+ * Takes back a request. Should the kernel take nothing at all, the request outlives its watch; its
+ * next completion then leads here again.
+ */
+static void disarm(uring_state *st, uint64_t number)
+{
+    struct io_uring_sqe *request = thi_uring_request(&st->ring);
+    if (!request)
+        return;
+    request->opcode = IORING_OP_POLL_REMOVE;
+    request->fd = -1;
+    request->addr = number;
+    request->user_data = NOBODY;
+}
+
+/* Takes back the requests of all watches. */
+static void disarm_all(uring_state *st)
+{
+    for (size_t fd = 0; fd < st->set.size; fd++) {
+        thi_watch *watch = st->set.by_fd[fd];
+        if (!watch || watch->slot == 0)
+            continue;
+        disarm(st, number_of(watch->fd, watch->slot));
+        watch->slot = 0;
+    }
+}
+
+/* Arms what lost its request and is not silent. */
+static void arm_all(uring_state *st)
+{
+    st->unarmed = false;
+    for (size_t fd = 0; fd < st->set.size && !st->unarmed; fd++) {
+        thi_watch *watch = st->set.by_fd[fd];
+        if (watch && watch->wanted && watch->slot == 0)
+            arm(st, watch);
+    }
+}
+
+/* Hands over and waits. When completions were lost, nobody knows whose: all start anew. */
+static int enter(uring_state *st, int64_t timeout)
+{
+    int err = thi_uring_enter(&st->ring, timeout);
+    if (err == -EBADR) {
+        disarm_all(st);
+        st->unarmed = true;
+    }
+    return err;
+}
+
+/* A closing ring ends its requests later, in the background: files would stay open until then. */
+static void uring_close(thi_loop *loop)
+{
+    uring_state *st = loop->state;
+    disarm_all(st);
+    (void)enter(st, 0);
+    thi_uring_close(&st->ring);
+    thi_watchset_deinit(&st->set);
+    thi_free(st);
+}
+
+static int uring_add(thi_loop *loop, thi_watch *watch)
+{
+    uring_state *st = loop->state;
+    int err = thi_watchset_add(&st->set, watch);
+    if (err < 0)
+        return err;
+    watch->wanted = THI_READ | THI_WRITE;
+    arm(st, watch);
+    return 0;
+}
+
+/* Events come without being asked for, except to a watch that has fallen silent. */
+static int uring_want(thi_loop *loop, thi_watch *watch, unsigned dirs)
+{
+    (void)dirs;
+    if (!watch->wanted) {
+        watch->wanted = THI_READ | THI_WRITE;
+        arm(loop->state, watch);
+    }
+    return 0;
+}
+
+static void uring_remove(thi_loop *loop, thi_watch *watch)
+{
+    uring_state *st = loop->state;
+    thi_watchset_remove(&st->set, watch);
+    if (watch->slot == 0)
+        return;
+    disarm(st, number_of(watch->fd, watch->slot));
+    (void)enter(st, 0); /* what the kernel did not take now goes with the next call */
+}
+
+static unsigned translate(int32_t result)
+{
+    if (result < 0)
+        return THI_HUP;
+    uint32_t got = (uint32_t)result;
+    unsigned events = 0;
+    if (got & (EPOLLIN | EPOLLPRI))
+        events |= THI_READ;
+    if (got & EPOLLOUT)
+        events |= THI_WRITE;
+    if (got & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        events |= THI_HUP;
+    return events;
+}
+
+/* Whether this was the last event for now: trying again would give the same one for ever. */
+static bool falls_silent(const thi_watch *watch, int32_t result, unsigned events)
+{
+    return result < 0 || ((watch->flags & THI_WATCH_SHARED) && (events & THI_HUP));
+}
+
+static void dispatch(thi_loop *loop, thi_uring_done done)
+{
+    uring_state *st = loop->state;
+    if (done.data == NOBODY)
+        return;
+    bool goes_on = done.flags & IORING_CQE_F_MORE;
+    thi_watch *watch = thi_watchset_find(&st->set, (int)(uint32_t)done.data);
+    if (!watch || watch->slot != done.data >> 32) {
+        if (goes_on)
+            disarm(st, done.data);
+        return;
+    }
+    unsigned events = translate(done.result);
+    if (!goes_on) {
+        watch->slot = 0;
+        if (falls_silent(watch, done.result, events))
+            watch->wanted = 0;
+        else
+            arm(st, watch);
+    }
+    thi_loop_deliver(loop, watch, events);
+}
+
+/* Lack of room or memory in the kernel passes; what it has for us is taken first. */
+static bool is_passing(int err)
+{
+    return err == -EBUSY || err == -EAGAIN || err == -ENOMEM || err == -EBADR;
+}
+
+static int uring_wait_and_dispatch(thi_loop *loop, int64_t timeout)
+{
+    uring_state *st = loop->state;
+    if (!st->ring.started) {
+        int err = thi_uring_start(&st->ring);
+        if (err < 0)
+            return err;
+    }
+    if (st->unarmed)
+        arm_all(st);
+    int err = enter(st, st->unarmed ? 0 : timeout);
+    if (err < 0 && !is_passing(err))
+        return err;
+    /* What completes from here on, by a removal in a callback, is left for the next turn. */
+    unsigned count = thi_uring_pending(&st->ring);
+    for (unsigned i = 0; i < count; i++)
+        dispatch(loop, thi_uring_take(&st->ring));
+    return (int)count;
+}
+
+const thi_engine thi_engine_uring = {
+    .name = "uring",
+    .open = uring_open,
+    .close = uring_close,
+    .add = uring_add,
+    .remove = uring_remove,
+    .want = uring_want,
+    .wait = uring_wait_and_dispatch,
+};

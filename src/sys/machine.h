@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Facts about the machine that decide how Thrum sets itself up. */
+#ifndef THI_SYS_MACHINE_H
+#define THI_SYS_MACHINE_H
+
+#include <thrum/defs.h>
+
+#include <stddef.h>
+
+/*
+ * How many CPUs the process may keep busy: those of its affinity mask, but no more than the quota
+ * of its control groups allows, rounded up. At least 1.
+ */
+unsigned thi_machine_cpus(void);
+
+/* Bytes of a page of memory. */
+size_t thi_machine_page_size(void);
+
+/* The longest queue of connections that listen(2) grants: net.core.somaxconn. */
+int thi_machine_somaxconn(void);
+
+/* Raises the soft limit of open descriptors to the hard one; the limit then in force, or -errno. */
+TH_MUST long thi_machine_raise_nofile(void);
+
+#endif
