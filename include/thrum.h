@@ -6,7 +6,10 @@
 
 #include <thrum/defs.h>
 #include <thrum/error.h>
+#include <thrum/fiber.h>
 #include <thrum/mem.h>
+#include <thrum/runtime.h>
+#include <thrum/scope.h>
 #include <thrum/str.h>
 #include <thrum/time.h>
 

@@ -33,7 +33,8 @@ enum {
  * Describes a result in words.
  *
  * @param code  a negative errno or TH_ code; the positive form of an errno is understood too
- * @return a static English text, never NULL; "success" for 0, "unknown error" for what nobody defines
+ * @return a static English text, never NULL; "success" for 0, "unknown error" for what nobody
+ * defines
  *
  * Suspends: no
  * Thread: any

@@ -23,8 +23,8 @@ TH_BEGIN_DECLS
 /**
  * Reads the monotonic clock.
  *
- * @return nanoseconds since an arbitrary start; never runs backwards, stands still while the machine
- *         sleeps (clock_gettime(2), CLOCK_MONOTONIC); virtual time in a simulation
+ * @return nanoseconds since an arbitrary start; never runs backwards, stands still while the
+ * machine sleeps (clock_gettime(2), CLOCK_MONOTONIC); virtual time in a simulation
  *
  * Suspends: no
  * Thread: any

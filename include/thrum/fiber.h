@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Fibers: functions with stacks of their own that run side by side on few threads.
+ *
+ * A fiber runs until it calls something that suspends. It is born on one worker and stays there for
+ * life, so thread-local variables, errno among them, keep their meaning across every call. A
+ * spawned fiber runs for the first time when the running one suspends, in the order of spawning.
+ */
+#ifndef THRUM_FIBER_H
+#define THRUM_FIBER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <thrum/defs.h>
+#include <thrum/scope.h>
+
+TH_BEGIN_DECLS
+
+typedef struct th_fiber th_fiber;
+
+/* What a fiber runs; a negative result is a failure, which the scope keeps if it is the first. */
+typedef int (*th_fiber_fn)(void *arg);
+
+/* Where a new fiber shall live. */
+enum {
+    TH_PLACE_HERE = 0,   /* on the worker of the caller (of the scope, from outside a fiber) */
+    TH_PLACE_LEAST = -1, /* on the worker with the fewest fibers */
+    TH_PLACE_ROUND = -2  /* on each worker in turn */
+};
+
+/* How to spawn; all zero is the default. */
+typedef struct th_spawn_opts {
+    size_t size;       /* sizeof(th_spawn_opts), or 0 for the present one */
+    const char *name;  /* for messages and listings; static text, or valid for the fiber's life */
+    size_t stack_size; /* bytes, rounded up to a power of two; 0: the runtime's default */
+    int place;         /* TH_PLACE_*, or 1 + the number of a worker */
+} th_spawn_opts;
+
+/**
+ * Starts a fiber in a scope.
+ *
+ * While the scope has as many children as its limit allows, the caller waits: that is the
+ * back-pressure. From outside the scope's worker the start is sent there as a message and never
+ * waits; the scope's limit then delays the start itself.
+ *
+ * @param scope  an open scope, in which the fiber will live
+ * @param fn     what to run
+ * @param arg    handed to fn; if this call fails it still belongs to the caller
+ * @return 0; -ECANCELED or -ETIMEDOUT when the scope, or that of the waiting caller, says so;
+ *         -EINVAL for a NULL fn or scope or one that is not open; -ENOMEM
+ *
+ * Suspends: yes, while the scope's limit is reached
+ * Thread: any
+ * On cancel: nothing started
+ * Since: 0.1
+ */
+TH_API TH_MUST int th_spawn(th_scope *scope, th_fiber_fn fn, void *arg);
+
+/**
+ * Starts a fiber as th_spawn() does, with options and a handle.
+ *
+ * @param scope  an open scope, in which the fiber will live
+ * @param fn     what to run
+ * @param arg    handed to fn; if this call fails it still belongs to the caller
+ * @param opts   options, or NULL for the defaults; read during the call only
+ * @param fiber  out: a handle, to be given back with th_fiber_unref(); NULL if none is wanted. Only
+ *               for fibers that are placed on the calling fiber's own worker.
+ * @return 0; as th_spawn(); -EINVAL also for unknown options, a stack above 4 MiB, a place that
+ * does not exist, or a handle wanted for a fiber elsewhere
+ *
+ * Suspends: yes, while the scope's limit is reached
+ * Thread: any
+ * On cancel: nothing started
+ * Since: 0.1
+ */
+TH_API TH_MUST int th_spawn_with(th_scope *scope, th_fiber_fn fn, void *arg,
+                                 const th_spawn_opts *opts, th_fiber **fiber);
+
+/**
+ * Waits for the end of a fiber. Any number of fibers may wait for the same one.
+ *
+ * @param fiber   a handle to a fiber of the same worker
+ * @param result  out: what its function returned; may be NULL
+ * @return 0; -EDEADLK for the caller itself; -ECANCELED or -ETIMEDOUT when the caller's scope says
+ *         so; -EINVAL for NULL or a fiber of another worker; -EPERM outside a fiber
+ *
+ * Suspends: yes, until the fiber has ended
+ * Thread: fiber
+ * On cancel: nothing done, the fiber runs on and may be joined again
+ * Since: 0.1
+ */
+TH_API TH_MUST int th_join(th_fiber *fiber, int *result);
+
+/**
+ * Lets every other fiber that is ready run before it goes on.
+ *
+ * @return 0; -ECANCELED or -ETIMEDOUT when the caller's scope says so; -EPERM outside a fiber
+ *
+ * Suspends: yes, if another one is ready
+ * Thread: fiber
+ * On cancel: nothing done
+ * Since: 0.1
+ */
+TH_API int th_yield(void);
+
+/**
+ * Suspends the calling fiber for a span of time.
+ *
+ * @param span  nanoseconds; zero and less is th_yield(), TH_NEVER waits for the end of the scope
+ * @return 0 when the time is over, never before; -ECANCELED or -ETIMEDOUT when the caller's scope
+ *         says so; -EPERM outside a fiber
+ *
+ * Suspends: yes
+ * Thread: fiber
+ * On cancel: returns at once
+ * Since: 0.1
+ */
+TH_API int th_sleep(int64_t span);
+
+/**
+ * Suspends the calling fiber until a point in time.
+ *
+ * @param time  a time of th_now(); a past one is th_yield(), TH_NEVER waits for the end of the
+ * scope
+ * @return as th_sleep()
+ *
+ * Suspends: yes
+ * Thread: fiber
+ * On cancel: returns at once
+ * Since: 0.1
+ */
+TH_API int th_sleep_until(int64_t time);
+
+/**
+ * Asks whether the work at hand should stop: for loops that compute and never suspend.
+ *
+ * @return 0 to go on; -ECANCELED or -ETIMEDOUT when the caller's scope says so; -EPERM outside a
+ *         fiber
+ *
+ * Suspends: no
+ * Thread: fiber
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API int th_check(void);
+
+/**
+ * Gives the calling fiber.
+ *
+ * @return the running fiber, valid as long as it runs; NULL outside a fiber
+ *
+ * Suspends: no
+ * Thread: any
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API th_fiber *th_fiber_self(void);
+
+/**
+ * Gives the name of a fiber.
+ *
+ * @param fiber  a handle, or th_fiber_self()
+ * @return the name it was spawned with, "fiber" without one; never NULL
+ *
+ * Suspends: no
+ * Thread: worker
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API const char *th_fiber_name(const th_fiber *fiber);
+
+/**
+ * Gives the number of a fiber.
+ *
+ * @param fiber  a handle, or th_fiber_self()
+ * @return a number that no other fiber of the process ever has; 0 for NULL
+ *
+ * Suspends: no
+ * Thread: worker
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API uint64_t th_fiber_id(const th_fiber *fiber);
+
+/**
+ * Gives a handle back. The fiber itself runs on.
+ *
+ * @param fiber  a handle from th_spawn_with(); NULL is allowed and does nothing
+ *
+ * Suspends: no
+ * Thread: worker
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API void th_fiber_unref(th_fiber *fiber);
+
+TH_END_DECLS
+
+#endif

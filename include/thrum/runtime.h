@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The runtime: workers, the main fiber, and the orderly end of a program. */
+#ifndef THRUM_RUNTIME_H
+#define THRUM_RUNTIME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <thrum/defs.h>
+#include <thrum/fiber.h>
+
+TH_BEGIN_DECLS
+
+/* How to run; all zero is the default. */
+typedef struct th_run_opts {
+    size_t size;         /* sizeof(th_run_opts), or 0 for the present one */
+    unsigned workers;    /* threads that run fibers; 0: one per CPU this process may use */
+    const char *backend; /* "epoll", "uring", "poll", "select"; NULL or "auto": THRUM_BACKEND, else
+                            by itself */
+    size_t stack_size;   /* of a fiber, bytes; 0: 64 KiB */
+    int64_t grace;       /* time that servers have to drain once a stop is asked for, ns; 0: 10 s */
+    int no_signals;      /* 1: leave SIGTERM and SIGINT alone */
+} th_run_opts;
+
+/* What is in force, for start-up messages. */
+typedef struct th_run_info {
+    unsigned workers;
+    const char *backend;     /* name of the back end */
+    const char *backend_why; /* why this one; valid while the runtime runs */
+} th_run_info;
+
+/**
+ * Runs a function as the main fiber of a program, with its command line; for the end of main().
+ *
+ * @param app   the main fiber's function; a negative result is a failure
+ * @param argc  the number of arguments
+ * @param argv  the arguments; borrowed
+ * @param opts  options, or NULL for the defaults
+ * @return an exit status: app's result when it is 0 to 255; 1 after a failure of app or of the
+ *         start, told in one line on standard error
+ *
+ * Suspends: no (the calling thread becomes the first worker until the program ends)
+ * Thread: any that runs no fibers
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API int th_main(int (*app)(int argc, char **argv), int argc, char **argv,
+                   const th_run_opts *opts);
+
+/**
+ * Runs a function as the main fiber of a runtime.
+ *
+ * Returns when it has returned and everything started in the root scope has ended. SIGTERM and
+ * SIGINT ask for an orderly stop (th_stop()); a second one cancels the root scope at once.
+ *
+ * @param app   the main fiber's function
+ * @param arg   handed to app
+ * @param opts  options, or NULL for the defaults; read during the call only
+ * @return app's result; -EINVAL for wrong options; -EBUSY when the thread runs a runtime already;
+ *         -errno of whatever could not be had at the start (app was then not called)
+ *
+ * Suspends: no (the calling thread becomes the first worker)
+ * Thread: any that runs no fibers
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API TH_MUST int th_run(th_fiber_fn app, void *arg, const th_run_opts *opts);
+
+/**
+ * Asks the runtime for an orderly stop, as SIGTERM does.
+ *
+ * Servers stop accepting, finish what is in progress and return; after the time of grace, or at
+ * once when no server runs, the root scope is cancelled. A second call cancels it at once.
+ *
+ * @return 0; -EPERM outside a worker; -ENOMEM
+ *
+ * Suspends: no
+ * Thread: worker
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API int th_stop(void);
+
+/**
+ * Tells what the runtime runs on.
+ *
+ * @param info  out: what is in force
+ * @return 0; -EPERM outside a worker; -EINVAL for NULL
+ *
+ * Suspends: no
+ * Thread: worker
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API int th_run_get_info(th_run_info *info);
+
+TH_END_DECLS
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The fiber object: a context with its stack for life, and what the runtime knows of who runs in
+ * it.
+ *
+ * Objects and stacks are glued together and reused together, so that a spawn touches memory that is
+ * warm. The objects lie densely in arrays beside the stacks, not on them: whoever looks at a
+ * million fibers walks arrays and touches no stack.
+ */
+#ifndef THI_FIBER_FIBER_H
+#define THI_FIBER_FIBER_H
+
+#include "base/error.h"
+#include "base/list.h"
+#include "fiber/context.h"
+
+#include <thrum/fiber.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct thi_wait thi_wait;
+
+/* FREE: in a pool; READY: in a run queue; RUNNING; PARKED: waits; ENDED: kept by a reference. */
+enum { THI_FIBER_FREE, THI_FIBER_READY, THI_FIBER_RUNNING, THI_FIBER_PARKED, THI_FIBER_ENDED };
+
+/*
+ * What a parked fiber waits for, on its own stack. `abort` takes the fiber off whatever it waits in
+ * and makes it ready with the given result; NULL where a wait cannot be broken off.
+ */
+struct thi_wait {
+    const char *what; /* "read", "sleep", "join", ...: static text for whoever looks inside */
+    const void *object;
+    void (*abort)(thi_wait *wait, int result);
+};
+
+struct th_fiber {
+    thi_context context;
+    th_fiber *next; /* in the run queue, or in the pool's list of free ones */
+    struct thi_worker *worker;
+    struct thi_scope *scope; /* the innermost scope it is in */
+    thi_list member;         /* in scope->fibers */
+    int (*fn)(void *arg);
+    void *arg;
+    thi_wait *waits; /* while PARKED */
+    int wake_result; /* what the wait returns */
+    int result;      /* once ENDED */
+    uint32_t refs;   /* the running body holds one, each handle another */
+    uint8_t state;
+    uint8_t stack_class;    /* which pool list it goes back to */
+    bool stack_bare;        /* the stack's memory was given back: the context must be made anew */
+    bool guarded;           /* a guard page is in place; otherwise a canary is */
+    uint64_t id;            /* never used twice in a process */
+    thi_list joiners;       /* waits of those who join it */
+    struct thi_scope *home; /* the scope it was spawned in */
+    const char *name;       /* static text or NULL; borrowed for the fiber's life */
+    thi_err_slot *detail;   /* made at its first failure that has details */
+    char *stack_low;        /* the lowest byte it may use */
+    size_t stack_size;
+};
+
+#endif

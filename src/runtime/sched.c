@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The scheduler of a worker.
+ *
+ * A fiber that suspends switches straight to the next ready one; the loop's own stack is entered
+ * only when nobody is ready or the slice is used up. So a hand-over between fibers is one switch.
+ *
+ * The slice bounds how long events wait while fibers keep each other busy. It is counted in
+ * switches because a clock would cost more than the switch, and adapts to what switches cost: a
+ * turn that found nothing to do and came soon doubles it, one that came late halves it.
+ */
+#include "runtime/sched.h"
+
+#include "runtime/spawn.h"
+#include "sys/sys.h"
+
+#include <thrum/fiber.h>
+
+_Thread_local thi_worker *thi_worker_self;
+
+#define SLICE_MAX  4096
+#define SLICE_SOON (100 * TH_MICROSECOND)
+#define SLICE_LATE (500 * TH_MICROSECOND)
+
+static th_fiber *take_first(thi_worker *worker)
+{
+    th_fiber *fiber = worker->ready_first;
+    worker->ready_first = fiber->next;
+    return fiber;
+}
+
+/* Leaves the running fiber, which is queued somewhere or ended, for whoever comes next. */
+static inline void switch_away(thi_worker *worker, th_fiber *self)
+{
+    if (TH_LIKELY(worker->budget > 0 && worker->ready_first)) {
+        worker->budget--;
+        th_fiber *next = take_first(worker);
+        next->state = THI_FIBER_RUNNING;
+        worker->current = next;
+        if (next != self)
+            thi_context_switch(&self->context, &next->context);
+        return;
+    }
+    worker->current = NULL;
+    thi_context_switch(&self->context, &worker->scheduler);
+}
+
+int thi_sched_park(thi_wait *wait)
+{
+    thi_worker *worker = thi_worker_self;
+    th_fiber *self = worker->current;
+    int saved = *worker->errno_at;
+    self->waits = wait;
+    self->state = THI_FIBER_PARKED;
+    switch_away(worker, self);
+    *worker->errno_at = saved;
+    return self->wake_result;
+}
+
+void thi_sched_ready(th_fiber *fiber, int result)
+{
+    TH_DEBUG_ASSERT(fiber->worker == thi_worker_self);
+    TH_ASSERT(fiber->state == THI_FIBER_PARKED);
+    fiber->wake_result = result;
+    thi_sched_enqueue(fiber->worker, fiber);
+}
+
+/*
+ * The switch is inlined here, so that no return lies between the switch to a fiber and its body:
+ * the returns of whoever is resumed next are then predicted rightly.
+ */
+void thi_fiber_entry(void *object)
+{
+    th_fiber *fiber = object;
+    thi_context_entered(&fiber->context);
+    for (;;) {
+        thi_fiber_end(fiber, fiber->fn(fiber->arg));
+        switch_away(fiber->worker, fiber);
+    }
+}
+
+static void adapt_slice(thi_worker *worker)
+{
+    if (worker->budget > 0) { /* the fibers came to rest by themselves */
+        worker->slice = THI_SLICE_MIN;
+        return;
+    }
+    int64_t spent = thi_sys_clock() - worker->loop.now;
+    if (spent > SLICE_LATE && worker->slice > THI_SLICE_MIN)
+        worker->slice /= 2;
+    else if (spent < SLICE_SOON && worker->slice < SLICE_MAX)
+        worker->slice *= 2;
+}
+
+void thi_sched_run(thi_worker *worker)
+{
+    if (!worker->ready_first)
+        return;
+    th_fiber *next;
+    if (worker->pick) { /* one fiber a time, so that every switch is a choice */
+        next = worker->pick(worker);
+        worker->budget = 0;
+    } else {
+        next = take_first(worker);
+        worker->budget = worker->slice;
+    }
+    next->state = THI_FIBER_RUNNING;
+    worker->current = next;
+    thi_context_switch(&worker->scheduler, &next->context);
+    if (!worker->pick)
+        adapt_slice(worker);
+}
+
+int thi_sched_expired(thi_scope *scope)
+{
+    if (scope->status == 0)
+        thi_scope_mark(scope, -ETIMEDOUT, -ETIMEDOUT);
+    return scope->status;
+}
+
+int th_check(void)
+{
+    th_fiber *self = thi_sched_self();
+    if (!self)
+        return -EPERM;
+    if (self->scope->status == 0 && self->scope->deadline != TH_NEVER &&
+        self->scope->deadline <= thi_sys_clock())
+        thi_scope_mark(self->scope, -ETIMEDOUT, -ETIMEDOUT);
+    return self->scope->status;
+}
+
+int th_yield(void)
+{
+    thi_worker *worker = thi_worker_self;
+    th_fiber *self = worker ? worker->current : NULL;
+    int err = thi_sched_may_park_as(self);
+    if (TH_UNLIKELY(err < 0))
+        return err;
+    if (!worker->ready_first &&
+        worker->budget > 0) { /* nobody else: the loop is asked now and then */
+        worker->budget--;
+        return 0;
+    }
+    int saved = *worker->errno_at;
+    thi_sched_enqueue(worker, self);
+    switch_away(worker, self);
+    *worker->errno_at = saved;
+    return 0;
+}
+
+/* A sleeper: its timer and its wait. */
+typedef struct sleeper {
+    thi_wait wait;
+    thi_timer timer;
+    th_fiber *fiber;
+} sleeper;
+
+static void sleeper_expired(thi_timer *timer)
+{
+    sleeper *s = thi_container_of(timer, sleeper, timer);
+    thi_sched_ready(s->fiber, 0);
+}
+
+static void sleeper_abort(thi_wait *wait, int result)
+{
+    sleeper *s = thi_container_of(wait, sleeper, wait);
+    thi_timer_cancel(&s->fiber->worker->loop.timers, &s->timer);
+    thi_sched_ready(s->fiber, result);
+}
+
+int th_sleep_until(int64_t time)
+{
+    int err = thi_sched_may_park();
+    if (err < 0)
+        return err;
+    sleeper s = { .wait = { .what = "sleep", .abort = sleeper_abort }, .fiber = thi_sched_self() };
+    thi_loop *loop = &s.fiber->worker->loop;
+    thi_timer_init(&s.timer, sleeper_expired);
+    if (time <= loop->now)
+        return th_yield();
+    if (time != TH_NEVER)
+        thi_loop_timer(loop, &s.timer, time);
+    return thi_sched_park(&s.wait);
+}
+
+int th_sleep(int64_t span)
+{
+    return span <= 0 ? th_yield() : th_sleep_until(th_after(span));
+}

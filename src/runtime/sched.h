@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Parking and waking fibers: the one place where suspension happens.
+ *
+ * A suspending call fills a thi_wait, puts it where the waker will find it, and parks. Exactly one
+ * party makes the fiber ready: the waker, or the canceller through wait->abort.
+ */
+#ifndef THI_RUNTIME_SCHED_H
+#define THI_RUNTIME_SCHED_H
+
+#include "base/assert.h"
+#include "runtime/worker.h"
+
+#include <errno.h>
+
+/*
+ * Suspends the running fiber until thi_sched_ready() and returns the result given there. Does not
+ * look at the scope first: thi_sched_may_park() does.
+ */
+int thi_sched_park(thi_wait *wait);
+
+/* Makes a parked fiber of this worker ready; its thi_sched_park() will return `result`. */
+void thi_sched_ready(th_fiber *fiber, int result);
+
+/* What every fresh context runs: a loop that serves one spawn after the other. */
+void thi_fiber_entry(void *fiber);
+
+/* Puts a fiber at the end of the run queue. */
+static inline void thi_sched_enqueue(thi_worker *worker, th_fiber *fiber)
+{
+    fiber->state = THI_FIBER_READY;
+    fiber->next = NULL;
+    if (worker->ready_first)
+        worker->ready_last->next = fiber;
+    else
+        worker->ready_first = fiber;
+    worker->ready_last = fiber;
+}
+
+/* Switches from fiber to fiber before the loop is looked at, when events are to be expected. */
+#define THI_SLICE_MIN 61
+
+/* Runs the ready fibers until none is left or the slice is used up; called on the thread's stack.
+ */
+void thi_sched_run(thi_worker *worker);
+
+/* The running fiber, or NULL. */
+static inline th_fiber *thi_sched_self(void)
+{
+    thi_worker *worker = thi_worker_self;
+    return worker ? worker->current : NULL;
+}
+
+/* The slow half of thi_sched_may_park(): the scope's deadline has passed, or it has a status. */
+int thi_sched_expired(thi_scope *scope);
+
+/* The same for whoever has the running fiber at hand; NULL gives -EPERM. */
+static inline int thi_sched_may_park_as(th_fiber *self)
+{
+    if (TH_UNLIKELY(!self))
+        return -EPERM;
+    thi_scope *scope = self->scope;
+    if (TH_LIKELY(scope->status == 0 && scope->deadline > self->worker->loop.now))
+        return 0;
+    return thi_sched_expired(scope);
+}
+
+/*
+ * What a call must ask before it suspends: 0, or what the scope of the running fiber says. A
+ * deadline that has passed counts even if its timer has not fired yet. -EPERM outside a fiber.
+ */
+static inline int thi_sched_may_park(void)
+{
+    return thi_sched_may_park_as(thi_sched_self());
+}
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The inside of a scope, and what the scheduler and the spawner do with it.
+ *
+ * A scope belongs to the worker on which it was opened; only that worker touches it. Other threads
+ * send messages, and `inflight` counts these so that a scope does not close under one.
+ */
+#ifndef THI_RUNTIME_SCOPE_H
+#define THI_RUNTIME_SCOPE_H
+
+#include "base/queue.h"
+#include "fiber/fiber.h"
+#include "loop/timer.h"
+
+#include <thrum/scope.h>
+
+#include <stdatomic.h>
+
+typedef struct thi_scope thi_scope;
+struct thi_worker;
+
+struct thi_scope {
+    uint64_t magic;
+    struct thi_worker *worker;
+    thi_scope *parent; /* the scope around; NULL for the root and for those of remote children */
+    th_fiber *host;    /* who opened it */
+    thi_list sibling;  /* in parent->scopes */
+    thi_list scopes;   /* opened inside this one, by its members */
+    thi_list fibers;   /* members: those whose innermost scope this is */
+    thi_list remotes;  /* children on other workers */
+    thi_list spawners; /* waits of fibers that wait for room to spawn */
+    thi_queue pending; /* starts asked for from outside that wait for room */
+    thi_wait *closer;  /* the wait of the host in wait or close */
+    void (*emptied)(thi_scope *scope); /* called when the last child has ended; may be NULL */
+    int64_t deadline;                  /* the earliest that applies; TH_NEVER without one */
+    thi_timer timer;                   /* set when this scope's own deadline is the earliest */
+    uint32_t live;  /* children that have not ended, and places handed to waiting spawners */
+    uint32_t limit; /* UINT32_MAX: none */
+    int status;     /* 0, -ECANCELED, -ETIMEDOUT: what suspending calls return */
+    int reason;     /* why; 0 while status is */
+    int first_error;
+    bool shield;
+    bool cancel_rest;
+    atomic_uint inflight; /* messages about this scope that are under way */
+};
+
+#define THI_SCOPE_MAGIC UINT64_C(0x7468726d73636f70)
+
+_Static_assert(sizeof(thi_scope) <= sizeof(th_scope), "th_scope has no room for a thi_scope");
+
+static inline thi_scope *thi_scope_of(th_scope *scope)
+{
+    return (thi_scope *)(void *)scope;
+}
+
+static inline bool thi_scope_is_open(const thi_scope *scope)
+{
+    return scope && scope->magic == THI_SCOPE_MAGIC;
+}
+
+/* Opens a scope on the calling worker under a parent, or under none. */
+void thi_scope_init(thi_scope *scope, thi_scope *parent, const th_scope_opts *opts);
+
+/* Takes an empty scope out of the tree. */
+void thi_scope_deinit(thi_scope *scope);
+
+/* Gives a scope and all inside it that is no shield a status, and wakes whoever waits there. */
+void thi_scope_mark(thi_scope *scope, int status, int reason);
+
+/* Accounts for a child that has ended. */
+void thi_scope_child_ended(thi_scope *scope, int result);
+
+/* Waits for the last child; cannot be broken off. */
+void thi_scope_drain(thi_scope *scope);
+
+/* Moves a fiber into another scope as its innermost one. */
+static inline void thi_scope_enter(thi_scope *scope, th_fiber *fiber)
+{
+    fiber->scope = scope;
+    thi_list_push_back(&scope->fibers, &fiber->member);
+}
+
+static inline void thi_scope_leave(th_fiber *fiber)
+{
+    fiber->member.prev->next = fiber->member.next;
+    fiber->member.next->prev = fiber->member.prev;
+}
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The orderly end: who asks for it, who is told, and what happens when it takes too long.
+ *
+ * The first stop tells every stopper, on its own worker, and starts the time of grace. Without
+ * stoppers, when the time is up, and with the second stop, the root scope is cancelled.
+ */
+#include "runtime/stop.h"
+
+#include "base/alloc.h"
+#include "runtime/sched.h"
+
+#define GRACE_DEFAULT (10 * TH_SECOND)
+
+void thi_stopper_add(thi_stopper *stopper, void (*fn)(thi_stopper *stopper))
+{
+    thi_worker *worker = thi_worker_self;
+    stopper->fn = fn;
+    thi_list_push_back(&worker->stoppers, &stopper->link);
+    atomic_fetch_add(&worker->runtime->stoppers, 1);
+    if (atomic_load(&worker->runtime->stopping))
+        fn(stopper);
+}
+
+void thi_stopper_remove(thi_stopper *stopper)
+{
+    thi_list_remove(&stopper->link);
+    atomic_fetch_sub(&thi_worker_self->runtime->stoppers, 1);
+}
+
+static void cancel_root(thi_runtime *rt)
+{
+    thi_scope *root = thi_scope_of(&rt->root);
+    if (thi_scope_is_open(root))
+        thi_scope_mark(root, -ECANCELED, -ECANCELED);
+}
+
+static void on_grace_over(thi_timer *timer)
+{
+    cancel_root(thi_container_of(timer, thi_runtime, grace));
+}
+
+/* On each worker. A stopper may remove itself, or others, when it is called. */
+static void tell_stoppers(thi_msg *msg)
+{
+    thi_worker *worker = thi_container_of(msg, thi_worker, stop_msg);
+    thi_list told;
+    thi_list_init(&told);
+    while (!thi_list_empty(&worker->stoppers)) {
+        thi_list *node = thi_list_pop_front(&worker->stoppers);
+        thi_list_push_back(&told, node);
+        thi_stopper *stopper = thi_list_item(node, thi_stopper, link);
+        stopper->fn(stopper);
+    }
+    thi_list_splice_back(&worker->stoppers, &told);
+}
+
+/* On worker 0, whatever asked for the stop. */
+void thi_stop_asked(thi_runtime *rt)
+{
+    bool again = rt->stops++ > 0;
+    atomic_store(&rt->stopping, true);
+    if (again || atomic_load(&rt->stoppers) == 0) {
+        cancel_root(rt);
+        return;
+    }
+    thi_loop *loop = &rt->workers[0].loop;
+    int64_t grace = rt->opts.grace ? rt->opts.grace : GRACE_DEFAULT;
+    thi_timer_init(&rt->grace, on_grace_over);
+    thi_loop_timer(loop, &rt->grace, th_after(grace));
+    for (unsigned i = 0; i < rt->count; i++) {
+        rt->workers[i].stop_msg.fn = tell_stoppers;
+        thi_loop_post(&rt->workers[i].loop, &rt->workers[i].stop_msg);
+    }
+}
+
+/* A call of th_stop() on its way to worker 0. */
+typedef struct stop_request {
+    thi_msg msg;
+    thi_runtime *runtime;
+} stop_request;
+
+static void on_stop_request(thi_msg *msg)
+{
+    stop_request *rq = thi_container_of(msg, stop_request, msg);
+    thi_runtime *rt = rq->runtime;
+    thi_free(rq);
+    thi_stop_asked(rt);
+}
+
+int th_stop(void)
+{
+    thi_worker *worker = thi_worker_self;
+    if (!worker)
+        return -EPERM;
+    stop_request *rq = thi_alloc(sizeof *rq);
+    if (!rq)
+        return -ENOMEM;
+    *rq = (stop_request){ .msg.fn = on_stop_request, .runtime = worker->runtime };
+    thi_loop_post(&worker->runtime->workers[0].loop, &rq->msg);
+    return 0;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Workers and the runtime that owns them.
+ *
+ * A worker is one thread with its own loop, run queue and fibers. Workers share nothing but the
+ * atomics marked here; whatever one wants of another it sends as a message to the other's loop.
+ */
+#ifndef THI_RUNTIME_WORKER_H
+#define THI_RUNTIME_WORKER_H
+
+#include "fiber/pool.h"
+#include "loop/engines.h"
+#include "loop/loop.h"
+#include "runtime/scope.h"
+
+#include <thrum/runtime.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+typedef struct thi_worker thi_worker;
+typedef struct thi_runtime thi_runtime;
+typedef struct thi_stopper thi_stopper;
+
+struct thi_worker {
+    th_fiber *current; /* the fiber that runs; NULL while the loop does */
+    th_fiber *ready_first;
+    th_fiber *ready_last;
+    int budget;    /* switches from fiber to fiber left before the loop is looked at */
+    int slice;     /* what budget starts from in the present turn */
+    int *errno_at; /* the thread's errno, of which each fiber sees its own */
+    int stack_class;
+    thi_context scheduler; /* the thread's own stack, on which the loop runs */
+    thi_fiber_pool fibers;
+    uint64_t last_id;      /* fibers spawned here so far */
+    uint64_t published_id; /* what the metrics have of it */
+    size_t published_load;
+    unsigned index;
+    bool stop;
+    thi_runtime *runtime;
+    thi_list stoppers; /* who wants to hear of an orderly stop */
+    pthread_t thread;
+    thi_msg stop_msg;
+    thi_msg end_msg;
+    /* Picks which ready fiber runs next; NULL: the first. A simulation picks by its seed. */
+    th_fiber *(*pick)(thi_worker *worker);
+    thi_loop loop;
+    atomic_size_t
+        load; /* fibers and connections that live here; read by others to place new ones */
+};
+
+/* Somebody who ends in an orderly way when asked to: a server. Lives on the worker it was added on.
+ */
+struct thi_stopper {
+    thi_list link;
+    void (*fn)(thi_stopper *stopper);
+};
+
+struct thi_runtime {
+    thi_worker *workers;
+    unsigned count;
+    thi_engine_choice engine;
+    th_run_opts opts;
+    th_scope root;
+    th_fiber_fn app;
+    void *arg;
+    int result;
+    int stops;            /* stops asked for so far; on worker 0 */
+    thi_timer grace;      /* on worker 0's loop */
+    atomic_uint next;     /* for placement in turn */
+    atomic_int stoppers;  /* in all workers */
+    atomic_bool stopping; /* a stop was asked for */
+};
+
+extern _Thread_local thi_worker *thi_worker_self __attribute__((tls_model("initial-exec")));
+
+/* Opens a worker's loop and queues on the calling thread, which need not be the one that runs it.
+ */
+TH_MUST int thi_worker_open(thi_worker *worker, thi_runtime *runtime, unsigned index);
+void thi_worker_close(thi_worker *worker);
+
+/* Runs the worker on the calling thread until its `stop` is set. */
+void thi_worker_run(thi_worker *worker);
+
+/* One round: ready fibers, then one turn of the loop, which may sleep until the given time. */
+void thi_worker_turn(thi_worker *worker, int64_t until);
+
+/* The worker on which a new fiber or connection should be placed by a TH_PLACE_ value. */
+thi_worker *thi_worker_place(thi_worker *here, int place);
+
+/* Adds and removes somebody who wants to hear of an orderly stop; calls at once if it is on. */
+void thi_stopper_add(thi_stopper *stopper, void (*fn)(thi_stopper *stopper));
+void thi_stopper_remove(thi_stopper *stopper);
+
+#endif
