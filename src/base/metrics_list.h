@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The list of all metrics: one line each makes the id, the storage and the exposition.
+ *
+ *     X(kind, id, name, label, help)      kind COUNTER only grows, GAUGE goes up and down
+ *     X(id, name, help)                   for histograms of durations
+ *
+ * Names, units and labels follow Prometheus. Lines of one name are neighbours, share a help text
+ * and differ in their constant label. To add a metric, add a line.
+ */
+#ifndef THI_BASE_METRICS_LIST_H
+#define THI_BASE_METRICS_LIST_H
+
+#define THI_METRIC_LIST(X)                                                                         \
+    X(COUNTER, CONNS_ACCEPTED, "thrum_connections_accepted_total", "", "Connections accepted")     \
+    X(COUNTER, CONNS_CLOSED, "thrum_connections_closed_total", "", "Accepted connections closed")  \
+    X(GAUGE, CONNS_OPEN, "thrum_connections_open", "", "Accepted connections that are open")       \
+    X(COUNTER, CONNS_HANDED_OVER, "thrum_connections_handed_over_total", "",                       \
+      "Connections that one worker accepted and another one serves")                               \
+    X(COUNTER, ACCEPT_ERRORS, "thrum_accept_errors_total", "", "Failures to accept a connection")  \
+    X(COUNTER, BYTES_READ, "thrum_read_bytes_total", "", "Bytes read from streams")                \
+    X(COUNTER, BYTES_WRITTEN, "thrum_written_bytes_total", "", "Bytes written to streams")         \
+    X(COUNTER, FIBERS_SPAWNED, "thrum_fibers_spawned_total", "", "Fibers started")                 \
+    X(GAUGE, FIBERS_LIVE, "thrum_fibers_live", "", "Fibers that have not ended")                   \
+    X(COUNTER, LOOP_TURNS, "thrum_loop_turns_total", "", "Turns of the event loops")               \
+    X(COUNTER, LOOP_WAKEUPS, "thrum_loop_wakeups_total", "",                                       \
+      "Wake-ups of an event loop by another thread")                                               \
+    X(COUNTER, TIMERS_FIRED, "thrum_timers_fired_total", "", "Timers that ran out")                \
+    X(COUNTER, HTTP_REQUESTS_1XX, "thrum_http_requests_total", "class=\"1xx\"",                    \
+      "HTTP requests answered, by class of status")                                                \
+    X(COUNTER, HTTP_REQUESTS_2XX, "thrum_http_requests_total", "class=\"2xx\"",                    \
+      "HTTP requests answered, by class of status")                                                \
+    X(COUNTER, HTTP_REQUESTS_3XX, "thrum_http_requests_total", "class=\"3xx\"",                    \
+      "HTTP requests answered, by class of status")                                                \
+    X(COUNTER, HTTP_REQUESTS_4XX, "thrum_http_requests_total", "class=\"4xx\"",                    \
+      "HTTP requests answered, by class of status")                                                \
+    X(COUNTER, HTTP_REQUESTS_5XX, "thrum_http_requests_total", "class=\"5xx\"",                    \
+      "HTTP requests answered, by class of status")                                                \
+    X(COUNTER, HTTP_ERRORS_MALFORMED, "thrum_http_request_errors_total", "kind=\"malformed\"",     \
+      "HTTP requests that were refused before a handler saw them")                                 \
+    X(COUNTER, HTTP_ERRORS_TOO_LARGE, "thrum_http_request_errors_total", "kind=\"too_large\"",     \
+      "HTTP requests that were refused before a handler saw them")                                 \
+    X(COUNTER, HTTP_ERRORS_TIMEOUT, "thrum_http_request_errors_total", "kind=\"timeout\"",         \
+      "HTTP requests that were refused before a handler saw them")                                 \
+    X(GAUGE, HTTP_IN_FLIGHT, "thrum_http_requests_in_flight", "", "HTTP requests being served")    \
+    X(GAUGE, HTTP_CONNS_IDLE, "thrum_http_connections_idle", "",                                   \
+      "HTTP connections that wait for their next request")
+
+#define THI_HISTOGRAM_LIST(X)                                                                      \
+    X(HTTP_REQUEST, "thrum_http_request_duration_seconds",                                         \
+      "Time from the first byte of a request to the last byte of its reply")
+
+#endif
