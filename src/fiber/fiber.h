@@ -15,12 +15,11 @@
 #include "base/list.h"
 #include "fiber/context.h"
 
-#include <thrum/fiber.h>
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+typedef struct th_fiber th_fiber;
 typedef struct thi_wait thi_wait;
 
 /* FREE: in a pool; READY: in a run queue; RUNNING; PARKED: waits; ENDED: kept by a reference. */

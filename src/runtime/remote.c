@@ -16,12 +16,15 @@
 #include "runtime/remote.h"
 
 #include "base/alloc.h"
-#include "runtime/sched.h"
+#include "runtime/place.h"
+#include "runtime/worker.h"
+
+#include <errno.h>
 
 typedef struct remote {
-    thi_msg msg;    /* out to start, back when the child has ended */
-    thi_msg cancel; /* out with a status, back empty */
-    thi_list link;  /* in scope->remotes */
+    thi_msg msg;       /* out to start, back when the child has ended */
+    thi_msg cancel;    /* out with a status, back empty */
+    thi_far_child far; /* in scope->far */
     thi_scope *scope;
     thi_worker *owner; /* the scope's worker; the scope may be gone when `cancel` comes back */
     thi_worker *target;
@@ -45,7 +48,7 @@ static void release(remote *r)
 static void on_ended(thi_msg *msg)
 {
     remote *r = thi_container_of(msg, remote, msg);
-    thi_list_remove(&r->link);
+    thi_list_remove(&r->far.link);
     r->ended = true;
     thi_scope_child_ended(r->scope, r->result);
     release(r);
@@ -73,36 +76,22 @@ static void on_start(thi_msg *msg)
     thi_scope_init(&r->proxy, NULL, &(th_scope_opts){ .deadline = r->deadline });
     r->proxy.emptied = on_emptied;
     r->proxy.live = 1;
-    int err = thi_spawn_here(&r->proxy, &r->start, NULL);
+    int err = thi_start_here(&r->proxy, &r->start, NULL);
     if (err < 0) {
         thi_scope_deinit(&r->proxy);
         send_ended(r, err);
     }
 }
 
-int thi_remote_spawn(thi_scope *scope, thi_worker *target, const thi_start *start)
-{
-    remote *r = thi_calloc(1, sizeof *r);
-    if (!r)
-        return -ENOMEM;
-    r->scope = scope;
-    r->owner = scope->worker;
-    r->target = target;
-    r->start = *start;
-    r->deadline = scope->deadline;
-    r->msg.fn = on_start;
-    thi_list_push_back(&scope->remotes, &r->link);
-    thi_loop_post(&target->loop, &r->msg);
-    return 0;
-}
+static void send_status(remote *r);
 
 /* On the owner: a cancellation has been delivered. What has changed since goes out after it. */
 static void on_cancel_back(thi_msg *msg)
 {
     remote *r = thi_container_of(msg, remote, cancel);
     r->cancelling = false;
-    if (!r->ended && r->scope->status != r->status)
-        thi_remote_cancel_all(r->scope);
+    if (!r->ended)
+        send_status(r);
     release(r);
 }
 
@@ -116,26 +105,55 @@ static void on_cancel(thi_msg *msg)
     thi_loop_post(&r->owner->loop, msg);
 }
 
-void thi_remote_cancel_all(thi_scope *scope)
+/* Tells the target what the scope's status is, unless it knows or will hear of it. */
+static void send_status(remote *r)
 {
-    thi_list_each (node, &scope->remotes) {
-        remote *r = thi_list_item(node, remote, link);
-        if (r->cancelling || r->status == scope->status)
-            continue;
-        r->cancelling = true;
-        r->status = scope->status;
-        r->reason = scope->reason;
-        r->cancel.fn = on_cancel;
-        thi_loop_post(&r->target->loop, &r->cancel);
-    }
+    if (r->cancelling || r->status == r->scope->status)
+        return;
+    r->cancelling = true;
+    r->status = r->scope->status;
+    r->reason = r->scope->reason;
+    r->cancel.fn = on_cancel;
+    thi_loop_post(&r->target->loop, &r->cancel);
 }
 
-/* A call on a scope that comes from elsewhere. */
+static void tell(thi_far_child *child)
+{
+    send_status(thi_container_of(child, remote, far));
+}
+
+static int start_far(thi_scope *scope, thi_worker *target, const thi_start *start)
+{
+    remote *r = thi_calloc(1, sizeof *r);
+    if (!r)
+        return -ENOMEM;
+    r->scope = scope;
+    r->owner = scope->worker;
+    r->target = target;
+    r->start = *start;
+    r->deadline = scope->deadline;
+    r->msg.fn = on_start;
+    r->far.tell = tell;
+    thi_list_push_back(&scope->far, &r->far.link);
+    thi_loop_post(&target->loop, &r->msg);
+    return 0;
+}
+
+int thi_remote_start(thi_scope *scope, const thi_start *start)
+{
+    thi_worker *target = thi_worker_place(scope->worker, start->place);
+    if (target == scope->worker)
+        return thi_start_here(scope, start, NULL);
+    return start_far(scope, target, start);
+}
+
+/* A call on a scope that comes from elsewhere. A start stays on until there is room for it. */
 typedef struct request {
     thi_msg msg;
+    thi_place_wait place;
     thi_scope *scope;
     int reason;
-    thi_start *start;
+    thi_start start;
 } request;
 
 static int send_request(thi_scope *scope, request template)
@@ -150,10 +168,9 @@ static int send_request(thi_scope *scope, request template)
     return 0;
 }
 
-static void settle(request *rq)
+/* The message has been dealt with: whoever closes the scope may look again. */
+static void settle(thi_scope *scope)
 {
-    thi_scope *scope = rq->scope;
-    thi_free(rq);
     atomic_fetch_sub(&scope->inflight, 1);
     if (scope->closer)
         scope->closer->abort(scope->closer, 0);
@@ -162,8 +179,10 @@ static void settle(request *rq)
 static void on_cancel_request(thi_msg *msg)
 {
     request *rq = thi_container_of(msg, request, msg);
-    thi_scope_mark(rq->scope, -ECANCELED, rq->reason);
-    settle(rq);
+    thi_scope *scope = rq->scope;
+    thi_scope_mark(scope, -ECANCELED, rq->reason);
+    thi_free(rq);
+    settle(scope);
 }
 
 int thi_remote_send_cancel(thi_scope *scope, int reason)
@@ -171,23 +190,31 @@ int thi_remote_send_cancel(thi_scope *scope, int reason)
     return send_request(scope, (request){ .msg.fn = on_cancel_request, .reason = reason });
 }
 
+static void admit_request(thi_place_wait *place)
+{
+    request *rq = thi_container_of(place, request, place);
+    thi_scope *scope = rq->scope;
+    int err = thi_remote_start(scope, &rq->start);
+    thi_free(rq);
+    if (err < 0)
+        thi_scope_child_ended(scope, err);
+}
+
 static void on_start_request(thi_msg *msg)
 {
     request *rq = thi_container_of(msg, request, msg);
-    thi_queue_push(&rq->scope->pending, &rq->start->node);
-    if (rq->scope->live < rq->scope->limit)
-        thi_spawn_pending(rq->scope);
-    settle(rq);
+    thi_scope *scope = rq->scope;
+    rq->place.admit = admit_request;
+    if (scope->live < scope->limit) {
+        scope->live++;
+        admit_request(&rq->place);
+    } else {
+        thi_list_push_back(&scope->waiting, &rq->place.link);
+    }
+    settle(scope);
 }
 
 int thi_remote_send_start(thi_scope *scope, const thi_start *start)
 {
-    thi_start *copy = thi_alloc(sizeof *copy);
-    if (!copy)
-        return -ENOMEM;
-    *copy = *start;
-    int err = send_request(scope, (request){ .msg.fn = on_start_request, .start = copy });
-    if (err < 0)
-        thi_free(copy);
-    return err;
+    return send_request(scope, (request){ .msg.fn = on_start_request, .start = *start });
 }

@@ -13,8 +13,9 @@
 #include "loop/signals.h"
 #include "runtime/overflow.h"
 #include "runtime/sched.h"
-#include "runtime/spawn.h"
+#include "runtime/start.h"
 #include "runtime/stop.h"
+#include "runtime/turn.h"
 #include "sys/machine.h"
 #include "sys/sys.h"
 
@@ -121,7 +122,7 @@ static int start_main_fiber(thi_runtime *rt, thi_scope *outer)
     thi_scope_init(outer, NULL, NULL);
     outer->emptied = on_outer_emptied;
     outer->live = 1;
-    int err = thi_spawn_here(outer, &(thi_start){ .fn = run_app, .arg = rt, .name = "main" }, NULL);
+    int err = thi_start_here(outer, &(thi_start){ .fn = run_app, .arg = rt, .name = "main" }, NULL);
     if (err < 0)
         thi_scope_deinit(outer);
     thi_worker_self = NULL;

@@ -12,12 +12,12 @@
  */
 #include "runtime/sched.h"
 
-#include "runtime/spawn.h"
+#include "base/alloc.h"
+#include "runtime/place.h"
+#include "runtime/tree.h"
 #include "sys/sys.h"
 
 #include <thrum/fiber.h>
-
-_Thread_local thi_worker *thi_worker_self;
 
 #define SLICE_MAX  4096
 #define SLICE_SOON (100 * TH_MICROSECOND)
@@ -66,6 +66,41 @@ void thi_sched_ready(th_fiber *fiber, int result)
     thi_sched_enqueue(fiber->worker, fiber);
 }
 
+/* Waits of joiners are broken off with success. */
+static void wake_joiners(th_fiber *fiber)
+{
+    thi_list *node;
+    while ((node = thi_list_pop_front(&fiber->joiners))) {
+        thi_join_wait *join = thi_list_item(node, thi_join_wait, link);
+        join->wait.abort(&join->wait, 0);
+    }
+}
+
+/*
+ * Accounts for the end of a body, the last that its fiber does before it leaves. From the moment it
+ * is in the pool it may be spawned again; nobody else runs before it has switched away, and then it
+ * simply goes round.
+ */
+static void end(th_fiber *fiber, int result)
+{
+    thi_worker *worker = fiber->worker;
+    thi_scope *home = fiber->home;
+    TH_ASSERT(fiber->scope == home); /* the body has closed every scope that it opened */
+    TH_ASSERT(thi_stack_intact(fiber));
+    thi_scope_leave(fiber);
+    fiber->result = result;
+    wake_joiners(fiber);
+    if (TH_UNLIKELY(fiber->detail != NULL)) {
+        thi_free(fiber->detail);
+        fiber->detail = NULL;
+    }
+    thi_worker_add_load(worker, (size_t)-1);
+    fiber->state = THI_FIBER_ENDED;
+    if (--fiber->refs == 0)
+        thi_fiber_pool_put(&worker->fibers, fiber);
+    thi_scope_child_ended(home, result);
+}
+
 /*
  * The switch is inlined here, so that no return lies between the switch to a fiber and its body:
  * the returns of whoever is resumed next are then predicted rightly.
@@ -75,7 +110,7 @@ void thi_fiber_entry(void *object)
     th_fiber *fiber = object;
     thi_context_entered(&fiber->context);
     for (;;) {
-        thi_fiber_end(fiber, fiber->fn(fiber->arg));
+        end(fiber, fiber->fn(fiber->arg));
         switch_away(fiber->worker, fiber);
     }
 }

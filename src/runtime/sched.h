@@ -10,9 +10,17 @@
 #define THI_RUNTIME_SCHED_H
 
 #include "base/assert.h"
+#include "runtime/tree.h"
 #include "runtime/worker.h"
 
 #include <errno.h>
+
+/* The wait of a fiber for the end of another, in that one's list of joiners. */
+typedef struct thi_join_wait {
+    thi_wait wait;
+    thi_list link;
+    th_fiber *fiber; /* who waits */
+} thi_join_wait;
 
 /*
  * Suspends the running fiber until thi_sched_ready() and returns the result given there. Does not

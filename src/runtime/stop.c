@@ -9,7 +9,9 @@
 #include "runtime/stop.h"
 
 #include "base/alloc.h"
-#include "runtime/sched.h"
+#include "runtime/tree.h"
+
+#include <errno.h>
 
 #define GRACE_DEFAULT (10 * TH_SECOND)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* How a signal asks for the orderly end; who wants to be told is in worker.h. */
+/* The orderly end: how it is asked for, and who is told. */
 #ifndef THI_RUNTIME_STOP_H
 #define THI_RUNTIME_STOP_H
 
@@ -8,5 +8,9 @@
 
 /* Asks for the orderly end, or for the quick one when it was asked for before. On worker 0. */
 void thi_stop_asked(thi_runtime *runtime);
+
+/* Adds and removes somebody who wants to hear of an orderly stop; calls at once if it is on. */
+void thi_stopper_add(thi_stopper *stopper, void (*fn)(thi_stopper *stopper));
+void thi_stopper_remove(thi_stopper *stopper);
 
 #endif

@@ -12,7 +12,6 @@
 #include "fiber/pool.h"
 #include "loop/engines.h"
 #include "loop/loop.h"
-#include "runtime/scope.h"
 
 #include <thrum/runtime.h>
 
@@ -73,24 +72,7 @@ struct thi_runtime {
     atomic_bool stopping; /* a stop was asked for */
 };
 
+/* The worker of the calling thread; NULL where no runtime runs. */
 extern _Thread_local thi_worker *thi_worker_self __attribute__((tls_model("initial-exec")));
-
-/* Opens a worker's loop and queues on the calling thread, which need not be the one that runs it.
- */
-TH_MUST int thi_worker_open(thi_worker *worker, thi_runtime *runtime, unsigned index);
-void thi_worker_close(thi_worker *worker);
-
-/* Runs the worker on the calling thread until its `stop` is set. */
-void thi_worker_run(thi_worker *worker);
-
-/* One round: ready fibers, then one turn of the loop, which may sleep until the given time. */
-void thi_worker_turn(thi_worker *worker, int64_t until);
-
-/* The worker on which a new fiber or connection should be placed by a TH_PLACE_ value. */
-thi_worker *thi_worker_place(thi_worker *here, int place);
-
-/* Adds and removes somebody who wants to hear of an orderly stop; calls at once if it is on. */
-void thi_stopper_add(thi_stopper *stopper, void (*fn)(thi_stopper *stopper));
-void thi_stopper_remove(thi_stopper *stopper);
 
 #endif

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The inside of a scope, and what the scheduler and the spawner do with it.
+ * The tree of scopes: what a scope holds, how a status spreads through it, how children are
+ * counted.
  *
  * A scope belongs to the worker on which it was opened; only that worker touches it. Other threads
  * send messages, and `inflight` counts these so that a scope does not close under one.
  */
-#ifndef THI_RUNTIME_SCOPE_H
-#define THI_RUNTIME_SCOPE_H
+#ifndef THI_RUNTIME_TREE_H
+#define THI_RUNTIME_TREE_H
 
-#include "base/queue.h"
+#include "base/list.h"
 #include "fiber/fiber.h"
 #include "loop/timer.h"
 
@@ -18,6 +19,8 @@
 #include <stdatomic.h>
 
 typedef struct thi_scope thi_scope;
+typedef struct thi_place_wait thi_place_wait;
+typedef struct thi_far_child thi_far_child;
 struct thi_worker;
 
 struct thi_scope {
@@ -28,9 +31,8 @@ struct thi_scope {
     thi_list sibling;  /* in parent->scopes */
     thi_list scopes;   /* opened inside this one, by its members */
     thi_list fibers;   /* members: those whose innermost scope this is */
-    thi_list remotes;  /* children on other workers */
-    thi_list spawners; /* waits of fibers that wait for room to spawn */
-    thi_queue pending; /* starts asked for from outside that wait for room */
+    thi_list far;      /* children on other workers */
+    thi_list waiting;  /* starts that wait for a place, in order */
     thi_wait *closer;  /* the wait of the host in wait or close */
     void (*emptied)(thi_scope *scope); /* called when the last child has ended; may be NULL */
     int64_t deadline;                  /* the earliest that applies; TH_NEVER without one */
@@ -43,6 +45,19 @@ struct thi_scope {
     bool shield;
     bool cancel_rest;
     atomic_uint inflight; /* messages about this scope that are under way */
+};
+
+/* A start that waits for room. `admit` is called once, off the list, with a place already counted.
+ */
+struct thi_place_wait {
+    thi_list link;
+    void (*admit)(thi_place_wait *wait);
+};
+
+/* A child on another worker. `tell` is called when the status of its scope has changed. */
+struct thi_far_child {
+    thi_list link;
+    void (*tell)(thi_far_child *child);
 };
 
 #define THI_SCOPE_MAGIC UINT64_C(0x7468726d73636f70)
@@ -70,9 +85,6 @@ void thi_scope_mark(thi_scope *scope, int status, int reason);
 
 /* Accounts for a child that has ended. */
 void thi_scope_child_ended(thi_scope *scope, int result);
-
-/* Waits for the last child; cannot be broken off. */
-void thi_scope_drain(thi_scope *scope);
 
 /* Moves a fiber into another scope as its innermost one. */
 static inline void thi_scope_enter(thi_scope *scope, th_fiber *fiber)

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Where new fibers and connections go. */
+#ifndef THI_RUNTIME_PLACE_H
+#define THI_RUNTIME_PLACE_H
+
+#include "runtime/worker.h"
+
+/* The worker that a TH_PLACE_ value means for somebody on the worker `here`. */
+thi_worker *thi_worker_place(thi_worker *here, int place);
+
+/* The load of a worker, approximate when another one asks. */
+static inline size_t thi_worker_load(const thi_worker *worker)
+{
+    return atomic_load_explicit(&worker->load, memory_order_relaxed);
+}
+
+/* Changes the load of the calling thread's own worker, which alone writes it. */
+static inline void thi_worker_add_load(thi_worker *worker, size_t by)
+{
+    size_t load = atomic_load_explicit(&worker->load, memory_order_relaxed);
+    atomic_store_explicit(&worker->load, load + by, memory_order_relaxed);
+}
+
+#endif

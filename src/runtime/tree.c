@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The tree of scopes.
+ *
+ * Below a scope hang the scopes opened inside it, by its host or by its children, and the fibers
+ * whose innermost scope it is. Cancelling walks that tree once: it gives each scope a status, which
+ * is all that a suspending call looks at, and breaks off the waits of the members. Since the status
+ * stays, a call that did not look is caught by the next one.
+ *
+ * Deadlines need no walk when a scope is opened: it takes over the earlier of its own and its
+ * parent's. Only a scope whose own deadline is the earliest sets a timer; when that fires, the tree
+ * below is marked in the same way.
+ *
+ * A status of -ECANCELED takes the place of -ETIMEDOUT, never the other way round: who cancels
+ * knows more than the clock.
+ */
+#include "runtime/tree.h"
+
+#include "base/assert.h"
+#include "runtime/worker.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+
+static void on_deadline(thi_timer *timer)
+{
+    thi_scope *scope = thi_container_of(timer, thi_scope, timer);
+    thi_scope_mark(scope, -ETIMEDOUT, -ETIMEDOUT);
+}
+
+void thi_scope_init(thi_scope *scope, thi_scope *parent, const th_scope_opts *opts)
+{
+    *scope = (thi_scope){ .parent = parent, .worker = thi_worker_self, .deadline = TH_NEVER };
+    scope->limit = opts && opts->limit ? opts->limit : UINT32_MAX;
+    scope->shield = opts && opts->shield;
+    scope->cancel_rest = opts && opts->cancel_rest;
+    thi_list_init(&scope->scopes);
+    thi_list_init(&scope->fibers);
+    thi_list_init(&scope->far);
+    thi_list_init(&scope->waiting);
+    thi_timer_init(&scope->timer, on_deadline);
+    if (parent) {
+        thi_list_push_back(&parent->scopes, &scope->sibling);
+        if (!scope->shield) {
+            scope->deadline = parent->deadline;
+            scope->status = parent->status;
+            scope->reason = parent->reason;
+        }
+    }
+    scope->magic = THI_SCOPE_MAGIC;
+    if (opts && opts->deadline != 0 && opts->deadline < scope->deadline) {
+        scope->deadline = opts->deadline;
+        if (scope->status == 0 && scope->deadline <= thi_sys_clock())
+            scope->status = scope->reason = -ETIMEDOUT;
+        else if (scope->status == 0)
+            thi_loop_timer(&scope->worker->loop, &scope->timer, scope->deadline);
+    }
+}
+
+void thi_scope_deinit(thi_scope *scope)
+{
+    TH_DEBUG_ASSERT(thi_list_empty(&scope->scopes) && scope->live == 0);
+    thi_timer_cancel(&scope->worker->loop.timers, &scope->timer);
+    if (scope->parent)
+        thi_list_remove(&scope->sibling);
+    scope->magic = 0;
+}
+
+/* The next scope of a walk over everything below `top`, shields left out; NULL at the end. */
+static thi_scope *walk(thi_scope *top, thi_scope *at, bool into)
+{
+    thi_list *next = into ? at->scopes.next : NULL;
+    thi_scope *parent = at;
+    for (;;) {
+        if (next && next != &parent->scopes) {
+            thi_scope *found = thi_list_item(next, thi_scope, sibling);
+            if (!found->shield)
+                return found;
+            next = next->next;
+        } else if (parent == top) {
+            return NULL;
+        } else {
+            next = parent->sibling.next;
+            parent = parent->parent;
+        }
+    }
+}
+
+static void wake_members(thi_scope *scope)
+{
+    thi_list_each (node, &scope->fibers) {
+        th_fiber *fiber = thi_list_item(node, th_fiber, member);
+        if (fiber->state == THI_FIBER_PARKED && fiber->waits->abort)
+            fiber->waits->abort(fiber->waits, scope->status);
+    }
+}
+
+static void tell_far_children(thi_scope *scope)
+{
+    thi_list_each (node, &scope->far) {
+        thi_far_child *child = thi_list_item(node, thi_far_child, link);
+        child->tell(child);
+    }
+}
+
+void thi_scope_mark(thi_scope *top, int status, int reason)
+{
+    for (thi_scope *scope = top; scope; scope = walk(top, scope, true)) {
+        if (scope->status == status || scope->status == -ECANCELED)
+            continue;
+        if (scope->status == 0)
+            scope->reason = reason;
+        scope->status = status;
+        wake_members(scope);
+        tell_far_children(scope);
+    }
+}
+
+/* Hands the place of a child that has ended to the start that has waited longest for one. */
+static void hand_over_place(thi_scope *scope)
+{
+    thi_list *node = thi_list_pop_front(&scope->waiting);
+    if (!node)
+        return;
+    thi_place_wait *wait = thi_list_item(node, thi_place_wait, link);
+    scope->live++;
+    wait->admit(wait);
+}
+
+void thi_scope_child_ended(thi_scope *scope, int result)
+{
+    scope->live--;
+    if (TH_UNLIKELY(result < 0) && scope->first_error == 0) {
+        scope->first_error = result;
+        if (scope->cancel_rest)
+            thi_scope_mark(scope, -ECANCELED, result);
+    }
+    if (TH_UNLIKELY(scope->limit != UINT32_MAX) && scope->live < scope->limit)
+        hand_over_place(scope);
+    if (scope->live == 0) {
+        if (scope->closer)
+            scope->closer->abort(scope->closer, 0);
+        else if (scope->emptied)
+            scope->emptied(scope);
+    }
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The round of a worker: fibers, then the loop. */
+#include "runtime/turn.h"
+
+#include "base/metrics.h"
+#include "runtime/sched.h"
+
+#include <errno.h>
+
+#define STRIP_BATCH 64 /* stacks given back to the system in one round */
+
+int thi_worker_open(thi_worker *worker, thi_runtime *runtime, unsigned index)
+{
+    int stack_class = thi_stack_class(runtime->opts.stack_size);
+    if (stack_class < 0)
+        return stack_class;
+    *worker = (thi_worker){ .runtime = runtime, .index = index, .stack_class = stack_class };
+    worker->slice = THI_SLICE_MIN;
+    thi_list_init(&worker->stoppers);
+    thi_fiber_pool_init(&worker->fibers, thi_fiber_entry);
+    return thi_loop_open(&worker->loop, runtime->engine.engine);
+}
+
+void thi_worker_close(thi_worker *worker)
+{
+    thi_loop_close(&worker->loop);
+    thi_fiber_pool_deinit(&worker->fibers);
+}
+
+/* Counters of fibers are told once a round, so that a spawn does not pay for them. */
+static void publish(thi_worker *worker)
+{
+    size_t load = atomic_load_explicit(&worker->load, memory_order_relaxed);
+    thi_metric_add(THI_M_FIBERS_SPAWNED, (int64_t)(worker->last_id - worker->published_id));
+    thi_metric_add(THI_M_FIBERS_LIVE, (int64_t)(load - worker->published_load));
+    worker->published_id = worker->last_id;
+    worker->published_load = load;
+}
+
+void thi_worker_turn(thi_worker *worker, int64_t until)
+{
+    thi_sched_run(worker);
+    publish(worker);
+    bool stripping = thi_fiber_pool_strip(&worker->fibers, STRIP_BATCH);
+    if (worker->ready_first || stripping)
+        until = 0;
+    /* A turn can fail only for lack of kernel memory; timers and messages were handled all the
+     * same. */
+    (void)!thi_loop_turn(&worker->loop, until);
+}
+
+void thi_worker_run(thi_worker *worker)
+{
+    thi_worker_self = worker;
+    worker->errno_at = &errno;
+    (void)!thi_metrics_attach(); /* without a block of its own the thread counts in the shared one
+                                  */
+    thi_context_init_thread(&worker->scheduler);
+    while (!worker->stop)
+        thi_worker_turn(worker, INT64_MAX);
+    publish(worker);
+    thi_metrics_detach();
+    thi_context_deinit(&worker->scheduler);
+    thi_worker_self = NULL;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Running a worker: opening it, its rounds, closing it. */
+#ifndef THI_RUNTIME_TURN_H
+#define THI_RUNTIME_TURN_H
+
+#include "runtime/worker.h"
+
+/* Opens a worker's loop and queues on the calling thread, which need not be the one that runs it.
+ */
+TH_MUST int thi_worker_open(thi_worker *worker, thi_runtime *runtime, unsigned index);
+void thi_worker_close(thi_worker *worker);
+
+/* Runs the worker on the calling thread until its `stop` is set. */
+void thi_worker_run(thi_worker *worker);
+
+/* One round: ready fibers, then one turn of the loop, which may sleep until the given time. */
+void thi_worker_turn(thi_worker *worker, int64_t until);
+
+#endif
