@@ -7,6 +7,7 @@
 #include <thrum/defs.h>
 #include <thrum/error.h>
 #include <thrum/fiber.h>
+#include <thrum/log.h>
 #include <thrum/mem.h>
 #include <thrum/runtime.h>
 #include <thrum/scope.h>
