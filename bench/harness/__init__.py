@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+
+"""What run.py and fibers.py share: machine, processes, servers, scenarios, evaluation."""

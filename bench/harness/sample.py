@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+
+"""One sample: a server is started, seen to answer rightly, loaded, read off and ended."""
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import pathlib
+import select
+import socket
+import subprocess
+import tempfile
+
+from harness import machine, process, scenarios
+from harness.servers import HELLO
+
+DISTURBED = 0.1  # CPUs that others may use during a sample before it counts as disturbed
+START_SECONDS = 30  # what the load client may take beyond its own warm-up and duration
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How every sample of a run is taken."""
+
+    load: pathlib.Path  # the load client
+    seconds: float
+    warmup: float
+    server_cpu: int
+    client_cpu: int
+    attempts: int  # how often a disturbed sample is taken, at most
+    patience: float  # seconds to wait for a quiet machine before each further one
+
+
+def _check_http(scenario, server, port, www):
+    """One request by another client: the answer has to be right, not only fast."""
+    expected = www.joinpath(scenario.file).read_bytes() if scenario.file else HELLO
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    with contextlib.closing(client):
+        client.request("GET", scenario.path(server))
+        answer = client.getresponse()
+        body = answer.read()
+    if answer.status != 200 or body != expected:
+        raise process.Failed(f"{server.name}: wrong answer to {scenario.path(server)}: status "
+                             f"{answer.status}, {len(body)} bytes")
+
+
+def _check_echo(server, port):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+        s.sendall(HELLO)
+        back = b""
+        while len(back) < len(HELLO) and (more := s.recv(64)):
+            back += more
+    if back != HELLO:
+        raise process.Failed(f"{server.name}: echoes {back!r}")
+
+
+def _load_command(settings, scenario, server, port):
+    command = [str(settings.load), scenario.mode, "--port", str(port), *scenario.load]
+    if scenario.mode != "echo":
+        command += ["--path", scenario.path(server), "--expect", str(scenario.size())]
+    return process.pinned(settings.client_cpu, command)
+
+
+def _parse(text, what):
+    try:
+        return json.loads(text.splitlines()[-1])
+    except (IndexError, ValueError) as e:
+        raise process.Failed(f"{what}: the load client reported {text!r}") from e
+
+
+def _rate(settings, scenario, server, port, pids):
+    """Rate, latencies and CPU shares under load."""
+    command = _load_command(settings, scenario, server, port)
+    command += ["--spin", "--warmup", str(settings.warmup), "--seconds", str(settings.seconds)]
+    for pid in pids:
+        command += ["--server", str(pid)]
+    limit = settings.warmup + settings.seconds + START_SECONDS
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=limit, check=False)
+    if done.returncode != 0:
+        raise process.Failed(f"{server.name}, {scenario.row.name}: {done.stderr}{done.stdout}")
+    r = _parse(done.stdout, server.name)
+    others = max(0.0, r["busy_cpu"] - r["client_cpu"] - r["server_cpu"])
+    return {
+        "value": r["rate"], "bytes_rate": r["bytes_rate"], "server_cpu": r["server_cpu"],
+        "per_core": r["rate"] / r["server_cpu"] if r["server_cpu"] > 0 else None,
+        "client_idle": r["client_idle"], "others_cpu": round(others, 3),
+        "disturbed": others > DISTURBED, "answers": r["answers"],
+        **{p: r["latency_us"][p] for p in ("p50", "p99", "p99.9", "max")},
+    }
+
+
+def _ready(client, seconds):
+    """Waits for the line with which the load client says that all connections are open."""
+    readable, _, _ = select.select([client.stdout], [], [], seconds)
+    return bool(readable) and client.stdout.readline().strip() == "ready"
+
+
+def _memory(settings, scenario, server, port, pids):
+    """Growth of the server's own memory by connections that asked once and stay open."""
+    command = _load_command(settings, scenario, server, port)
+    count = int(scenario.load[scenario.load.index("--connections") + 1])
+    before = process.private_bytes(pids)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as client:
+        try:
+            ready = _ready(client, START_SECONDS)
+            after = process.private_bytes(pids) if ready else 0
+            out, err = client.communicate("\n", timeout=START_SECONDS)
+        finally:
+            client.kill()
+    if client.returncode != 0 or _parse(out, server.name)["held"] != count:
+        raise process.Failed(f"{server.name}, idle: {err}{out}")
+    return {"value": (after - before) / count, "before": before, "after": after,
+            "disturbed": False}
+
+
+def _attempt(settings, scenario, server):
+    port = process.free_port()
+    with tempfile.TemporaryDirectory(prefix="thrum-bench-") as name, \
+            tempfile.TemporaryFile() as log:
+        root = pathlib.Path(name)
+        root.chmod(0o755)  # servers that drop privileges still have to read the files
+        www = root / "www"
+        scenarios.write_files(www)
+        command = process.pinned(settings.server_cpu, server.command(scenario.purpose, port, root))
+        with process.running(command, log) as child:
+            try:
+                process.wait_listening(child, port)
+                if scenario.purpose == "echo":
+                    _check_echo(server, port)
+                else:
+                    _check_http(scenario, server, port, www)
+                measure = _memory if scenario.mode == "idle" else _rate
+                return measure(settings, scenario, server, port, process.family(child.pid))
+            except (OSError, http.client.HTTPException, process.Failed) as e:
+                log.seek(0)
+                said = log.read(2000).decode(errors="replace").strip()
+                raise process.Failed(f"{e}" + (f"\n{said}" if said else "")) from e
+
+
+def take(settings, scenario, server):
+    """A sample; the least disturbed one of several attempts where the machine is not quiet."""
+    best = _attempt(settings, scenario, server)
+    for _ in range(settings.attempts - 1):
+        if not best["disturbed"]:
+            break
+        machine.wait_quiet(DISTURBED, settings.patience)
+        again = _attempt(settings, scenario, server)
+        if again["others_cpu"] < best["others_cpu"]:
+            best = again
+    return best

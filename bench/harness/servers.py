@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: MIT
+
+"""
+The servers that are compared: how each is started, and what it serves where.
+
+All run on one CPU with one worker, without access log, with keep-alive that does not end. Each is
+configured as its own documentation recommends for speed; what was chosen and why stands beside it.
+"""
+
+import os
+import pathlib
+import shutil
+
+from harness import machine
+
+HELLO = b"hello, world\n"
+CONNECTIONS = 16384  # more than any scenario opens, less than the usual limit of descriptors
+
+
+class Server:
+    """One way of serving. Subclasses say what they can do and how they start."""
+
+    name = ""
+    purposes = frozenset()  # of "hello", "files", "echo"
+    hello_path = "/hello"
+
+    def __init__(self, build):
+        self.build = pathlib.Path(build)
+
+    def missing(self):
+        """Why this server cannot run here, or None."""
+        raise NotImplementedError
+
+    def version(self):
+        """One line that names what was measured."""
+        return "built here"
+
+    def command(self, purpose, port, root):
+        """The command line that serves `purpose` on the port; root/www holds the files."""
+        raise NotImplementedError
+
+
+class Built(Server):
+    """A server of this directory that Meson builds."""
+
+    program = ""
+
+    def path(self):
+        return self.build / "bench" / self.program
+
+    def missing(self):
+        return None if os.access(self.path(), os.X_OK) else f"{self.path()} is not built"
+
+    def command(self, purpose, port, root):
+        return [str(self.path()), "echo" if purpose == "echo" else "http", str(port)]
+
+
+class RawEpoll(Built):
+    """No parser, no work: what TCP and epoll allow."""
+
+    name = "raw-epoll"
+    program = "raw_epoll"
+    purposes = frozenset({"hello", "echo"})
+
+
+class Libuv(Built):
+    """The same without a parser on libuv."""
+
+    name = "libuv"
+    program = "libuv_server"
+    purposes = frozenset({"hello", "echo"})
+
+
+class Installed(Server):
+    """A server from the distribution's packages."""
+
+    program = ""
+    package = ""
+
+    def missing(self):
+        where = shutil.which(self.program, path=os.environ.get("PATH", "") + ":/usr/sbin")
+        return None if where else f"not installed (package {self.package})"
+
+
+class Nginx(Installed):
+    """
+    nginx. hello is answered by `return 200`, its fastest way. Files go out by sendfile with
+    tcp_nopush (head and file in full packets), as its documentation recommends; open_file_cache
+    helps or harms by the case, so that both ways are measured.
+    """
+
+    name = "nginx"
+    program = "nginx"
+    package = "nginx-light"
+    purposes = frozenset({"hello", "files"})
+    file_cache = "off"
+
+    def version(self):
+        return machine.first_line([self.program, "-v"])
+
+    def command(self, purpose, port, root):
+        conf = root / "nginx.conf"
+        conf.write_text(f"""
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile {CONNECTIONS + 1024};
+pid {root}/nginx.pid;
+error_log {root}/nginx.log crit;
+events {{
+    worker_connections {CONNECTIONS};
+    multi_accept on;
+}}
+http {{
+    access_log off;
+    types {{ text/plain txt; }}
+    default_type application/octet-stream;
+    keepalive_requests 1000000000;
+    keepalive_timeout 1h;
+    sendfile on;
+    tcp_nopush on;
+    open_file_cache {self.file_cache};
+    client_body_temp_path {root}/nginx-body;
+    proxy_temp_path {root}/nginx-proxy;
+    fastcgi_temp_path {root}/nginx-fastcgi;
+    scgi_temp_path {root}/nginx-scgi;
+    uwsgi_temp_path {root}/nginx-uwsgi;
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        root {root}/www;
+        location = /hello {{
+            default_type text/plain;
+            return 200 "hello, world\\n";
+        }}
+    }}
+}}
+""")
+        # -e: the message that the compiled-in log cannot be opened would come before the file's.
+        return [self.program, "-e", f"{root}/nginx.log", "-p", str(root), "-c", str(conf)]
+
+
+class NginxFileCache(Nginx):
+    """nginx that keeps files open between requests."""
+
+    name = "nginx-cache"
+    purposes = frozenset({"files"})
+    file_cache = "max=1000 inactive=1h"
+
+
+class H2o(Installed):
+    """
+    h2o. It has no built-in fixed answer with status 200 except through mruby, which is slower
+    than its file handler; hello therefore is a file of 13 bytes, which h2o keeps open.
+    """
+
+    name = "h2o"
+    program = "h2o"
+    package = "h2o"
+    purposes = frozenset({"hello", "files"})
+    hello_path = "/hello.txt"
+
+    def version(self):
+        return machine.first_line([self.program, "-v"])
+
+    def command(self, purpose, port, root):
+        conf = root / "h2o.conf"
+        conf.write_text(f"""
+listen:
+  host: 127.0.0.1
+  port: {port}
+num-threads: 1
+num-name-resolution-threads: 1
+max-connections: {CONNECTIONS}
+http1-request-timeout: 3600
+hosts:
+  default:
+    paths:
+      /:
+        file.dir: {root}/www
+""")
+        return [self.program, "-m", "worker", "-c", str(conf)]
+
+
+class Thrum(Server):
+    """The program that all this is about."""
+
+    name = "thrum"
+    purposes = frozenset({"hello", "files"})
+
+    def __init__(self, build, program=None):
+        super().__init__(build)
+        self.program = pathlib.Path(program) if program else self.build / "thrum" / "thrum"
+
+    def missing(self):
+        return None if os.access(self.program, os.X_OK) else f"{self.program}: not built"
+
+    def version(self):
+        return machine.first_line([str(self.program), "version"])
+
+    def command(self, purpose, port, root):
+        return [str(self.program), "serve", "--listen", f"127.0.0.1:{port}", "--workers", "1",
+                f"{root}/www"]
+
+
+def all_servers(build, thrum=None):
+    """name -> server, in the order in which tables show them."""
+    servers = [Thrum(build, thrum), RawEpoll(build), Libuv(build), Nginx(build),
+               NginxFileCache(build), H2o(build)]
+    return {s.name: s for s in servers}
