@@ -91,8 +91,9 @@ TH_API void th_arena_init(th_arena *arena, void *storage, size_t storage_size, s
 TH_API void th_arena_deinit(th_arena *arena);
 
 /**
- * Frees all that the arena handed out and keeps its first chunk (the caller's storage, if given)
- * for what comes next.
+ * Frees all that the arena handed out, to begin again.
+ *
+ * It keeps its first chunk (the caller's storage, if given) for what comes next.
  *
  * @param arena  in: an initialised arena
  *

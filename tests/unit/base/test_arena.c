@@ -32,9 +32,11 @@ START_TEST(pieces_are_aligned_and_do_not_overlap)
         ck_assert_uint_eq((uintptr_t)pieces[i] % TH_ARENA_ALIGN, 0);
         memset(pieces[i], (int)(i & 255), size);
     }
-    for (size_t i = 0; i < 500; i++)
-        for (size_t at = 0; at < i * 7 % 300; at++)
-            ck_assert_uint_eq(pieces[i][at], i & 255);
+    for (size_t i = 0; i < 500; i++) {
+        unsigned char expected[300];
+        memset(expected, (int)(i & 255), sizeof expected);
+        ck_assert_int_eq(memcmp(pieces[i], expected, i * 7 % 300), 0);
+    }
     th_arena_deinit(&arena);
 }
 END_TEST

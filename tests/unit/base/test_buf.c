@@ -29,21 +29,26 @@ static void teardown(void)
     thi_bufpool_deinit(&pool);
 }
 
-/* Asserts that the buffer holds exactly these bytes, in pieces that are not empty. */
-static void expect(const thi_buf *buf, const char *bytes, size_t n)
+/* Whether the pieces are these bytes, none of them empty. */
+static bool pieces_are(const struct iovec *pieces, int count, const char *bytes, size_t n)
 {
-    ck_assert_uint_eq(thi_buf_len(buf), n);
-    struct iovec pieces[200];
-    int count = thi_buf_iov(buf, pieces, (int)thi_array_len(pieces));
-    ck_assert_int_lt(count, (int)thi_array_len(pieces));
     size_t at = 0;
     for (int i = 0; i < count; i++) {
-        ck_assert_uint_gt(pieces[i].iov_len, 0);
-        ck_assert_uint_le(pieces[i].iov_len, n - at);
-        ck_assert_int_eq(memcmp(pieces[i].iov_base, bytes + at, pieces[i].iov_len), 0);
-        at += pieces[i].iov_len;
+        size_t len = pieces[i].iov_len;
+        if (len == 0 || len > n - at || memcmp(pieces[i].iov_base, bytes + at, len) != 0)
+            return false;
+        at += len;
     }
-    ck_assert_uint_eq(at, n);
+    return at == n;
+}
+
+/* Asserts that the buffer holds exactly these bytes; little, as each assertion is a system call. */
+static void expect(const thi_buf *buf, const char *bytes, size_t n)
+{
+    struct iovec pieces[1000];
+    int count = thi_buf_iov(buf, pieces, (int)thi_array_len(pieces));
+    ck_assert_uint_eq(thi_buf_len(buf), n);
+    ck_assert(pieces_are(pieces, count, bytes, n));
 }
 
 START_TEST(empty_buffer_holds_no_segment)
@@ -396,7 +401,7 @@ START_TEST(random_operations_agree_with_a_flat_array)
     thi_random_seed(&random, (uint64_t)_i);
     thi_buf buf;
     thi_buf_init(&buf, &pool);
-    for (int step = 0; step < 5000; step++) {
+    for (int step = 0; step < 3000; step++) {
         size_t n = thi_random_below(&random, scales[thi_random_below(&random, 4)]);
         if (model.len + n < 100000 && thi_random_below(&random, 2) == 0)
             step_in(&random, &buf, &model, n);

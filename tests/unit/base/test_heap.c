@@ -92,8 +92,10 @@ START_TEST(long_chain_needs_no_stack)
     thi_heap_init(&heap);
     for (int i = 0; i < N; i++)
         thi_heap_push(&heap, &items[i].node, N - i);
+    int wrong = 0;
     for (int i = 1; i <= N; i++)
-        ck_assert_int_eq(thi_heap_pop(&heap)->key, i);
+        wrong += thi_heap_pop(&heap)->key != i;
+    ck_assert_int_eq(wrong, 0);
 }
 END_TEST
 
@@ -148,11 +150,10 @@ START_TEST(random_operations_agree_with_a_sorted_array)
     struct model model = { .n = 0 };
     thi_heap heap;
     thi_heap_init(&heap);
-    for (int step = 0; step < 20000; step++) {
+    for (int step = 0; step < 10000; step++) {
         random_step(&random, &heap, &model, items);
-        ck_assert_uint_eq(thi_heap_count(&heap), model.n);
-        thi_heap_node *first = thi_heap_first(&heap);
-        ck_assert_ptr_eq(first, model.n ? &model.sorted[0]->node : NULL);
+        thi_heap_node *expected = model.n ? &model.sorted[0]->node : NULL;
+        ck_assert(thi_heap_first(&heap) == expected && thi_heap_count(&heap) == model.n);
     }
     for (size_t i = 0; i < model.n; i++)
         ck_assert_ptr_eq(pop_item(&heap), model.sorted[i]);

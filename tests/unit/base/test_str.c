@@ -34,15 +34,17 @@ END_TEST
 
 START_TEST(case_is_ignored_for_ascii_letters_only)
 {
+    int wrong = 0;
     for (int a = 0; a < 256; a++) {
         for (int b = 0; b < 256; b++) {
             char left = (char)a, right = (char)b;
             int lower_a = a >= 'A' && a <= 'Z' ? a + 32 : a;
             int lower_b = b >= 'A' && b <= 'Z' ? b + 32 : b;
-            ck_assert_int_eq(th_str_eq_nocase(th_str_make(&left, 1), th_str_make(&right, 1)),
-                             lower_a == lower_b);
+            wrong += th_str_eq_nocase(th_str_make(&left, 1), th_str_make(&right, 1)) !=
+                     (lower_a == lower_b);
         }
     }
+    ck_assert_int_eq(wrong, 0);
     ck_assert(th_str_eq_nocase(TH_STR("Content-LENGTH"), TH_STR("content-length")));
     ck_assert(!th_str_eq_nocase(TH_STR("abc"), TH_STR("abcd")));
     ck_assert(th_str_eq_nocase(null, TH_STR("")));
