@@ -5,13 +5,17 @@
 #define THRUM_H
 
 #include <thrum/defs.h>
+#include <thrum/addr.h>
+#include <thrum/dial.h>
 #include <thrum/error.h>
 #include <thrum/fiber.h>
 #include <thrum/log.h>
 #include <thrum/mem.h>
 #include <thrum/runtime.h>
 #include <thrum/scope.h>
+#include <thrum/serve.h>
 #include <thrum/str.h>
+#include <thrum/stream.h>
 #include <thrum/time.h>
 
 #endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Streams of bytes in both directions, whatever carries them.
+ *
+ * A stream belongs to the worker on which it was opened; fibers of that worker use it, one reading
+ * and one writing at the same time. All calls look as if they blocked and suspend the fiber
+ * instead; they obey its scope. A call that can finish at once does, even after a deadline.
+ */
+#ifndef THRUM_STREAM_H
+#define THRUM_STREAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <thrum/defs.h>
+
+TH_BEGIN_DECLS
+
+typedef struct th_stream th_stream;
+struct th_addr; /* thrum/addr.h */
+
+/**
+ * Reads what is there, waiting for the first byte.
+ *
+ * @param stream  the stream
+ * @param buf     out: the bytes
+ * @param size    room at buf, bytes; with 0 the call returns 0 at once
+ * @return the number of bytes, 1 to size; TH_EOF at the end of the stream, every time;
+ *         -ECANCELED or -ETIMEDOUT when the caller's scope says so, -ECANCELED also when another
+ *         fiber closes the stream meanwhile; -EBADF when it is closed; -EBUSY when another fiber
+ *         reads; -EPERM outside a fiber or on another worker; -errno of the connection
+ *
+ * Suspends: yes, until there is something to read
+ * Thread: fiber
+ * On cancel: nothing read
+ * Since: 0.1
+ */
+TH_API TH_MUST ssize_t th_stream_read(th_stream *stream, void *buf, size_t size);
+
+/**
+ * Reads exactly as many bytes as asked for.
+ *
+ * @param stream  the stream
+ * @param buf     out: the bytes
+ * @param size    how many
+ * @return size; TH_EOF when the stream ends before the first byte, TH_ETRUNCATED when it ends
+ *         later; else as th_stream_read()
+ *
+ * Suspends: yes, until all bytes are there
+ * Thread: fiber
+ * On cancel: bytes read so far are in buf and gone from the stream
+ * Since: 0.1
+ */
+TH_API TH_MUST ssize_t th_stream_read_all(th_stream *stream, void *buf, size_t size);
+
+/**
+ * Writes all bytes, or fails.
+ *
+ * @param stream  the stream
+ * @param buf     the bytes; borrowed during the call
+ * @param size    how many; with 0 the call returns 0 at once
+ * @return size; -EPIPE or -ECONNRESET when the peer is gone (never a SIGPIPE); -ECANCELED or
+ *         -ETIMEDOUT when the caller's scope says so, and then the detail tells how many bytes were
+ *         written; -EBADF, -EBUSY, -EPERM as th_stream_read()
+ *
+ * Suspends: yes, while the peer takes no more
+ * Thread: fiber
+ * On cancel: some of the bytes may have been written
+ * Since: 0.1
+ */
+TH_API TH_MUST ssize_t th_stream_write(th_stream *stream, const void *buf, size_t size);
+
+/**
+ * Writes all bytes of several pieces in order, or fails.
+ *
+ * @param stream  the stream
+ * @param iov     the pieces; borrowed during the call, empty ones are allowed
+ * @param count   how many, at least 1
+ * @return the number of bytes; -EINVAL for count < 1; else as th_stream_write()
+ *
+ * Suspends: yes, while the peer takes no more
+ * Thread: fiber
+ * On cancel: some of the bytes may have been written
+ * Since: 0.1
+ */
+TH_API TH_MUST ssize_t th_stream_writev(th_stream *stream, const struct iovec *iov, int count);
+
+/**
+ * Sends a stretch of a file without copying it through the program where the kernel can.
+ *
+ * @param stream  the stream
+ * @param fd      a regular file open for reading; its offset is neither used nor moved
+ * @param offset  where to start, bytes
+ * @param size    how many bytes
+ * @return the number of bytes sent, less than size only where the file ends; -EINVAL for a negative
+ *         offset; else as th_stream_write()
+ *
+ * Suspends: yes, while the peer takes no more
+ * Thread: fiber
+ * On cancel: some of the bytes may have been sent
+ * Since: 0.1
+ */
+TH_API TH_MUST ssize_t th_stream_sendfile(th_stream *stream, int fd, int64_t offset, size_t size);
+
+/**
+ * Ends the sending direction: the peer reads what was written and then the end of the stream.
+ *
+ * @param stream  the stream
+ * @return 0; -ENOTCONN when the peer is gone; -EBADF when it is closed
+ *
+ * Suspends: no
+ * Thread: fiber
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API int th_stream_shutdown(th_stream *stream);
+
+/**
+ * Closes a stream. Fibers that wait in it return -ECANCELED; later calls return -EBADF.
+ *
+ * @param stream  the stream
+ * @return 0; -EBADF when it is closed already
+ *
+ * Suspends: no
+ * Thread: fiber
+ * On cancel: closes
+ * Since: 0.1
+ */
+TH_API int th_stream_close(th_stream *stream);
+
+/**
+ * Closes a stream if it is open and frees it. No other fiber may be in a call on it.
+ *
+ * @param stream  the stream; NULL is allowed and does nothing
+ *
+ * Suspends: no
+ * Thread: fiber
+ * On cancel: frees
+ * Since: 0.1
+ */
+TH_API void th_stream_free(th_stream *stream);
+
+/**
+ * Tells the address of the other end.
+ *
+ * @param stream  the stream
+ * @param addr    out: the address; TH_ADDR_NONE where the carrier has none
+ * @return 0; -ENOTCONN when the peer is gone; -EBADF when the stream is closed
+ *
+ * Suspends: no
+ * Thread: fiber
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API int th_stream_peer(th_stream *stream, struct th_addr *addr);
+
+/**
+ * Tells the address of this end.
+ *
+ * @param stream  the stream
+ * @param addr    out: the address; TH_ADDR_NONE where the carrier has none
+ * @return 0; -EBADF when the stream is closed
+ *
+ * Suspends: no
+ * Thread: fiber
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API int th_stream_local(th_stream *stream, struct th_addr *addr);
+
+TH_END_DECLS
+
+#endif

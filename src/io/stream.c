@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The public calls on streams: whole reads and writes made of the carrier's steps. */
+#include "io/stream.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/util.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <limits.h>
+
+ssize_t th_stream_read(th_stream *stream, void *buf, size_t size)
+{
+    if (!stream || (!buf && size > 0))
+        return -EINVAL;
+    if (size == 0)
+        return 0;
+    return stream->ops->read(stream, buf, thi_min(size, (size_t)SSIZE_MAX));
+}
+
+ssize_t th_stream_read_all(th_stream *stream, void *buf, size_t size)
+{
+    char *at = buf;
+    size_t left = size;
+    while (left > 0) {
+        ssize_t n = th_stream_read(stream, at, left);
+        if (n < 0)
+            return n == TH_EOF && left < size ? TH_ETRUNCATED : n;
+        at += n;
+        left -= (size_t)n;
+    }
+    return (ssize_t)size;
+}
+
+/* Tells how far a write came that failed; a write that failed at once has nothing to tell. */
+static ssize_t stopped_after(size_t done, ssize_t err)
+{
+    if (done == 0)
+        return err;
+    return thi_err_set((int)err, "%zu bytes were written before", done);
+}
+
+ssize_t th_stream_write(th_stream *stream, const void *buf, size_t size)
+{
+    if (!stream || (!buf && size > 0) || size > SSIZE_MAX)
+        return -EINVAL;
+    const char *at = buf;
+    size_t left = size;
+    while (left > 0) {
+        struct iovec iov = { .iov_base = (void *)(uintptr_t)at, .iov_len = left };
+        ssize_t n = stream->ops->writev(stream, &iov, 1);
+        if (n < 0)
+            return stopped_after(size - left, n);
+        at += n;
+        left -= (size_t)n;
+    }
+    return (ssize_t)size;
+}
+
+#define PIECES 64 /* written in one step; more are taken in several */
+
+/* Copies the pieces from `skip` bytes into piece *first on; steps *first over what is used up. */
+static int pieces_left(const struct iovec *iov, int count, int *first, size_t *skip,
+                       struct iovec out[PIECES])
+{
+    while (*first < count && *skip >= iov[*first].iov_len) {
+        *skip -= iov[*first].iov_len;
+        ++*first;
+    }
+    int n = 0;
+    for (int i = *first; i < count && n < PIECES; i++) {
+        size_t from = i == *first ? *skip : 0;
+        out[n].iov_base = (char *)iov[i].iov_base + from;
+        out[n].iov_len = iov[i].iov_len - from;
+        n += out[n].iov_len > 0;
+    }
+    return n;
+}
+
+ssize_t th_stream_writev(th_stream *stream, const struct iovec *iov, int count)
+{
+    if (!stream || !iov || count < 1)
+        return -EINVAL;
+    struct iovec left[PIECES];
+    size_t done = 0;
+    size_t skip = 0;
+    int first = 0;
+    int n;
+    while ((n = pieces_left(iov, count, &first, &skip, left)) > 0) {
+        ssize_t step = stream->ops->writev(stream, left, n);
+        if (step < 0)
+            return stopped_after(done, step);
+        done += (size_t)step;
+        skip += (size_t)step;
+    }
+    return (ssize_t)done;
+}
+
+#define COPY_SIZE (16 * 1024)
+
+/* Where the carrier has no way from file to wire: through memory. */
+static ssize_t send_copied(th_stream *stream, int fd, int64_t offset, size_t size)
+{
+    char *buf = thi_alloc(COPY_SIZE);
+    if (!buf)
+        return -ENOMEM;
+    size_t done = 0;
+    ssize_t n = 0;
+    while (done < size) {
+        n = thi_sys_pread(fd, buf, thi_min(size - done, (size_t)COPY_SIZE), offset + (off_t)done);
+        if (n <= 0)
+            break;
+        n = th_stream_write(stream, buf, (size_t)n);
+        if (n < 0)
+            break;
+        done += (size_t)n;
+    }
+    thi_free(buf);
+    return n < 0 ? stopped_after(done, n) : (ssize_t)done;
+}
+
+ssize_t th_stream_sendfile(th_stream *stream, int fd, int64_t offset, size_t size)
+{
+    if (!stream || fd < 0 || offset < 0 || size > SSIZE_MAX)
+        return -EINVAL;
+    if (!stream->ops->sendfile)
+        return send_copied(stream, fd, offset, size);
+    size_t done = 0;
+    while (done < size) {
+        ssize_t n = stream->ops->sendfile(stream, fd, offset + (int64_t)done, size - done);
+        if (n < 0)
+            return stopped_after(done, n);
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+int th_stream_shutdown(th_stream *stream)
+{
+    return stream ? stream->ops->shutdown(stream) : -EINVAL;
+}
+
+int th_stream_close(th_stream *stream)
+{
+    return stream ? stream->ops->close(stream) : -EINVAL;
+}
+
+void th_stream_free(th_stream *stream)
+{
+    if (stream)
+        stream->ops->free(stream);
+}
+
+int th_stream_peer(th_stream *stream, struct th_addr *addr)
+{
+    return stream && addr ? stream->ops->peer(stream, addr) : -EINVAL;
+}
+
+int th_stream_local(th_stream *stream, struct th_addr *addr)
+{
+    return stream && addr ? stream->ops->local(stream, addr) : -EINVAL;
+}

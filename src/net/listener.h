@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Listening sockets: made once, shared by all workers. */
+#ifndef THI_NET_LISTENER_H
+#define THI_NET_LISTENER_H
+
+#include <thrum/serve.h>
+
+#include <sys/types.h>
+
+struct th_listener {
+    int fd;
+    th_addr addr;
+    dev_t dev; /* of the Unix socket file that was made here */
+    ino_t ino;
+    int made_file;
+};
+
+#endif

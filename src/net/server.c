@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The parts of a server: accept, share out, stop.
+ *
+ * All workers watch the same listening sockets exclusively, so the kernel wakes one of them. A
+ * worker that is busier than another picked at random hands the connection over; it never moves
+ * later.
+ *
+ * The end comes in two steps. First every part stops accepting. The last of them to do so posts a
+ * message to all: since a loop handles messages in order, whatever was handed over before has
+ * arrived when that message does. From then on a part only waits for its own connections.
+ *
+ * When there are no descriptors left, a level-triggered listener would spin. Accepting is suspended
+ * for a moment instead, and clients wait in the kernel's queue.
+ */
+#include "net/server.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "sys/sys.h"
+
+#include <thrum/fiber.h>
+
+#define ACCEPT_BATCH 16
+#define RETRY_AFTER  (100 * TH_MILLISECOND)
+
+/* One listener in one part. */
+struct thi_acceptor {
+    thi_watch watch;
+    thi_server_part *part;
+    const th_listener *listener;
+};
+
+static void wake_part(thi_server_part *part)
+{
+    if (part->sleeper)
+        part->sleeper->abort(part->sleeper, 0);
+}
+
+/* ---- accepting on and off ---- */
+
+static void on_acceptable(thi_watch *watch, unsigned events);
+
+static void unlisten(thi_server_part *part)
+{
+    if (!part->listens)
+        return;
+    part->listens = false;
+    for (size_t i = 0; i < part->server->listener_count; i++)
+        thi_loop_unwatch(&part->worker->loop, &part->acceptors[i].watch);
+}
+
+static int listen_here(thi_server_part *part)
+{
+    thi_server *server = part->server;
+    for (size_t i = 0; i < server->listener_count; i++) {
+        thi_acceptor *a = &part->acceptors[i];
+        a->part = part;
+        a->listener = server->listeners[i];
+        int err = thi_loop_watch(&part->worker->loop, &a->watch, a->listener->fd, THI_WATCH_SHARED,
+                                 on_acceptable);
+        if (err < 0) {
+            while (i > 0)
+                thi_loop_unwatch(&part->worker->loop, &part->acceptors[--i].watch);
+            return err;
+        }
+    }
+    part->listens = true;
+    return 0;
+}
+
+static void suspend_accepting(thi_server_part *part)
+{
+    unlisten(part);
+    thi_loop_timer(&part->worker->loop, &part->retry, th_after(RETRY_AFTER));
+}
+
+static void try_listening(thi_server_part *part)
+{
+    if (!part->stopping && !part->listens && !part->full && listen_here(part) < 0)
+        suspend_accepting(part);
+}
+
+static void on_retry(thi_timer *timer)
+{
+    try_listening(thi_container_of(timer, thi_server_part, retry));
+}
+
+static void on_resume(thi_msg *msg)
+{
+    thi_server_part *part = thi_container_of(msg, thi_server_part, resume);
+    part->full = false;
+    try_listening(part);
+    wake_part(part);
+}
+
+/* ---- the limit ---- */
+
+static void resume_one(thi_server_part *part)
+{
+    if (atomic_exchange(&part->wants_resume, false))
+        thi_loop_post(&part->worker->loop, &part->resume);
+}
+
+/*
+ * Takes a place under the limit. Otherwise the part stops listening until somebody frees one; it
+ * asks for that first and then looks again, so that no place is freed unseen in between.
+ */
+static bool take_place(thi_server_part *part)
+{
+    thi_server *server = part->server;
+    if (server->limit == 0)
+        return true;
+    if (atomic_fetch_add(&server->open, 1) < server->limit)
+        return true;
+    unlisten(part);
+    part->full = true;
+    part->resume.fn = on_resume;
+    atomic_store(&part->wants_resume, true);
+    if (atomic_fetch_sub(&server->open, 1) - 1 < server->limit)
+        resume_one(part);
+    return false;
+}
+
+static void free_place(thi_server *server)
+{
+    if (server->limit == 0)
+        return;
+    atomic_fetch_sub(&server->open, 1);
+    for (unsigned i = 0; i < server->part_count; i++)
+        resume_one(&server->parts[i]);
+}
+
+/* ---- connections ---- */
+
+static void take_connection(thi_server_part *part, int fd)
+{
+    part->open++;
+    thi_metric_add(THI_M_CONNS_OPEN, 1);
+    int err = part->server->ops->arrived(part, fd);
+    if (err < 0) {
+        thi_sys_close(fd);
+        thi_metric_add(THI_M_ACCEPT_ERRORS, 1);
+        thi_log(TH_LOG_WARNING, "a connection was dropped: %s", th_strerror(err));
+        thi_server_conn_ended(part);
+    }
+}
+
+void thi_server_conn_ended(thi_server_part *part)
+{
+    part->open--;
+    thi_metric_add(THI_M_CONNS_OPEN, -1);
+    thi_metric_add(THI_M_CONNS_CLOSED, 1);
+    free_place(part->server);
+    if (part->open == 0 && part->stopping)
+        wake_part(part);
+}
+
+/* A connection on its way to another part. */
+typedef struct handover {
+    thi_msg msg;
+    thi_server_part *part;
+    int fd;
+} handover;
+
+static void on_handover(thi_msg *msg)
+{
+    handover h = *thi_container_of(msg, handover, msg);
+    thi_free(thi_container_of(msg, handover, msg));
+    atomic_fetch_sub(&h.part->incoming, 1);
+    take_connection(h.part, h.fd);
+}
+
+static size_t load_of(thi_server_part *part)
+{
+    return atomic_load_explicit(&part->worker->load, memory_order_relaxed) +
+           atomic_load_explicit(&part->incoming, memory_order_relaxed);
+}
+
+/* The part that should have the next connection: this one, or a random one with clearly less. */
+static thi_server_part *choose_part(thi_server_part *here)
+{
+    thi_server *server = here->server;
+    if (server->part_count == 1)
+        return here;
+    here->dice = here->dice * UINT64_C(6364136223846793005) + 1442695040888963407;
+    unsigned skip = 1 + (unsigned)((here->dice >> 33) % (server->part_count - 1));
+    unsigned index = ((unsigned)(here - server->parts) + skip) % server->part_count;
+    thi_server_part *other = &server->parts[index];
+    bool better = atomic_load(&other->ready) && load_of(other) + 1 < load_of(here);
+    return better ? other : here;
+}
+
+static void share_out(thi_server_part *here, int fd)
+{
+    thi_server_part *part = choose_part(here);
+    handover *h = part == here ? NULL : thi_alloc(sizeof *h);
+    if (!h) {
+        take_connection(here, fd);
+        return;
+    }
+    *h = (handover){ .msg.fn = on_handover, .part = part, .fd = fd };
+    atomic_fetch_add(&part->incoming, 1);
+    thi_metric_add(THI_M_CONNS_HANDED_OVER, 1);
+    thi_loop_post(&part->worker->loop, &h->msg);
+}
+
+/* Whether accept(2) failed because of the one connection, not because of us: accept(2) lists them.
+ */
+static bool is_of_connection(int err)
+{
+    switch (err) {
+    case -ECONNABORTED:
+    case -EPROTO:
+    case -EPERM:
+    case -ENETDOWN:
+    case -ENOPROTOOPT:
+    case -EHOSTDOWN:
+    case -ENONET:
+    case -EHOSTUNREACH:
+    case -EOPNOTSUPP:
+    case -ENETUNREACH:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Accepts one connection; whether to go on. */
+static bool accept_one(thi_acceptor *a)
+{
+    thi_server_part *part = a->part;
+    if (!take_place(part))
+        return false;
+    int fd = thi_sys_accept(a->listener->fd, NULL, NULL);
+    if (fd >= 0) {
+        thi_metric_add(THI_M_CONNS_ACCEPTED, 1);
+        share_out(part, fd);
+        return true;
+    }
+    free_place(part->server);
+    if (fd == -EAGAIN)
+        return false;
+    thi_metric_add(THI_M_ACCEPT_ERRORS, 1);
+    if (is_of_connection(fd))
+        return true;
+    thi_log(TH_LOG_WARNING, "accepting is suspended for a moment: %s", th_strerror(fd));
+    suspend_accepting(part);
+    return false;
+}
+
+static void on_acceptable(thi_watch *watch, unsigned events)
+{
+    (void)events;
+    thi_acceptor *a = thi_container_of(watch, thi_acceptor, watch);
+    for (int i = 0; i < ACCEPT_BATCH && accept_one(a); i++)
+        continue;
+}
+
+/* ---- the life of a part ---- */
+
+static void on_drain(thi_msg *msg)
+{
+    thi_server_part *part = thi_container_of(msg, thi_server_part, drain);
+    part->drained = true;
+    wake_part(part);
+}
+
+static void stop_part(thi_server_part *part)
+{
+    thi_server *server = part->server;
+    if (part->stopping)
+        return;
+    part->stopping = true;
+    unlisten(part);
+    thi_timer_cancel(&part->worker->loop.timers, &part->retry);
+    if (atomic_exchange(&part->wants_resume, false))
+        part->full = false; /* otherwise the message is on its way, and is waited for */
+    if (server->ops->stopping)
+        server->ops->stopping(part);
+    if (atomic_fetch_sub(&server->accepting, 1) > 1)
+        return;
+    for (unsigned i = 0; i < server->part_count; i++) {
+        server->parts[i].drain.fn = on_drain;
+        thi_loop_post(&server->parts[i].worker->loop, &server->parts[i].drain);
+    }
+}
+
+static void on_stop(thi_stopper *stopper)
+{
+    stop_part(thi_container_of(stopper, thi_server_part, stopper));
+}
+
+/* The wait of a part's fiber for something to change. */
+typedef struct part_sleep {
+    thi_wait wait;
+    thi_server_part *part;
+    th_fiber *fiber;
+} part_sleep;
+
+static void part_sleep_wake(thi_wait *wait, int result)
+{
+    part_sleep *s = thi_container_of(wait, part_sleep, wait);
+    s->part->sleeper = NULL;
+    thi_sched_ready(s->fiber, result);
+}
+
+static bool is_over(const thi_server_part *part)
+{
+    return part->drained && part->open == 0 && !part->full;
+}
+
+/*
+ * Sleeps until the part is over. The first cancellation makes it close everything; after that the
+ * wait cannot be broken off any more.
+ */
+static int wait_for_end(thi_server_part *part)
+{
+    int cancelled = 0;
+    while (!is_over(part)) {
+        part_sleep s = { .wait = { .what = "serve", .object = part, .abort = part_sleep_wake },
+                         .part = part,
+                         .fiber = thi_sched_self() };
+        thi_wait shown = { .what = "drain", .object = part };
+        int err = cancelled ? 0 : thi_sched_may_park();
+        if (err == 0) {
+            part->sleeper = &s.wait;
+            err = thi_sched_park(cancelled ? &shown : &s.wait);
+        }
+        if (err < 0) {
+            cancelled = err;
+            stop_part(part);
+            if (part->server->ops->abort)
+                part->server->ops->abort(part);
+        }
+    }
+    return cancelled;
+}
+
+static int run_part(void *arg)
+{
+    thi_server_part *part = arg;
+    int err = th_scope_open(&part->scope, NULL);
+    if (err < 0)
+        return err;
+    thi_timer_init(&part->retry, on_retry);
+    thi_list_init(&part->conns);
+    atomic_store(&part->ready, true);
+    err = listen_here(part);
+    thi_stopper_add(&part->stopper, on_stop);
+    if (err < 0) /* all parts or none: the others are waited for below */
+        (void)th_scope_cancel(&part->server->scope, err);
+    int cancelled = wait_for_end(part);
+    thi_stopper_remove(&part->stopper);
+    (void)th_scope_close(&part->scope);
+    return err < 0 ? err : cancelled;
+}
+
+static int make_parts(thi_server *server, thi_runtime *rt)
+{
+    thi_acceptor *acceptors = thi_calloc(rt->count * server->listener_count, sizeof *acceptors);
+    server->parts = thi_calloc(rt->count, sizeof *server->parts);
+    if (!acceptors || !server->parts) {
+        thi_free(acceptors);
+        thi_free(server->parts);
+        return -ENOMEM;
+    }
+    server->part_count = rt->count;
+    atomic_store(&server->accepting, rt->count);
+    for (unsigned i = 0; i < rt->count; i++) {
+        thi_server_part *part = &server->parts[i];
+        part->server = server;
+        part->worker = &rt->workers[i];
+        part->dice = i;
+        part->acceptors = &acceptors[i * server->listener_count];
+    }
+    return 0;
+}
+
+int thi_server_run(thi_server *server)
+{
+    th_fiber *self = thi_sched_self();
+    if (!self)
+        return -EPERM;
+    int err = make_parts(server, self->worker->runtime);
+    if (err < 0)
+        return err;
+    err = th_scope_open(&server->scope, &(th_scope_opts){ .cancel_rest = 1 });
+    TH_ASSERT(err == 0);
+    for (unsigned i = 0; i < server->part_count && err == 0; i++) {
+        th_spawn_opts opts = { .name = "server", .place = 1 + (int)i };
+        err = th_spawn_with(&server->scope, run_part, &server->parts[i], &opts, NULL);
+        if (err < 0) { /* parts that never ran do not accept */
+            atomic_fetch_sub(&server->accepting, server->part_count - i);
+            server->part_count = i;
+            (void)th_scope_cancel(&server->scope, err);
+        }
+    }
+    int ended = th_scope_close(&server->scope);
+    thi_free(server->parts[0].acceptors);
+    thi_free(server->parts);
+    return err < 0 ? err : ended;
+}

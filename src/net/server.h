@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Accepting connections on every worker, balanced, bounded, and stopped in an orderly way.
+ *
+ * What a connection is, a fiber or something lighter, is up to the user of this: a server is run
+ * with a table of functions. Each worker has its part of the server, which only that worker
+ * touches.
+ */
+#ifndef THI_NET_SERVER_H
+#define THI_NET_SERVER_H
+
+#include "net/listener.h"
+#include "runtime/sched.h"
+#include "runtime/stop.h"
+
+#include <thrum/scope.h>
+
+typedef struct thi_server thi_server;
+typedef struct thi_server_part thi_server_part;
+typedef struct thi_acceptor thi_acceptor;
+
+/* All are called on the part's worker, outside of fibers; those that may be NULL say so. */
+typedef struct thi_server_ops {
+    /* A connection for this part, which takes the descriptor; -errno leaves it to the caller. */
+    int (*arrived)(thi_server_part *part, int fd);
+    /* An orderly stop has begun: close what is idle. May be NULL. */
+    void (*stopping)(thi_server_part *part);
+    /* The time is over: close everything. May be NULL where the scope's cancellation does that. */
+    void (*abort)(thi_server_part *part);
+} thi_server_ops;
+
+struct thi_server_part {
+    thi_server *server;
+    thi_worker *worker;
+    th_scope scope; /* for the fibers of connections; open while the part accepts or drains */
+    size_t open;    /* connections here */
+    bool stopping;  /* accepts no more */
+    bool drained;   /* and none is on its way here from another part */
+    bool listens;   /* its acceptors are in the loop */
+    bool full;      /* does not accept until a connection ends somewhere */
+    thi_acceptor *acceptors;
+    thi_stopper stopper;
+    thi_wait *sleeper; /* the wait of the part's own fiber */
+    thi_timer retry;   /* runs while accepting is suspended for lack of descriptors or memory */
+    thi_msg resume;    /* out when `full` is to end */
+    thi_msg drain;     /* out when no part accepts any more */
+    uint64_t dice;
+    atomic_bool ready; /* takes connections from other parts */
+    atomic_bool wants_resume;
+    atomic_size_t incoming; /* connections on their way here */
+    thi_list conns;         /* for the user: all connections of this part */
+};
+
+struct thi_server {
+    const thi_server_ops *ops;
+    void *data; /* the user's */
+    th_listener *const *listeners;
+    size_t listener_count;
+    uint32_t limit; /* connections at the same time; 0: none */
+    thi_server_part *parts;
+    unsigned part_count;
+    atomic_size_t open;    /* connections in all parts, counted where there is a limit */
+    atomic_uint accepting; /* parts that accept */
+    th_scope scope;        /* of the parts' fibers */
+};
+
+/*
+ * Runs the server from the calling fiber until an orderly stop has drained it, or the fiber's scope
+ * is cancelled; returns 0 or that, or the -errno of a start that failed. The caller fills ops,
+ * data, listeners, listener_count and limit, and zeroes the rest.
+ */
+TH_MUST int thi_server_run(thi_server *server);
+
+/* To be called by the user when one of the part's connections has ended and is closed. */
+void thi_server_conn_ended(thi_server_part *part);
+
+#endif

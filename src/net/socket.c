@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The steps of a socket stream: try, and wait when the kernel says that it is too early.
+ *
+ * watch.ready keeps what is known: a direction is tried at once while its bit is set, and the bit
+ * is cleared by EAGAIN, or by a read that came back short. The latter saves the read that would
+ * only find nothing; not when a hang-up was seen, because then no further event would announce the
+ * end.
+ *
+ * A connection that always has something ready would never suspend, never let others run, and never
+ * notice that its scope has ended. So every 32nd step in a row is a yield first.
+ */
+#include "net/socket.h"
+
+#include "base/alloc.h"
+#include "base/metrics.h"
+#include "base/util.h"
+#include "net/addr.h"
+#include "sys/sys.h"
+
+#define STREAK 32
+
+static thi_socket *of(th_stream *stream)
+{
+    return thi_container_of(stream, thi_socket, base);
+}
+
+static void on_event(thi_watch *watch, unsigned events)
+{
+    thi_socket *s = thi_container_of(watch, thi_socket, watch);
+    if ((events & THI_WRITE) && s->writer)
+        s->writer->abort(s->writer, 0);
+    if (events & THI_READ) {
+        if (s->reader)
+            s->reader->abort(s->reader, 0);
+        else if (s->arrived)
+            s->arrived(s);
+    }
+}
+
+/* A fiber's wait for one direction of a socket. */
+typedef struct socket_wait {
+    thi_wait wait;
+    thi_wait **slot;
+    th_fiber *fiber;
+} socket_wait;
+
+static void wake(thi_wait *wait, int result)
+{
+    socket_wait *w = thi_container_of(wait, socket_wait, wait);
+    *w->slot = NULL;
+    thi_sched_ready(w->fiber, result);
+}
+
+int thi_socket_wait(thi_socket *s, unsigned dir)
+{
+    int err = thi_sched_may_park();
+    if (err < 0)
+        return err;
+    thi_wait **slot = dir == THI_READ ? &s->reader : &s->writer;
+    if (*slot)
+        return -EBUSY;
+    err = thi_loop_want(&s->worker->loop, &s->watch, dir);
+    if (err < 0)
+        return err;
+    socket_wait w = {
+        .wait = { .what = dir == THI_READ ? "read" : "write", .object = s, .abort = wake },
+        .slot = slot,
+        .fiber = thi_sched_self()
+    };
+    *slot = &w.wait;
+    s->streak = 0;
+    return thi_sched_park(&w.wait);
+}
+
+/* What every step asks first. Cancellation is obeyed even by steps that need not wait. */
+static int may_step(thi_socket *s)
+{
+    th_fiber *self = thi_sched_self();
+    if (TH_UNLIKELY(!self || self->worker != s->worker))
+        return -EPERM;
+    if (TH_UNLIKELY(s->closed))
+        return -EBADF;
+    if (TH_UNLIKELY(self->scope->status == -ECANCELED))
+        return -ECANCELED;
+    if (TH_UNLIKELY(++s->streak >= STREAK)) {
+        s->streak = 0;
+        return th_yield();
+    }
+    return 0;
+}
+
+/* After EAGAIN: waits, and says whether to try again. */
+static int wait_after_try(thi_socket *s, unsigned dir)
+{
+    s->watch.ready &= (uint8_t)~dir;
+    int err = thi_socket_wait(s, dir);
+    return err == 0 && s->closed ? -ECANCELED : err;
+}
+
+static ssize_t socket_read(th_stream *stream, void *buf, size_t size)
+{
+    thi_socket *s = of(stream);
+    ssize_t n = may_step(s);
+    if (n < 0)
+        return n;
+    if (s->reader)
+        return -EBUSY;
+    for (;;) {
+        if (s->watch.ready & THI_READ) {
+            n = thi_sys_recv(s->watch.fd, buf, size, 0);
+            if (n > 0) {
+                if ((size_t)n < size && !(s->watch.ready & THI_HUP))
+                    s->watch.ready &= (uint8_t)~THI_READ;
+                thi_metric_add(THI_M_BYTES_READ, n);
+                return n;
+            }
+            if (n != -EAGAIN)
+                return n == 0 ? TH_EOF : n;
+        }
+        n = wait_after_try(s, THI_READ);
+        if (n < 0)
+            return n;
+    }
+}
+
+static ssize_t socket_writev(th_stream *stream, const struct iovec *iov, int count)
+{
+    thi_socket *s = of(stream);
+    struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count };
+    ssize_t n = may_step(s);
+    if (n < 0)
+        return n;
+    if (s->writer)
+        return -EBUSY;
+    for (;;) {
+        if (s->watch.ready & THI_WRITE) {
+            n = count == 1 ? thi_sys_send(s->watch.fd, iov->iov_base, iov->iov_len, 0)
+                           : thi_sys_sendmsg(s->watch.fd, &msg, 0);
+            if (n > 0)
+                thi_metric_add(THI_M_BYTES_WRITTEN, n);
+            if (n != -EAGAIN)
+                return n;
+        }
+        n = wait_after_try(s, THI_WRITE);
+        if (n < 0)
+            return n;
+    }
+}
+
+/* One system call moves no more than this, so that a fast peer does not hold up the others. */
+#define SENDFILE_STEP (1024 * 1024)
+
+static ssize_t socket_sendfile(th_stream *stream, int fd, int64_t offset, size_t size)
+{
+    thi_socket *s = of(stream);
+    ssize_t n = may_step(s);
+    if (n < 0)
+        return n;
+    if (s->writer)
+        return -EBUSY;
+    for (;;) {
+        if (s->watch.ready & THI_WRITE) {
+            off_t at = offset;
+            n = thi_sys_sendfile(s->watch.fd, fd, &at, thi_min(size, (size_t)SENDFILE_STEP));
+            if (n > 0)
+                thi_metric_add(THI_M_BYTES_WRITTEN, n);
+            if (n != -EAGAIN)
+                return n;
+        }
+        n = wait_after_try(s, THI_WRITE);
+        if (n < 0)
+            return n;
+    }
+}
+
+static int socket_shutdown(th_stream *stream)
+{
+    thi_socket *s = of(stream);
+    return s->closed ? -EBADF : thi_sys_shutdown(s->watch.fd, SHUT_WR);
+}
+
+void thi_socket_shut(thi_socket *s)
+{
+    if (s->closed)
+        return;
+    int fd = s->watch.fd;
+    s->closed = true;
+    thi_loop_unwatch(&s->worker->loop, &s->watch);
+    (void)thi_sys_close(fd); /* close(2) can only tell of writes long past */
+    if (s->reader)
+        s->reader->abort(s->reader, -ECANCELED);
+    if (s->writer)
+        s->writer->abort(s->writer, -ECANCELED);
+}
+
+static int socket_close(th_stream *stream)
+{
+    thi_socket *s = of(stream);
+    if (s->closed)
+        return -EBADF;
+    thi_socket_shut(s);
+    return 0;
+}
+
+static void socket_free(th_stream *stream)
+{
+    thi_socket *s = of(stream);
+    thi_socket_shut(s);
+    if (s->heap)
+        thi_free(s);
+}
+
+static int socket_peer(th_stream *stream, th_addr *addr)
+{
+    thi_socket *s = of(stream);
+    thi_sockaddr sa;
+    socklen_t len = sizeof sa;
+    int err = s->closed ? -EBADF : thi_sys_getpeername(s->watch.fd, &sa.sa, &len);
+    if (err == 0)
+        thi_addr_from_sockaddr(&sa, len, addr);
+    return err;
+}
+
+static int socket_local(th_stream *stream, th_addr *addr)
+{
+    thi_socket *s = of(stream);
+    thi_sockaddr sa;
+    socklen_t len = sizeof sa;
+    int err = s->closed ? -EBADF : thi_sys_getsockname(s->watch.fd, &sa.sa, &len);
+    if (err == 0)
+        thi_addr_from_sockaddr(&sa, len, addr);
+    return err;
+}
+
+static const thi_stream_ops socket_ops = {
+    .name = "socket",
+    .read = socket_read,
+    .writev = socket_writev,
+    .sendfile = socket_sendfile,
+    .shutdown = socket_shutdown,
+    .close = socket_close,
+    .free = socket_free,
+    .peer = socket_peer,
+    .local = socket_local,
+};
+
+int thi_socket_init(thi_socket *s, int fd)
+{
+    *s = (thi_socket){ .base.ops = &socket_ops, .worker = thi_worker_self };
+    return thi_loop_watch(&s->worker->loop, &s->watch, fd, 0, on_event);
+}
+
+int thi_socket_new(int fd, thi_socket **out)
+{
+    thi_socket *s = thi_alloc(sizeof *s);
+    if (!s)
+        return -ENOMEM;
+    int err = thi_socket_init(s, fd);
+    if (err < 0) {
+        thi_free(s);
+        return err;
+    }
+    s->heap = true;
+    *out = s;
+    return 0;
+}

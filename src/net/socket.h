@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * A stream socket on a worker: TCP or Unix, as a th_stream.
+ *
+ * The owner may embed it in a larger object. A socket on which nobody reads can call a function
+ * when something arrives, so that an idle connection holds no fiber.
+ */
+#ifndef THI_NET_SOCKET_H
+#define THI_NET_SOCKET_H
+
+#include "io/stream.h"
+#include "runtime/sched.h"
+
+typedef struct thi_socket thi_socket;
+
+struct thi_socket {
+    th_stream base;
+    thi_watch watch;
+    thi_worker *worker;
+    thi_wait *reader; /* the wait of a fiber that reads */
+    thi_wait *writer;
+    void (*arrived)(thi_socket *socket); /* on the loop, when there is something to read and nobody
+                                            waits for it; NULL: nobody wants to know */
+    uint8_t streak;                      /* steps since one of them suspended */
+    bool closed;
+    bool heap; /* allocated by thi_socket_new */
+};
+
+/* Starts a socket of the calling worker on a connected descriptor, which it owns on success. */
+TH_MUST int thi_socket_init(thi_socket *socket, int fd);
+
+/* Closes the descriptor and wakes who waits; no-op when it is closed. */
+void thi_socket_shut(thi_socket *socket);
+
+/* One on the heap, for th_stream_free(). */
+TH_MUST int thi_socket_new(int fd, thi_socket **socket);
+
+/* Waits until a direction is ready; what the steps of the stream do when the kernel says EAGAIN. */
+TH_MUST int thi_socket_wait(thi_socket *socket, unsigned dir);
+
+/* Whether something may have arrived that nobody has read. */
+static inline bool thi_socket_has_arrival(const thi_socket *socket)
+{
+    return socket->watch.ready & THI_READ;
+}
+
+#endif
