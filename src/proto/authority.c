@@ -22,6 +22,8 @@
 /* "1.2.3.4", each part 0 to 255 without a leading zero (dec-octet). */
 static bool is_ipv4(th_str s)
 {
+    if (s.len == 0)
+        return false;
     const char *p = s.ptr;
     const char *end = s.ptr + s.len;
     for (int part = 0; part < 4; part++) {

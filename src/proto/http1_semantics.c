@@ -125,7 +125,8 @@ static int framing(const thi_http1_head *head, thi_http1_meaning *out, thi_http1
 /*
  * RFC 9112, 3.2: exactly one valid Host in HTTP/1.1, at most one in HTTP/1.0. 3.2.2: it is checked
  * but not used when the target names the authority. Where it does count, an empty one is refused,
- * since an http URL without a host is invalid (RFC 9110, 4.2.1).
+ * since an http URL without a host is invalid (RFC 9110, 4.2.1). A comma, which RFC 3986 lets a
+ * name contain, is refused because it is two Host fields that somebody on the way has made one.
  */
 static int host(const thi_http1_request *req, thi_http1_meaning *out, thi_http1_error *err)
 {
@@ -137,7 +138,8 @@ static int host(const thi_http1_request *req, thi_http1_meaning *out, thi_http1_
         uint32_t second = thi_http1_find(head, THI_FIELD_HOST, i + 1);
         if (second < head->count)
             return refuse(head, second, 400, "more than one Host", err);
-        if (thi_authority_parse(thi_http1_value(head, i), &out->host) < 0)
+        th_str value = thi_http1_value(head, i);
+        if (thi_authority_parse(value, &out->host) < 0 || memchr(value.ptr, ',', value.len))
             return refuse(head, i, 400, "invalid Host", err);
     }
     if (req->authority.len > 0) {

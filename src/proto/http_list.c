@@ -15,7 +15,7 @@
 
 static th_str drop_front(th_str s, size_t n)
 {
-    return th_str_make(s.ptr + n, s.len - n);
+    return n < s.len ? th_str_make(s.ptr + n, s.len - n) : th_str_make(NULL, 0);
 }
 
 static size_t span_of(th_str s, unsigned classes)

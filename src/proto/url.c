@@ -13,33 +13,33 @@
 
 #include "proto/chars.h"
 
-/* Whether p begins a percent-encoding that ends before end. */
-static bool is_encoding(const char *p, const char *end)
+/* Whether a complete percent-encoding begins at s.ptr[i]. */
+static bool is_encoding(th_str s, size_t i)
 {
-    return end - p >= 3 && p[0] == '%' && thi_char_is(p[1], THI_CHAR_HEX) &&
-           thi_char_is(p[2], THI_CHAR_HEX);
+    return s.len - i >= 3 && s.ptr[i] == '%' && thi_char_is(s.ptr[i + 1], THI_CHAR_HEX) &&
+           thi_char_is(s.ptr[i + 2], THI_CHAR_HEX);
 }
 
-static char decoded(const char *p)
+/* The byte that the percent-encoding at s.ptr[i] stands for. */
+static char decoded(th_str s, size_t i)
 {
-    return (char)(thi_char_hex(p[1]) << 4 | thi_char_hex(p[2]));
+    return (char)(thi_char_hex(s.ptr[i + 1]) << 4 | thi_char_hex(s.ptr[i + 2]));
 }
 
 ssize_t thi_url_decode(th_str s, bool plus_is_space, char *out)
 {
-    const char *p = s.ptr;
-    const char *end = s.ptr + s.len;
     size_t n = 0;
-    while (p < end) {
-        if (*p == '%') {
-            if (!is_encoding(p, end))
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        if (c == '%') {
+            if (!is_encoding(s, i))
                 return TH_EPROTO;
-            out[n++] = decoded(p);
-            p += 3;
-        } else {
-            out[n++] = *p == '+' && plus_is_space ? ' ' : *p;
-            p++;
+            c = decoded(s, i);
+            i += 2;
+        } else if (c == '+' && plus_is_space) {
+            c = ' ';
         }
+        out[n++] = c;
     }
     return (ssize_t)n;
 }
@@ -61,21 +61,19 @@ size_t thi_url_encode_path(th_str s, char *out)
     return n;
 }
 
-/* Reads the byte at *p, decoded, and moves on. Returns it, or -1 if it may not be in a file's name.
- */
-static int next_byte(const char **p, const char *end)
+/* Reads the byte at *i, decoded, and moves on. Returns it, or -1 if no file's name may have it. */
+static int next_byte(th_str path, size_t *i)
 {
-    char c = **p;
+    char c = path.ptr[*i];
     if (c == '%') {
-        if (!is_encoding(*p, end))
+        if (!is_encoding(path, *i))
             return -1;
-        c = decoded(*p);
-        *p += 3;
+        c = decoded(path, *i);
+        *i += 2;
         if (c == '/')
             return -1;
-    } else {
-        *p += 1;
     }
+    *i += 1;
     if ((unsigned char)c < 0x20 || c == 0x7f || c == '\\')
         return -1;
     return (unsigned char)c;
@@ -108,23 +106,22 @@ static ssize_t end_segment(const char *out, size_t start, size_t len)
 
 ssize_t thi_url_path_resolve(th_str path, char *out)
 {
-    const char *p = path.ptr;
-    const char *end = path.ptr + path.len;
     size_t start = 1; /* of the segment at the end of out */
     size_t len = 1;
-    if (path.len > 0 && *p++ != '/')
+    ssize_t kept;
+    if (path.len > 0 && *path.ptr != '/')
         return TH_EPROTO;
     out[0] = '/';
-    while (p < end) {
-        bool slash = *p == '/';
-        int c = next_byte(&p, end);
+    for (size_t i = 1; i < path.len;) {
+        bool slash = path.ptr[i] == '/';
+        int c = next_byte(path, &i);
         if (c < 0)
             return TH_EPROTO;
         if (!slash) {
             out[len++] = (char)c;
             continue;
         }
-        ssize_t kept = end_segment(out, start, len);
+        kept = end_segment(out, start, len);
         if (kept < 0)
             return TH_EPROTO;
         /* A segment of its own gets its slash; a dropped one leaves that of the one before it. */
@@ -134,21 +131,21 @@ ssize_t thi_url_path_resolve(th_str path, char *out)
             out[len++] = '/';
         start = len;
     }
-    return end_segment(out, start, len) < 0 ? TH_EPROTO : end_segment(out, start, len);
+    kept = end_segment(out, start, len);
+    return kept < 0 ? TH_EPROTO : kept;
 }
 
 bool thi_url_query_next(th_str *rest, th_str *name, th_str *value)
 {
     while (rest->len > 0) {
         th_str pair = *rest;
-        th_str after = th_str_make(rest->ptr + rest->len, 0);
-        th_str_split_once(*rest, '&', &pair, &after);
-        *rest = after;
+        if (!th_str_split_once(*rest, '&', &pair, rest))
+            *rest = th_str_make(NULL, 0);
         if (pair.len == 0)
             continue;
         if (!th_str_split_once(pair, '=', name, value)) {
             *name = pair;
-            *value = th_str_make(pair.ptr + pair.len, 0);
+            *value = th_str_make(NULL, 0);
         }
         return true;
     }
@@ -158,11 +155,10 @@ bool thi_url_query_next(th_str *rest, th_str *name, th_str *value)
 /* Whether all of s are bytes of the class, "?" if allowed, or percent-encodings. */
 static bool consists_of(th_str s, bool question_mark)
 {
-    const char *end = s.ptr + s.len;
-    for (const char *p = s.ptr; p < end; p++) {
-        if (is_encoding(p, end))
-            p += 2;
-        else if (!thi_char_is(*p, THI_CHAR_TARGET) && !(question_mark && *p == '?'))
+    for (size_t i = 0; i < s.len; i++) {
+        if (is_encoding(s, i))
+            i += 2;
+        else if (!thi_char_is(s.ptr[i], THI_CHAR_TARGET) && !(question_mark && s.ptr[i] == '?'))
             return false;
     }
     return true;
