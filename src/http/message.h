@@ -37,6 +37,8 @@ struct th_http_request {
     thi_http1_chunked chunked;
     uint64_t body_left; /* THI_HTTP1_LENGTH: bytes not read yet */
     uint64_t body_read; /* bytes of the body read so far */
+    size_t body_at;     /* where in the input the body may be put: behind the head */
+    th_str pending;     /* THI_HTTP1_CHUNKED: decoded and not taken yet, in the input */
     bool body_done;     /* its end was reached, or there is none */
     bool continued;     /* 100 was sent, or is not wanted any more */
     int failed;         /* result of a read that failed; every later one gives it again */
@@ -45,15 +47,15 @@ struct th_http_request {
 
 struct th_http_reply {
     struct thi_http_conn *conn;
-    int status;         /* 0 until it has begun */
-    bool head_only;     /* to HEAD, or a status without body: nothing of the body is sent */
+    int status;     /* 0 until it has begun */
+    bool head_only; /* to HEAD, or a status without body: nothing of the body is sent */
     bool chunked;
-    bool close;         /* the connection ends after it */
-    bool has_type;      /* the handler added a Content-Type */
+    bool close;    /* the connection ends after it */
+    bool has_type; /* the handler added a Content-Type */
     bool ended;
-    int64_t left;       /* bytes of the body still to come; -1 unknown */
-    uint64_t sent;      /* bytes of the body sent or gathered */
-    char *fields;       /* what the handler added, as lines, in the arena */
+    int64_t left;  /* bytes of the body still to come; -1 unknown */
+    uint64_t sent; /* bytes of the body sent or gathered */
+    char *fields;  /* what the handler added, as lines, in the arena */
     size_t fields_len;
     size_t fields_room;
     size_t field_count;

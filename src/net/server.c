@@ -339,6 +339,17 @@ static int wait_for_end(thi_server_part *part)
     return cancelled;
 }
 
+static int begin(thi_server_part *part)
+{
+    const thi_server_ops *ops = part->server->ops;
+    int err = ops->begin ? ops->begin(part) : 0;
+    if (err < 0)
+        return err;
+    part->begun = true;
+    atomic_store(&part->ready, true);
+    return listen_here(part);
+}
+
 static int run_part(void *arg)
 {
     thi_server_part *part = arg;
@@ -347,14 +358,15 @@ static int run_part(void *arg)
         return err;
     thi_timer_init(&part->retry, on_retry);
     thi_list_init(&part->conns);
-    atomic_store(&part->ready, true);
-    err = listen_here(part);
+    err = begin(part);
     thi_stopper_add(&part->stopper, on_stop);
     if (err < 0) /* all parts or none: the others are waited for below */
         (void)th_scope_cancel(&part->server->scope, err);
     int cancelled = wait_for_end(part);
     thi_stopper_remove(&part->stopper);
     (void)th_scope_close(&part->scope);
+    if (part->begun && part->server->ops->end)
+        part->server->ops->end(part);
     return err < 0 ? err : cancelled;
 }
 

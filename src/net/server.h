@@ -22,6 +22,10 @@ typedef struct thi_acceptor thi_acceptor;
 
 /* All are called on the part's worker, outside of fibers; those that may be NULL say so. */
 typedef struct thi_server_ops {
+    /* Before the part accepts, and after its last connection has ended, on its fiber. Both may be
+     * NULL; begin may fail with -errno. */
+    int (*begin)(thi_server_part *part);
+    void (*end)(thi_server_part *part);
     /* A connection for this part, which takes the descriptor; -errno leaves it to the caller. */
     int (*arrived)(thi_server_part *part, int fd);
     /* An orderly stop has begun: close what is idle. May be NULL. */
@@ -35,6 +39,7 @@ struct thi_server_part {
     thi_worker *worker;
     th_scope scope; /* for the fibers of connections; open while the part accepts or drains */
     size_t open;    /* connections here */
+    bool begun;     /* the user's `begin` has succeeded */
     bool stopping;  /* accepts no more */
     bool drained;   /* and none is on its way here from another part */
     bool listens;   /* its acceptors are in the loop */
@@ -49,7 +54,8 @@ struct thi_server_part {
     atomic_bool ready; /* takes connections from other parts */
     atomic_bool wants_resume;
     atomic_size_t incoming; /* connections on their way here */
-    thi_list conns;         /* for the user: all connections of this part */
+    thi_list conns;         /* the user's: all connections of this part */
+    void *user;             /* the user's */
 };
 
 struct thi_server {

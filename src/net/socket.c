@@ -136,8 +136,9 @@ static ssize_t socket_writev(th_stream *stream, const struct iovec *iov, int cou
         return -EBUSY;
     for (;;) {
         if (s->watch.ready & THI_WRITE) {
-            n = count == 1 ? thi_sys_send(s->watch.fd, iov->iov_base, iov->iov_len, 0)
-                           : thi_sys_sendmsg(s->watch.fd, &msg, 0);
+            int flags = s->more ? MSG_MORE : 0;
+            n = count == 1 ? thi_sys_send(s->watch.fd, iov->iov_base, iov->iov_len, flags)
+                           : thi_sys_sendmsg(s->watch.fd, &msg, flags);
             if (n > 0)
                 thi_metric_add(THI_M_BYTES_WRITTEN, n);
             if (n != -EAGAIN)

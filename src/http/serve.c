@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The life of a connection.
+ *
+ * An idle connection is an object in the loop: when something arrives it gets a work place and a
+ * fiber, which serves requests as long as their bytes are at hand, sends what it gathered, and lets
+ * go of both. So pipelined requests share one fiber and one system call for their answers, and a
+ * million quiet connections cost their objects.
+ *
+ * Time limits: one timer, whose meaning is the connection's phase (conn.h).
+ *
+ * A connection ends with a lingering close where the client may still be sending: closing at once
+ * would make the kernel answer that with a reset, which can overtake the reply on its way.
+ */
+#include "http/serve.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "http/body.h"
+#include "http/reply.h"
+#include "proto/url.h"
+#include "runtime/place.h"
+#include "runtime/start.h"
+#include "sys/sys.h"
+
+#include <string.h>
+
+#define LINGER_TIME  (2 * TH_SECOND)
+#define LINGER_BYTES (1024 * 1024)
+
+/* What became of an attempt to serve a request. */
+enum { NEXT, IDLE, CLOSE, LINGER };
+
+/* ---- time ---- */
+
+static void on_timer(thi_timer *timer)
+{
+    thi_http_conn *conn = thi_container_of(timer, thi_http_conn, timer);
+    thi_socket *s = &conn->socket;
+    switch (conn->phase) {
+    case THI_CONN_IDLE:
+        thi_socket_shut(s);
+        s->arrived(s);
+        break;
+    case THI_CONN_BUSY:
+        if (conn->rated)
+            thi_http_conn_check_rate(conn);
+        break;
+    default:
+        conn->late = true;
+        if (s->reader)
+            s->reader->abort(s->reader, -ETIMEDOUT);
+        if (s->writer)
+            s->writer->abort(s->writer, -ETIMEDOUT);
+    }
+}
+
+static void enter_phase(thi_http_conn *conn, uint8_t phase, int64_t span)
+{
+    thi_loop *loop = thi_http_loop(conn);
+    conn->phase = phase;
+    conn->late = false;
+    thi_loop_timer(loop, &conn->timer, loop->now + span);
+}
+
+/* ---- the end of a connection ---- */
+
+static void free_conn(thi_http_conn *conn)
+{
+    thi_server_part *part = conn->part;
+    thi_timer_cancel(&part->worker->loop.timers, &conn->timer);
+    thi_socket_shut(&conn->socket);
+    thi_list_remove(&conn->link);
+    thi_worker_add_load(part->worker, (size_t)-1);
+    thi_free(conn);
+    thi_server_conn_ended(part);
+}
+
+/* Says that nothing more will come, and reads until the client has understood. */
+static void linger(thi_http_conn *conn)
+{
+    char scratch[1024];
+    size_t dropped = 0;
+    if (th_stream_shutdown(&conn->socket.base) < 0)
+        return;
+    enter_phase(conn, THI_CONN_LINGER, LINGER_TIME);
+    while (!conn->late && dropped < LINGER_BYTES) {
+        ssize_t n = th_stream_read(&conn->socket.base, scratch, sizeof scratch);
+        if (n < 0)
+            return;
+        dropped += (size_t)n;
+    }
+}
+
+/* ---- one request ---- */
+
+static void count_status(int status)
+{
+    if (status >= 500)
+        thi_metric_add(THI_M_HTTP_REQUESTS_5XX, 1);
+    else if (status >= 400)
+        thi_metric_add(THI_M_HTTP_REQUESTS_4XX, 1);
+    else if (status >= 300)
+        thi_metric_add(THI_M_HTTP_REQUESTS_3XX, 1);
+    else if (status >= 200)
+        thi_metric_add(THI_M_HTTP_REQUESTS_2XX, 1);
+}
+
+static th_str field(const th_http_request *q, thi_http_field id)
+{
+    const thi_http1_head *head = &q->head.head;
+    if (!thi_http1_has(head, id))
+        return TH_STR("");
+    return thi_http1_value(head, thi_http1_find(head, id, 0));
+}
+
+static void tell_log(thi_http_conn *conn, bool readable, int64_t duration)
+{
+    const th_http_opts *opts = &thi_http_service_of(conn)->opts;
+    const th_http_request *q = &conn->work->request;
+    th_addr peer = { .kind = TH_ADDR_NONE };
+    (void)th_stream_peer(&conn->socket.base, &peer);
+    th_http_record record = { .status = conn->work->reply.status,
+                              .body_bytes = conn->work->reply.sent,
+                              .duration = duration,
+                              .wall = thi_sys_wall() - duration,
+                              .peer = &peer };
+    if (readable) {
+        record.method = th_http_request_method(q);
+        record.target = th_http_request_target(q);
+        record.version = 10 + (q->head.head.minor > 0);
+        record.host = th_http_request_host(q);
+        record.referer = field(q, THI_FIELD_REFERER);
+        record.user_agent = field(q, THI_FIELD_USER_AGENT);
+        record.request = q;
+    }
+    opts->log(&record, opts->log_arg);
+}
+
+static void account(thi_http_conn *conn, bool readable)
+{
+    int64_t duration = thi_sys_clock() - conn->began;
+    count_status(conn->work->reply.status);
+    thi_metric_observe(THI_H_HTTP_REQUEST, duration);
+    if (thi_http_service_of(conn)->opts.log)
+        tell_log(conn, readable, duration);
+}
+
+/* Refuses what the client sent, tells it why, and ends the connection. */
+static int refuse(thi_http_conn *conn, int status, const char *reason, bool readable)
+{
+    thi_http_work *work = conn->work;
+    work->request.meaning = (thi_http1_meaning){ .keep_alive = false };
+    work->request.continued = true;
+    if (!readable)
+        work->request.head.method_id = THI_HTTP_OTHER;
+    thi_metric_add(status == 408                                     ? THI_M_HTTP_ERRORS_TIMEOUT
+                   : status == 413 || status == 414 || status == 431 ? THI_M_HTTP_ERRORS_TOO_LARGE
+                                                                     : THI_M_HTTP_ERRORS_MALFORMED,
+                   1);
+    thi_http_reply_prepare(&work->reply);
+    conn->phase = THI_CONN_BUSY;
+    int err = thi_http_reply_error(&work->reply, status, reason, true);
+    account(conn, readable);
+    return err < 0 ? CLOSE : LINGER;
+}
+
+/* Moves unused input to the front when there is little room behind it. */
+static void make_room(thi_http_work *work)
+{
+    if (work->in_at == 0 || work->in_end < work->in_size)
+        return;
+    memmove(work->in, work->in + work->in_at, work->in_end - work->in_at);
+    work->in_end -= work->in_at;
+    work->in_at = 0;
+}
+
+/*
+ * Gets more of a head. A connection that has sent nothing of it yet goes idle instead of waiting;
+ * whatever was gathered for it leaves first in any case.
+ */
+static int more_of_head(thi_http_conn *conn)
+{
+    thi_http_work *work = conn->work;
+    bool started = thi_http_conn_buffered(conn) > 0;
+    if (!thi_socket_has_arrival(&conn->socket) || !started) {
+        if (thi_http_conn_flush(conn) < 0)
+            return CLOSE;
+        if (!started && !thi_socket_has_arrival(&conn->socket))
+            return IDLE;
+    }
+    const th_http_opts *opts = &thi_http_service_of(conn)->opts;
+    if (!started) {
+        work->in_at = work->in_end = 0;
+        conn->began = thi_http_loop(conn)->now;
+        if (conn->phase == THI_CONN_BUSY)
+            enter_phase(conn, THI_CONN_AWAKE, opts->idle_time);
+    } else if (conn->phase != THI_CONN_HEAD) {
+        enter_phase(conn, THI_CONN_HEAD, opts->head_time);
+    }
+    make_room(work);
+    ssize_t n = thi_http_conn_fill(conn);
+    if (n > 0)
+        return NEXT;
+    if (conn->late && started)
+        return refuse(conn, 408, "the request's head did not come in time", false);
+    return CLOSE;
+}
+
+/* Reads up to the end of a head: NEXT when it is there. */
+static int read_head(thi_http_conn *conn)
+{
+    thi_http_work *work = conn->work;
+    const th_http_opts *opts = &thi_http_service_of(conn)->opts;
+    thi_http1_limits limits = { .head = opts->head_size,
+                                .target = opts->target_size,
+                                .relaxed_query = true };
+    thi_http1_request *head = &work->request.head;
+    thi_http1_request_init(head, work->fields, opts->head_count, &limits);
+    conn->began = thi_http_loop(conn)->now;
+    for (;;) {
+        size_t len = thi_http_conn_buffered(conn);
+        thi_http1_error err;
+        ssize_t n = len == 0 ? 0 : thi_http1_request_parse(head, work->in + work->in_at, len, &err);
+        if (n > 0) {
+            work->in_at += (size_t)n;
+            return NEXT;
+        }
+        if (n < 0)
+            return refuse(conn, err.status, err.reason, false);
+        int result = more_of_head(conn);
+        if (result != NEXT)
+            return result;
+    }
+}
+
+/* The path as handlers see it; *refusal is set when there is none. */
+static int resolve_path(th_http_request *q, const char **refusal)
+{
+    if (q->head.form == THI_HTTP1_ASTERISK || q->head.form == THI_HTTP1_AUTHORITY) {
+        q->path = th_http_request_target(q);
+        return 0;
+    }
+    th_str raw = thi_http1_request_path(&q->head);
+    char *path = th_arena_alloc(&q->arena, raw.len + 1);
+    if (!path)
+        return -ENOMEM;
+    ssize_t n = thi_url_path_resolve(raw, path);
+    if (n < 0)
+        *refusal = "the path leads outside or has bytes that no path may have";
+    q->path = (th_str){ path, n < 0 ? 0 : (size_t)n };
+    return 0;
+}
+
+/* What can be refused before a handler is asked: NEXT when nothing is. */
+static int judge(thi_http_conn *conn)
+{
+    th_http_request *q = &conn->work->request;
+    int64_t limit = thi_http_service_of(conn)->opts.body_size;
+    thi_http1_error err;
+    const char *refusal = NULL;
+    q->param_count = 0;
+    if (thi_http1_request_meaning(&q->head, &q->meaning, &err) < 0)
+        return refuse(conn, err.status, err.reason, true);
+    if (q->meaning.framing == THI_HTTP1_LENGTH && limit >= 0 && q->meaning.length > (uint64_t)limit)
+        return refuse(conn, 413, "the body is too large", true);
+    if (resolve_path(q, &refusal) < 0)
+        return refuse(conn, 503, "out of memory", true);
+    if (refusal)
+        return refuse(conn, 400, refusal, true);
+    if (q->head.form == THI_HTTP1_AUTHORITY)
+        return refuse(conn, 501, "this server is no proxy", true);
+    return NEXT;
+}
+
+/* Calls the handler and completes its reply; whether the connection can go on. */
+static bool answer(thi_http_conn *conn)
+{
+    const thi_http_service *service = thi_http_service_of(conn);
+    th_http_request *q = &conn->work->request;
+    th_http_reply *r = &conn->work->reply;
+    int err = service->handler(q, r, service->arg);
+    if (r->status == 0) {
+        if (err < 0 && q->refusal == 0 && q->failed < 0)
+            return false; /* the client has gone */
+        if (err >= 0)
+            thi_log(TH_LOG_ERROR, "a handler returned without a reply");
+        else if (q->refusal == 0)
+            thi_log(TH_LOG_ERROR, "a handler failed: %s", th_strerror(err));
+        err = thi_http_reply_error(r, q->refusal ? q->refusal : 500, NULL, true);
+    }
+    if (err >= 0)
+        err = thi_http_reply_end(r);
+    return err >= 0;
+}
+
+/* Serves the request whose head was read. */
+static int serve_request(thi_http_conn *conn)
+{
+    thi_http_work *work = conn->work;
+    conn->phase = THI_CONN_BUSY;
+    int result = judge(conn);
+    if (result != NEXT)
+        return result;
+    thi_metric_add(THI_M_HTTP_IN_FLIGHT, 1);
+    thi_http_body_begin(&work->request);
+    thi_http_reply_prepare(&work->reply);
+    bool good = answer(conn);
+    account(conn, true);
+    thi_metric_add(THI_M_HTTP_IN_FLIGHT, -1);
+    if (!good)
+        return CLOSE;
+    bool at_end =
+        work->request.body_done || (!work->reply.close && thi_http_body_discard(&work->request));
+    th_arena_reset(&work->request.arena);
+    if (at_end && !work->reply.close)
+        return NEXT;
+    return at_end && thi_http_conn_buffered(conn) == 0 ? CLOSE : LINGER;
+}
+
+/* ---- the fiber ---- */
+
+static int serve(void *arg);
+
+/* On the loop: something has arrived at an idle connection, or its time is over. */
+static void on_arrived(thi_socket *socket)
+{
+    thi_http_conn *conn = thi_container_of(socket, thi_http_conn, socket);
+    thi_scope *scope = thi_scope_of(&conn->part->scope);
+    thi_start start = { .fn = serve,
+                        .arg = conn,
+                        .name = "http request",
+                        .stack_size = thi_http_service_of(conn)->opts.stack_size };
+    thi_metric_add(THI_M_HTTP_CONNS_IDLE, -1);
+    socket->arrived = NULL;
+    if (!socket->closed) {
+        scope->live++;
+        if (thi_start_here(scope, &start, NULL) == 0)
+            return;
+        scope->live--;
+        thi_log(TH_LOG_WARNING, "a connection was closed: no memory for a fiber");
+    }
+    free_conn(conn);
+}
+
+/* Lets the connection wait without a fiber; false when it cannot. */
+static bool go_idle(thi_http_conn *conn)
+{
+    if (conn->part->stopping ||
+        thi_loop_want(thi_http_loop(conn), &conn->socket.watch, THI_READ) < 0)
+        return false;
+    enter_phase(conn, THI_CONN_IDLE, thi_http_service_of(conn)->opts.idle_time);
+    conn->socket.arrived = on_arrived;
+    thi_metric_add(THI_M_HTTP_CONNS_IDLE, 1);
+    return true;
+}
+
+static int serve(void *arg)
+{
+    thi_http_conn *conn = arg;
+    int result = CLOSE;
+    conn->phase = THI_CONN_AWAKE; /* on the time that it had as an idle one */
+    if (thi_http_conn_take_work(conn) == 0) {
+        do {
+            result = read_head(conn);
+            if (result == NEXT)
+                result = serve_request(conn);
+        } while (result == NEXT);
+        if (result != IDLE && thi_http_conn_flush(conn) == 0 && result == LINGER)
+            linger(conn);
+        thi_http_conn_give_work(conn);
+    }
+    if (result != IDLE || !go_idle(conn))
+        free_conn(conn);
+    return 0;
+}
+
+/* ---- from the server's parts ---- */
+
+int thi_http_serve_new(thi_server_part *part, int fd)
+{
+    thi_http_conn *conn = thi_alloc(sizeof *conn);
+    if (!conn)
+        return -ENOMEM;
+    *conn = (thi_http_conn){ .part = part };
+    int err = thi_socket_init(&conn->socket, fd);
+    if (err < 0) {
+        thi_free(conn);
+        return err;
+    }
+    thi_timer_init(&conn->timer, on_timer);
+    if (!go_idle(conn)) {
+        thi_loop_unwatch(&part->worker->loop, &conn->socket.watch);
+        thi_free(conn);
+        return -ESHUTDOWN;
+    }
+    thi_list_push_back(&part->conns, &conn->link);
+    thi_worker_add_load(part->worker, 1);
+    return 0;
+}
+
+void thi_http_serve_close_idle(thi_server_part *part)
+{
+    thi_list_each_safe (node, &part->conns) {
+        thi_http_conn *conn = thi_list_item(node, thi_http_conn, link);
+        if (conn->phase != THI_CONN_IDLE || !conn->socket.arrived)
+            continue;
+        thi_socket_shut(&conn->socket);
+        on_arrived(&conn->socket);
+    }
+}
+
+void thi_http_serve_close_all(thi_server_part *part)
+{
+    thi_http_serve_close_idle(part);
+    thi_list_each (node, &part->conns) {
+        thi_http_conn *conn = thi_list_item(node, thi_http_conn, link);
+        thi_socket_shut(&conn->socket);
+    }
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Starting and ending the HTTP server; its options and their defaults. */
+#include "base/alloc.h"
+#include "base/error.h"
+#include "http/serve.h"
+
+#include <string.h>
+
+#define LISTENERS_MAX 64
+#define HEAD_MIN      1024
+#define HEAD_MAX      (1024 * 1024)
+
+static int begin_part(thi_server_part *part)
+{
+    part->user = thi_calloc(1, sizeof(thi_http_part));
+    return part->user ? 0 : -ENOMEM;
+}
+
+static void end_part(thi_server_part *part)
+{
+    thi_http_part_clear(part->user);
+    thi_free(part->user);
+}
+
+static const thi_server_ops http_ops = {
+    .begin = begin_part,
+    .end = end_part,
+    .arrived = thi_http_serve_new,
+    .stopping = thi_http_serve_close_idle,
+    .abort = thi_http_serve_close_all,
+};
+
+static void fill_in_defaults(th_http_opts *opts)
+{
+    opts->head_size = opts->head_size ? opts->head_size : 16 * 1024;
+    opts->head_count = opts->head_count ? opts->head_count : 100;
+    opts->target_size = opts->target_size ? opts->target_size : 8 * 1024;
+    opts->body_size = opts->body_size ? opts->body_size : 16 * 1024 * 1024;
+    opts->head_time = opts->head_time ? opts->head_time : 10 * TH_SECOND;
+    opts->idle_time = opts->idle_time ? opts->idle_time : 60 * TH_SECOND;
+    opts->min_rate = opts->min_rate ? opts->min_rate : 240;
+}
+
+static int check_opts(const th_http_opts *opts)
+{
+    if (opts->size > sizeof *opts || opts->head_time < 0 || opts->idle_time < 0 ||
+        opts->body_size < -1 || thi_stack_class(opts->stack_size) < 0)
+        return -EINVAL;
+    if (opts->head_size != 0 && (opts->head_size < HEAD_MIN || opts->head_size > HEAD_MAX))
+        return thi_err_set(-EINVAL, "head_size must be %d to %d bytes", HEAD_MIN, HEAD_MAX);
+    if (opts->head_count > 10000)
+        return thi_err_set(-EINVAL, "head_count must be at most 10000");
+    return 0;
+}
+
+int th_http_serve_on(th_listener *const *listeners, size_t count, th_http_handler handler,
+                     void *arg, const th_http_opts *opts)
+{
+    if (!listeners || count < 1 || count > LISTENERS_MAX || !handler)
+        return -EINVAL;
+    if (!thi_sched_self())
+        return -EPERM;
+    int err = opts ? check_opts(opts) : 0;
+    if (err < 0)
+        return err;
+    thi_http_service service = { .handler = handler, .arg = arg };
+    if (opts)
+        service.opts = *opts;
+    fill_in_defaults(&service.opts);
+    service.server = (thi_server){ .ops = &http_ops,
+                                   .data = &service,
+                                   .listeners = listeners,
+                                   .listener_count = count,
+                                   .limit = service.opts.max_connections };
+    for (size_t i = 0; service.opts.listening && i < count; i++)
+        service.opts.listening(&listeners[i]->addr, service.opts.listening_arg);
+    return thi_server_run(&service.server);
+}
+
+int th_http_serve(const char *address, th_http_handler handler, void *arg, const th_http_opts *opts)
+{
+    th_listener *listener;
+    if (!address)
+        return -EINVAL;
+    if (!thi_sched_self())
+        return -EPERM;
+    if (strncmp(address, "http://", 7) == 0)
+        address += 7;
+    int err = th_listen(address, NULL, &listener);
+    if (err < 0)
+        return err;
+    err = th_http_serve_on(&listener, 1, handler, arg, opts);
+    th_listener_close(listener);
+    return err;
+}
