@@ -73,7 +73,7 @@ TH_API TH_MUST int th_run(th_fiber_fn app, void *arg, const th_run_opts *opts);
  * Servers stop accepting, finish what is in progress and return; after the time of grace, or at
  * once when no server runs, the root scope is cancelled. A second call cancels it at once.
  *
- * @return 0; -EPERM outside a worker; -ENOMEM
+ * @return 0; -EPERM outside a worker
  *
  * Suspends: no
  * Thread: worker

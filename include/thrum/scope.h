@@ -57,8 +57,9 @@ TH_API TH_MUST int th_scope_open(th_scope *scope, const th_scope_opts *opts);
  * end because of them.
  *
  * @param scope  the calling fiber's innermost scope
- * @return 0 when all children returned >= 0, otherwise the result of the first that failed;
- *         -EINVAL when the scope is not the fiber's innermost one; -EPERM outside a fiber
+ * @return 0 when all children returned >= 0, otherwise the result of the first that failed; one
+ *         that returned what the scope's cancellation or deadline told it counts only if none
+ * failed otherwise; -EINVAL when the scope is not the fiber's innermost one; -EPERM outside a fiber
  *
  * Suspends: yes, while children run
  * Thread: fiber
@@ -72,8 +73,7 @@ TH_API int th_scope_close(th_scope *scope);
  *
  * @param scope  a scope of the calling fiber, open
  * @return 0 when no child is left; -ECANCELED or -ETIMEDOUT when the innermost scope of the calling
- *         fiber says so before; -EINVAL for another fiber's scope, -EBUSY when somebody waits
- * already
+ *         fiber says so before; -EINVAL for another fiber's scope; -EPERM outside a fiber
  *
  * Suspends: yes, while children run
  * Thread: fiber
@@ -91,8 +91,7 @@ TH_API TH_MUST int th_scope_wait(th_scope *scope);
  * @param scope   an open scope; from another thread the caller must know that it stays open
  * meanwhile
  * @param reason  a negative code to be read with th_scope_reason(); 0 means -ECANCELED
- * @return 0, also when it is cancelled already; -EINVAL for a positive reason or a closed scope;
- *         -ENOMEM when another thread calls and there is no memory for the message
+ * @return 0, also when it is cancelled already; -EINVAL for a positive reason or a closed scope
  *
  * Suspends: no
  * Thread: any

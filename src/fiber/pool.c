@@ -7,7 +7,8 @@
  * fiber objects. Each stack's lowest page is its guard. A light guard (MADV_GUARD_INSTALL, Linux
  * 6.13) lives in the page tables and leaves the mapping whole; mprotect() splits it, and a process
  * may have only some 65,000 pieces. So guards by mprotect() are bought from a budget, and stacks
- * beyond it carry a canary in their lowest words, which is looked at whenever a fiber ends.
+ * beyond it carry a canary in their lowest word, which is looked at whenever a fiber ends. So do
+ * all stacks where pages are so large that a guard would be too dear a part of a stack.
  *
  * Huge pages are refused: with them each touched stack would cost two megabytes.
  *
@@ -24,15 +25,15 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
 
-#define PAGE         4096
 #define SLAB_BYTES   (UINT64_C(64) << 20)
 #define SLAB_MIN     16
-#define SPLIT_BUDGET 24000 /* mappings that guards by mprotect may cost, of 65,530 allowed */
+#define SPLIT_BUDGET 12000 /* guards by mprotect; each costs two of 65,530 mappings allowed */
 #define COLOURS      8
 #define COLOUR_STEP  128
 
@@ -41,12 +42,13 @@ struct thi_fiber_slab {
     char *low;     /* the mapping */
     size_t stride; /* bytes per stack, guard included */
     unsigned count;
-    unsigned used; /* stacks handed out so far; they are used in order */
+    unsigned used;   /* stacks handed out so far; they are used in order */
+    unsigned splits; /* guards by mprotect() among them */
     th_fiber fibers[];
 };
 
 static atomic_bool no_light_guards;
-static atomic_int splits;
+static atomic_int splits; /* of the whole process */
 
 void thi_fiber_pool_init(thi_fiber_pool *pool, void (*entry)(void *fiber))
 {
@@ -69,26 +71,41 @@ void thi_fiber_pool_deinit(thi_fiber_pool *pool)
         thi_fiber_slab *slab = pool->slabs;
         pool->slabs = slab->next;
         for (unsigned i = 0; i < slab->used; i++) {
-            TH_ASSERT(slab->fibers[i].state == THI_FIBER_FREE);
-            if (!slab->fibers[i].stack_bare)
-                thi_context_deinit(&slab->fibers[i].context);
+            th_fiber *fiber = &slab->fibers[i];
+            /* An ended one has a handle that nobody gave back. */
+            TH_ASSERT(fiber->state == THI_FIBER_FREE || fiber->state == THI_FIBER_ENDED);
+            if (!fiber->stack_bare)
+                thi_context_deinit(&fiber->context);
         }
+        atomic_fetch_sub(&splits, slab->splits);
         thi_sys_munmap(slab->low, slab->stride * slab->count);
         thi_free(slab);
     }
 }
 
-/* Puts the guard below a stack: the light one, or one from the budget, or none. */
-static bool install_guard(char *low)
+/* Puts a guard from the budget below a stack. */
+static bool install_split(thi_fiber_slab *slab, char *low)
 {
-    if (!atomic_load_explicit(&no_light_guards, memory_order_relaxed)) {
-        if (thi_sys_madvise(low, PAGE, MADV_GUARD_INSTALL) == 0)
-            return true;
-        atomic_store_explicit(&no_light_guards, true, memory_order_relaxed);
-    }
-    if (atomic_fetch_add(&splits, 2) < SPLIT_BUDGET && thi_sys_mprotect(low, PAGE, PROT_NONE) == 0)
+    if (atomic_fetch_add(&splits, 1) < SPLIT_BUDGET &&
+        thi_sys_mprotect(low, THI_STACK_GUARD, PROT_NONE) == 0) {
+        slab->splits++;
         return true;
+    }
+    atomic_fetch_sub(&splits, 1);
     return false;
+}
+
+/* Puts the guard below a stack: the light one, or one from the budget, or none. */
+static bool install_guard(thi_fiber_slab *slab, char *low)
+{
+    if (sysconf(_SC_PAGESIZE) != THI_STACK_GUARD)
+        return false;
+    if (atomic_load_explicit(&no_light_guards, memory_order_relaxed))
+        return install_split(slab, low);
+    int err = thi_sys_madvise(low, THI_STACK_GUARD, MADV_GUARD_INSTALL);
+    if (err == -EINVAL) /* the kernel knows no such advice and never will */
+        atomic_store_explicit(&no_light_guards, true, memory_order_relaxed);
+    return err == 0 || install_split(slab, low);
 }
 
 static int new_slab(thi_fiber_pool *pool, unsigned stack_class)
@@ -136,8 +153,8 @@ int thi_fiber_pool_grow(thi_fiber_pool *pool, unsigned stack_class)
     char *low = slab->low + slab->used * slab->stride;
     th_fiber *fiber = &slab->fibers[slab->used++];
     fiber->stack_class = (uint8_t)stack_class;
-    fiber->guarded = install_guard(low);
-    fiber->stack_low = fiber->guarded ? low + PAGE : low;
+    fiber->guarded = install_guard(slab, low);
+    fiber->stack_low = fiber->guarded ? low + THI_STACK_GUARD : low;
     fiber->stack_size = slab->stride - (size_t)(fiber->stack_low - low);
     fiber->stack_bare = true;
     fiber->next = pool->bare[stack_class];

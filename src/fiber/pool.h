@@ -12,6 +12,7 @@
 #define THI_STACK_CLASSES   9  /* 16 KiB to 4 MiB in powers of two */
 #define THI_STACK_CLASS_MIN 14 /* log2 of the smallest */
 #define THI_STACK_DEFAULT   (64 * 1024)
+#define THI_STACK_GUARD     4096 /* bytes at the low end that a guard takes */
 
 typedef struct thi_fiber_slab thi_fiber_slab;
 

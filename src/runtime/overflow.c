@@ -3,9 +3,12 @@
 /*
  * Telling an overflow from other faults.
  *
- * The faulting address lies in the guard page below a stack of the worker whose thread faulted; the
- * pool knows whose stack that is. Everything here runs in a signal handler on the thread's
+ * The faulting address lies in the guard page below the stack of the fiber that was running; the
+ * pool knows whose guard that is. Everything here runs in a signal handler on the thread's
  * alternate stack, so only write(2) and what computes is used.
+ *
+ * A stack that has only a canary is found out when its fiber ends. By then a neighbour's memory may
+ * have been overwritten, so nothing but the message is left to do.
  */
 #include "runtime/overflow.h"
 
@@ -13,8 +16,7 @@
 #include "runtime/worker.h"
 
 #include <signal.h>
-#include <stdatomic.h>
-#include <string.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define HANDLER_STACK (64 * 1024)
@@ -45,18 +47,21 @@ static void add_number(text *t, uint64_t n, unsigned base)
     add(t, &digits[i]);
 }
 
-static void report(const th_fiber *fiber, const void *address)
+static void report(const th_fiber *fiber, const char *how, const void *address)
 {
+    size_t size = fiber->stack_size + (fiber->guarded ? THI_STACK_GUARD : 0);
     text t = { .len = 0 };
     add(&t, "thrum: stack overflow in fiber '");
     add(&t, fiber->name ? fiber->name : "fiber");
     add(&t, "' #");
     add_number(&t, fiber->id, 10);
     add(&t, ": its ");
-    add_number(&t, (fiber->stack_size + 4096) / 1024, 10);
+    add_number(&t, size / 1024, 10);
     add(&t, " KiB stack at 0x");
     add_number(&t, (uintptr_t)fiber->stack_low, 16);
-    add(&t, " is used up (fault at 0x");
+    add(&t, " is used up (");
+    add(&t, how);
+    add(&t, " at 0x");
     add_number(&t, (uintptr_t)address, 16);
     add(&t, "); spawn it with a larger stack_size\n");
     (void)!write(STDERR_FILENO, t.at, t.len);
@@ -67,8 +72,8 @@ static void on_fault(int signo, siginfo_t *info, void *context)
     thi_worker *worker = thi_worker_self;
     const th_fiber *fiber =
         worker ? thi_fiber_pool_overflowed(&worker->fibers, info->si_addr) : NULL;
-    if (fiber)
-        report(fiber, info->si_addr);
+    if (fiber && fiber == worker->current)
+        report(fiber, "fault", info->si_addr);
     const struct sigaction *former = signo == SIGSEGV ? &former_segv : &former_bus;
     if (former->sa_flags & SA_SIGINFO) {
         former->sa_sigaction(signo, info, context);
@@ -76,6 +81,12 @@ static void on_fault(int signo, siginfo_t *info, void *context)
     }
     /* The faulting instruction runs again when this returns, and then the former action applies. */
     (void)sigaction(signo, former, NULL);
+}
+
+void thi_overflow_found(const th_fiber *fiber)
+{
+    report(fiber, "overwritten", fiber->stack_low);
+    abort();
 }
 
 static void catch_faults(void)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The message that a fiber's stack has overflowed, where else there would be a bare SIGSEGV. */
+/* The message that a fiber's stack has overflowed, where else there would be a bare signal. */
 #ifndef THI_RUNTIME_OVERFLOW_H
 #define THI_RUNTIME_OVERFLOW_H
 
-#include <stddef.h>
+#include "fiber/fiber.h"
 
 /*
  * Gives the calling thread a stack for signal handlers and, once for the process, catches SIGSEGV
@@ -17,5 +17,8 @@ void *thi_overflow_watch(void);
 
 /* Takes the calling thread's signal stack away. */
 void thi_overflow_unwatch(void *memory);
+
+/* For a fiber whose canary is gone: the same message, then the end of the process. */
+TH_NORETURN void thi_overflow_found(const th_fiber *fiber);
 
 #endif

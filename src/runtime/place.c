@@ -24,6 +24,6 @@ thi_worker *thi_worker_place(thi_worker *here, int place)
     if (place == TH_PLACE_LEAST)
         return least_loaded(here);
     if (place == TH_PLACE_ROUND)
-        return &rt->workers[atomic_fetch_add(&rt->next, 1) % rt->count];
+        return &rt->workers[atomic_fetch_add(&rt->turn, 1) % rt->count];
     return place == TH_PLACE_HERE ? here : &rt->workers[place - 1];
 }

@@ -9,10 +9,11 @@
 /* The worker that a TH_PLACE_ value means for somebody on the worker `here`. */
 thi_worker *thi_worker_place(thi_worker *here, int place);
 
-/* The load of a worker, approximate when another one asks. */
+/* The load of a worker, what is on its way there included; approximate when another one asks. */
 static inline size_t thi_worker_load(const thi_worker *worker)
 {
-    return atomic_load_explicit(&worker->load, memory_order_relaxed);
+    return atomic_load_explicit(&worker->load, memory_order_relaxed) +
+           atomic_load_explicit(&worker->coming, memory_order_relaxed);
 }
 
 /* Changes the load of the calling thread's own worker, which alone writes it. */

@@ -5,13 +5,13 @@
  *
  * A child on another worker lives in a proxy scope there, which has no parent. The object that
  * holds the proxy travels: to the target to start the child, back when the child has ended. A
- * second message in the same object carries a cancellation out and comes back empty; the object is
- * freed by the scope's worker when both are home. So no field is ever used by two threads at once,
- * and nothing here takes a lock.
+ * second message in the same object carries a status out and comes back empty; the object is freed
+ * by the scope's worker when both are home. So no field is ever used by two threads at once, and
+ * nothing here takes a lock.
  *
- * Calls on a scope from elsewhere are counted in scope->inflight before they are sent. The caller
- * knows that the scope is open until its call returns, so a scope that is being closed sees every
- * such message in the count and waits for it.
+ * Messages about a scope are counted in scope->inflight before they are sent, except those that a
+ * child stands for, and a scope closes only when none is left. A caller from elsewhere knows that
+ * the scope is open until its call returns, so the count is never too late.
  */
 #include "runtime/remote.h"
 
@@ -23,35 +23,40 @@
 
 typedef struct remote {
     thi_msg msg;       /* out to start, back when the child has ended */
-    thi_msg cancel;    /* out with a status, back empty */
+    thi_msg tell;      /* out with a status, back empty */
     thi_far_child far; /* in scope->far */
     thi_scope *scope;
-    thi_worker *owner; /* the scope's worker; the scope may be gone when `cancel` comes back */
+    thi_worker *owner; /* the scope's worker */
     thi_worker *target;
     thi_start start;
     int64_t deadline;
-    int status; /* to be told */
+    int status; /* that the target has been told */
     int reason;
     int result;
-    bool cancelling; /* `cancel` is out */
+    bool telling;    /* `tell` is out */
     bool ended;      /* `msg` is back for good */
     thi_scope proxy; /* the target's while `msg` is out */
 } remote;
 
-static void release(remote *r)
+/* A message has been dealt with: whoever closes the scope may look again. */
+static void settle(thi_scope *scope)
 {
-    if (r->ended && !r->cancelling)
-        thi_free(r);
+    atomic_fetch_sub(&scope->inflight, 1);
+    if (scope->closer)
+        scope->closer->abort(scope->closer, 0);
 }
 
 /* On the owner: the child has ended. */
 static void on_ended(thi_msg *msg)
 {
     remote *r = thi_container_of(msg, remote, msg);
+    thi_scope *scope = r->scope;
+    int result = r->result;
     thi_list_remove(&r->far.link);
     r->ended = true;
-    thi_scope_child_ended(r->scope, r->result);
-    release(r);
+    if (!r->telling)
+        thi_free(r);
+    thi_scope_child_ended(scope, result);
 }
 
 static void send_ended(remote *r, int result)
@@ -77,44 +82,47 @@ static void on_start(thi_msg *msg)
     r->proxy.emptied = on_emptied;
     r->proxy.live = 1;
     int err = thi_start_here(&r->proxy, &r->start, NULL);
-    if (err < 0) {
-        thi_scope_deinit(&r->proxy);
-        send_ended(r, err);
-    }
+    atomic_fetch_sub_explicit(&r->target->coming, 1, memory_order_relaxed);
+    if (err < 0)
+        thi_scope_child_ended(&r->proxy, err);
 }
 
 static void send_status(remote *r);
 
-/* On the owner: a cancellation has been delivered. What has changed since goes out after it. */
-static void on_cancel_back(thi_msg *msg)
+/* On the owner: a status has been delivered. What has changed since goes out after it. */
+static void on_told(thi_msg *msg)
 {
-    remote *r = thi_container_of(msg, remote, cancel);
-    r->cancelling = false;
-    if (!r->ended)
+    remote *r = thi_container_of(msg, remote, tell);
+    thi_scope *scope = r->scope;
+    r->telling = false;
+    if (r->ended)
+        thi_free(r);
+    else
         send_status(r);
-    release(r);
+    settle(scope);
 }
 
-/* On the target: cancel what is left of the child. */
-static void on_cancel(thi_msg *msg)
+/* On the target: gives what is left of the child the status. */
+static void on_tell(thi_msg *msg)
 {
-    remote *r = thi_container_of(msg, remote, cancel);
+    remote *r = thi_container_of(msg, remote, tell);
     if (thi_scope_is_open(&r->proxy))
         thi_scope_mark(&r->proxy, r->status, r->reason);
-    msg->fn = on_cancel_back;
+    msg->fn = on_told;
     thi_loop_post(&r->owner->loop, msg);
 }
 
 /* Tells the target what the scope's status is, unless it knows or will hear of it. */
 static void send_status(remote *r)
 {
-    if (r->cancelling || r->status == r->scope->status)
+    if (r->telling || r->status == r->scope->status)
         return;
-    r->cancelling = true;
+    r->telling = true;
     r->status = r->scope->status;
     r->reason = r->scope->reason;
-    r->cancel.fn = on_cancel;
-    thi_loop_post(&r->target->loop, &r->cancel);
+    r->tell.fn = on_tell;
+    atomic_fetch_add(&r->scope->inflight, 1);
+    thi_loop_post(&r->target->loop, &r->tell);
 }
 
 static void tell(thi_far_child *child)
@@ -135,7 +143,9 @@ static int start_far(thi_scope *scope, thi_worker *target, const thi_start *star
     r->msg.fn = on_start;
     r->far.tell = tell;
     thi_list_push_back(&scope->far, &r->far.link);
+    atomic_fetch_add_explicit(&target->coming, 1, memory_order_relaxed);
     thi_loop_post(&target->loop, &r->msg);
+    send_status(r); /* a start that waited for room may find its scope cancelled */
     return 0;
 }
 
@@ -147,74 +157,57 @@ int thi_remote_start(thi_scope *scope, const thi_start *start)
     return start_far(scope, target, start);
 }
 
-/* A call on a scope that comes from elsewhere. A start stays on until there is room for it. */
-typedef struct request {
+/* A start that comes from elsewhere; it stays until there is room for it. */
+typedef struct start_request {
     thi_msg msg;
     thi_place_wait place;
     thi_scope *scope;
-    int reason;
     thi_start start;
-} request;
+} start_request;
 
-static int send_request(thi_scope *scope, request template)
+static int admit_request(thi_place_wait *place)
 {
-    request *rq = thi_alloc(sizeof *rq);
-    if (!rq)
-        return -ENOMEM;
-    *rq = template;
-    rq->scope = scope;
-    atomic_fetch_add(&scope->inflight, 1);
-    thi_loop_post(&scope->worker->loop, &rq->msg);
-    return 0;
-}
-
-/* The message has been dealt with: whoever closes the scope may look again. */
-static void settle(thi_scope *scope)
-{
-    atomic_fetch_sub(&scope->inflight, 1);
-    if (scope->closer)
-        scope->closer->abort(scope->closer, 0);
-}
-
-static void on_cancel_request(thi_msg *msg)
-{
-    request *rq = thi_container_of(msg, request, msg);
-    thi_scope *scope = rq->scope;
-    thi_scope_mark(scope, -ECANCELED, rq->reason);
+    start_request *rq = thi_container_of(place, start_request, place);
+    int err = thi_remote_start(rq->scope, &rq->start);
     thi_free(rq);
-    settle(scope);
-}
-
-int thi_remote_send_cancel(thi_scope *scope, int reason)
-{
-    return send_request(scope, (request){ .msg.fn = on_cancel_request, .reason = reason });
-}
-
-static void admit_request(thi_place_wait *place)
-{
-    request *rq = thi_container_of(place, request, place);
-    thi_scope *scope = rq->scope;
-    int err = thi_remote_start(scope, &rq->start);
-    thi_free(rq);
-    if (err < 0)
-        thi_scope_child_ended(scope, err);
+    return err;
 }
 
 static void on_start_request(thi_msg *msg)
 {
-    request *rq = thi_container_of(msg, request, msg);
+    start_request *rq = thi_container_of(msg, start_request, msg);
     thi_scope *scope = rq->scope;
-    rq->place.admit = admit_request;
-    if (scope->live < scope->limit) {
-        scope->live++;
-        admit_request(&rq->place);
-    } else {
-        thi_list_push_back(&scope->waiting, &rq->place.link);
-    }
+    thi_list_push_back(&scope->waiting, &rq->place.link);
+    thi_scope_admit(scope);
     settle(scope);
 }
 
 int thi_remote_send_start(thi_scope *scope, const thi_start *start)
 {
-    return send_request(scope, (request){ .msg.fn = on_start_request, .start = *start });
+    start_request *rq = thi_alloc(sizeof *rq);
+    if (!rq)
+        return -ENOMEM;
+    *rq = (start_request){
+        .msg.fn = on_start_request, .place.admit = admit_request, .scope = scope, .start = *start
+    };
+    atomic_fetch_add(&scope->inflight, 1);
+    thi_loop_post(&scope->worker->loop, &rq->msg);
+    return 0;
+}
+
+static void on_cancel_request(thi_msg *msg)
+{
+    thi_scope *scope = thi_container_of(msg, thi_scope, cancel_msg);
+    thi_scope_mark(scope, -ECANCELED, atomic_load(&scope->cancel_asked));
+    settle(scope);
+}
+
+void thi_remote_send_cancel(thi_scope *scope, int reason)
+{
+    int nobody = 0;
+    if (!atomic_compare_exchange_strong(&scope->cancel_asked, &nobody, reason))
+        return;
+    scope->cancel_msg.fn = on_cancel_request;
+    atomic_fetch_add(&scope->inflight, 1);
+    thi_loop_post(&scope->worker->loop, &scope->cancel_msg);
 }

@@ -12,7 +12,7 @@ TH_MUST int thi_remote_start(thi_scope *scope, const thi_start *start);
 /* From another thread: asks the scope's worker to start a fiber in it. -ENOMEM. */
 TH_MUST int thi_remote_send_start(thi_scope *scope, const thi_start *start);
 
-/* From another thread: asks the scope's worker to cancel it. -ENOMEM. */
-TH_MUST int thi_remote_send_cancel(thi_scope *scope, int reason);
+/* From another thread: asks the scope's worker to cancel it, unless somebody has. */
+void thi_remote_send_cancel(thi_scope *scope, int reason);
 
 #endif

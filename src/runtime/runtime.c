@@ -20,7 +20,28 @@
 #include "sys/sys.h"
 
 #include <signal.h>
-#include <stdio.h>
+
+thi_runtime *thi_runtimes;
+
+static pthread_mutex_t runtimes_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void enlist(thi_runtime *rt)
+{
+    pthread_mutex_lock(&runtimes_lock);
+    rt->next = thi_runtimes;
+    thi_runtimes = rt;
+    pthread_mutex_unlock(&runtimes_lock);
+}
+
+static void delist(thi_runtime *rt)
+{
+    pthread_mutex_lock(&runtimes_lock);
+    thi_runtime **link = &thi_runtimes;
+    while (*link != rt)
+        link = &(*link)->next;
+    *link = rt->next;
+    pthread_mutex_unlock(&runtimes_lock);
+}
 
 static thi_err_slot *slot_of_fiber(void)
 {
@@ -30,6 +51,11 @@ static thi_err_slot *slot_of_fiber(void)
     if (!self->detail)
         self->detail = thi_calloc(1, sizeof *self->detail);
     return self->detail;
+}
+
+static void give_slots_to_fibers(void)
+{
+    thi_err_slot_hook = slot_of_fiber;
 }
 
 static void on_end(thi_msg *msg)
@@ -123,8 +149,10 @@ static int start_main_fiber(thi_runtime *rt, thi_scope *outer)
     outer->emptied = on_outer_emptied;
     outer->live = 1;
     int err = thi_start_here(outer, &(thi_start){ .fn = run_app, .arg = rt, .name = "main" }, NULL);
-    if (err < 0)
+    if (err < 0) {
+        outer->live = 0;
         thi_scope_deinit(outer);
+    }
     thi_worker_self = NULL;
     return err;
 }
@@ -201,9 +229,12 @@ int th_run(th_fiber_fn app, void *arg, const th_run_opts *opts)
     rt.workers = thi_calloc(rt.count, sizeof *rt.workers);
     if (!rt.workers)
         return -ENOMEM;
-    thi_err_slot_hook = slot_of_fiber;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, give_slots_to_fibers);
     thi_timer_init(&rt.grace, NULL);
+    enlist(&rt);
     err = run_opened(&rt);
+    delist(&rt);
     thi_free(rt.workers);
     return err;
 }

@@ -13,6 +13,7 @@
 #include "runtime/sched.h"
 
 #include "base/alloc.h"
+#include "runtime/overflow.h"
 #include "runtime/place.h"
 #include "runtime/tree.h"
 #include "sys/sys.h"
@@ -72,6 +73,7 @@ static void wake_joiners(th_fiber *fiber)
     thi_list *node;
     while ((node = thi_list_pop_front(&fiber->joiners))) {
         thi_join_wait *join = thi_list_item(node, thi_join_wait, link);
+        join->result = fiber->result;
         join->wait.abort(&join->wait, 0);
     }
 }
@@ -86,7 +88,8 @@ static void end(th_fiber *fiber, int result)
     thi_worker *worker = fiber->worker;
     thi_scope *home = fiber->home;
     TH_ASSERT(fiber->scope == home); /* the body has closed every scope that it opened */
-    TH_ASSERT(thi_stack_intact(fiber));
+    if (TH_UNLIKELY(!thi_stack_intact(fiber)))
+        thi_overflow_found(fiber);
     thi_scope_leave(fiber);
     fiber->result = result;
     wake_joiners(fiber);
@@ -150,7 +153,7 @@ void thi_sched_run(thi_worker *worker)
 int thi_sched_expired(thi_scope *scope)
 {
     if (scope->status == 0)
-        thi_scope_mark(scope, -ETIMEDOUT, -ETIMEDOUT);
+        thi_scope_expire(scope, scope->worker->loop.now);
     return scope->status;
 }
 
@@ -159,10 +162,13 @@ int th_check(void)
     th_fiber *self = thi_sched_self();
     if (!self)
         return -EPERM;
-    if (self->scope->status == 0 && self->scope->deadline != TH_NEVER &&
-        self->scope->deadline <= thi_sys_clock())
-        thi_scope_mark(self->scope, -ETIMEDOUT, -ETIMEDOUT);
-    return self->scope->status;
+    thi_scope *scope = self->scope;
+    if (scope->status == 0 && scope->deadline != TH_NEVER) {
+        int64_t now = thi_sys_clock(); /* whoever computes for long is not in the loop's present */
+        if (scope->deadline <= now)
+            thi_scope_expire(scope, now);
+    }
+    return scope->status;
 }
 
 int th_yield(void)

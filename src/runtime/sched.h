@@ -20,6 +20,7 @@ typedef struct thi_join_wait {
     thi_wait wait;
     thi_list link;
     th_fiber *fiber; /* who waits */
+    int result;      /* out: of the fiber that ended; its own may be overwritten by its next life */
 } thi_join_wait;
 
 /*

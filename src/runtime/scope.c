@@ -86,8 +86,6 @@ int th_scope_wait(th_scope *storage)
         return -EPERM;
     if (!thi_scope_is_open(scope) || scope->host != self)
         return -EINVAL;
-    if (scope->closer)
-        return -EBUSY;
     while (is_busy(scope)) {
         int err = thi_sched_may_park();
         if (err < 0)
@@ -110,9 +108,10 @@ int th_scope_cancel(th_scope *storage, int reason)
         return -EINVAL;
     if (reason == 0)
         reason = -ECANCELED;
-    if (scope->worker != thi_worker_self)
-        return thi_remote_send_cancel(scope, reason);
-    thi_scope_mark(scope, -ECANCELED, reason);
+    if (scope->worker == thi_worker_self)
+        thi_scope_mark(scope, -ECANCELED, reason);
+    else
+        thi_remote_send_cancel(scope, reason);
     return 0;
 }
 

@@ -18,9 +18,10 @@ typedef struct spawner {
     th_fiber *fiber;
 } spawner;
 
-static void spawner_admit(thi_place_wait *place)
+static int spawner_admit(thi_place_wait *place)
 {
     thi_sched_ready(thi_container_of(place, spawner, place)->fiber, 0);
+    return 0;
 }
 
 static void spawner_abort(thi_wait *wait, int result)
@@ -103,7 +104,9 @@ int th_spawn_with(th_scope *storage, th_fiber_fn fn, void *arg, const th_spawn_o
         start.stack_size = opts->stack_size;
         start.place = opts->place;
     }
-    if (fiber && start.place != TH_PLACE_HERE && start.place != 1 + (int)scope->worker->index)
+    if (thi_worker_self == scope->worker && start.place == 1 + (int)scope->worker->index)
+        start.place = TH_PLACE_HERE;
+    if (fiber && start.place != TH_PLACE_HERE)
         return -EINVAL;
     return spawn(scope, &start, fiber);
 }
@@ -126,6 +129,7 @@ int th_join(th_fiber *fiber, int *result)
         return -EINVAL;
     if (fiber == self)
         return -EDEADLK;
+    int ended_with = fiber->result;
     if (fiber->state != THI_FIBER_ENDED) {
         int err = thi_sched_may_park();
         if (err < 0)
@@ -136,9 +140,10 @@ int th_join(th_fiber *fiber, int *result)
         err = thi_sched_park(&j.wait);
         if (err < 0)
             return err;
+        ended_with = j.result;
     }
     if (result)
-        *result = fiber->result;
+        *result = ended_with;
     return 0;
 }
 

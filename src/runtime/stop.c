@@ -8,21 +8,32 @@
  */
 #include "runtime/stop.h"
 
-#include "base/alloc.h"
 #include "runtime/tree.h"
 
 #include <errno.h>
 
 #define GRACE_DEFAULT (10 * TH_SECOND)
 
+static void tell(thi_stopper *stopper)
+{
+    if (stopper->told)
+        return;
+    stopper->told = true;
+    stopper->fn(stopper);
+}
+
+/*
+ * One who is added while a stop is asked for sees that here, or is counted there, or both: he is
+ * never forgotten, and hears of it once.
+ */
 void thi_stopper_add(thi_stopper *stopper, void (*fn)(thi_stopper *stopper))
 {
     thi_worker *worker = thi_worker_self;
-    stopper->fn = fn;
+    *stopper = (thi_stopper){ .fn = fn };
     thi_list_push_back(&worker->stoppers, &stopper->link);
     atomic_fetch_add(&worker->runtime->stoppers, 1);
     if (atomic_load(&worker->runtime->stopping))
-        fn(stopper);
+        tell(stopper);
 }
 
 void thi_stopper_remove(thi_stopper *stopper)
@@ -52,8 +63,7 @@ static void tell_stoppers(thi_msg *msg)
     while (!thi_list_empty(&worker->stoppers)) {
         thi_list *node = thi_list_pop_front(&worker->stoppers);
         thi_list_push_back(&told, node);
-        thi_stopper *stopper = thi_list_item(node, thi_stopper, link);
-        stopper->fn(stopper);
+        tell(thi_list_item(node, thi_stopper, link));
     }
     thi_list_splice_back(&worker->stoppers, &told);
 }
@@ -77,18 +87,11 @@ void thi_stop_asked(thi_runtime *rt)
     }
 }
 
-/* A call of th_stop() on its way to worker 0. */
-typedef struct stop_request {
-    thi_msg msg;
-    thi_runtime *runtime;
-} stop_request;
-
-static void on_stop_request(thi_msg *msg)
+static void on_ask(thi_msg *msg)
 {
-    stop_request *rq = thi_container_of(msg, stop_request, msg);
-    thi_runtime *rt = rq->runtime;
-    thi_free(rq);
-    thi_stop_asked(rt);
+    thi_runtime *rt = thi_container_of(msg, thi_runtime, ask);
+    for (int times = atomic_exchange(&rt->asked, 0); times > 0; times--)
+        thi_stop_asked(rt);
 }
 
 int th_stop(void)
@@ -96,10 +99,10 @@ int th_stop(void)
     thi_worker *worker = thi_worker_self;
     if (!worker)
         return -EPERM;
-    stop_request *rq = thi_alloc(sizeof *rq);
-    if (!rq)
-        return -ENOMEM;
-    *rq = (stop_request){ .msg.fn = on_stop_request, .runtime = worker->runtime };
-    thi_loop_post(&worker->runtime->workers[0].loop, &rq->msg);
+    thi_runtime *rt = worker->runtime;
+    if (atomic_fetch_add(&rt->asked, 1) == 0) {
+        rt->ask.fn = on_ask;
+        thi_loop_post(&rt->workers[0].loop, &rt->ask);
+    }
     return 0;
 }

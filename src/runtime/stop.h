@@ -9,7 +9,9 @@
 /* Asks for the orderly end, or for the quick one when it was asked for before. On worker 0. */
 void thi_stop_asked(thi_runtime *runtime);
 
-/* Adds and removes somebody who wants to hear of an orderly stop; calls at once if it is on. */
+/*
+ * Adds and removes somebody who wants to hear of an orderly stop: once, here if it is on already.
+ */
 void thi_stopper_add(thi_stopper *stopper, void (*fn)(thi_stopper *stopper));
 void thi_stopper_remove(thi_stopper *stopper);
 

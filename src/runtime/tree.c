@@ -117,27 +117,50 @@ void thi_scope_mark(thi_scope *top, int status, int reason)
     }
 }
 
-/* Hands the place of a child that has ended to the start that has waited longest for one. */
-static void hand_over_place(thi_scope *scope)
+/* A shield has the deadline of nobody else, so the way up ends there. */
+void thi_scope_expire(thi_scope *scope, int64_t now)
 {
-    thi_list *node = thi_list_pop_front(&scope->waiting);
-    if (!node)
-        return;
-    thi_place_wait *wait = thi_list_item(node, thi_place_wait, link);
-    scope->live++;
-    wait->admit(wait);
+    while (!scope->shield && scope->parent && scope->parent->deadline <= now)
+        scope = scope->parent;
+    thi_scope_mark(scope, -ETIMEDOUT, -ETIMEDOUT);
+}
+
+/*
+ * Keeps the first failure. A child that gives up because of the scope's status repeats it; that is
+ * an echo and no failure of its own, so one that really failed takes its place.
+ */
+static void note_failure(thi_scope *scope, int result)
+{
+    bool echo = result == scope->status;
+    if (scope->first_error == 0 || (scope->echoed && !echo)) {
+        scope->first_error = result;
+        scope->echoed = echo;
+    }
+    if (scope->cancel_rest && scope->status == 0)
+        thi_scope_mark(scope, -ECANCELED, result);
+}
+
+void thi_scope_admit(thi_scope *scope)
+{
+    thi_list *node;
+    while (scope->live < scope->limit && (node = thi_list_pop_front(&scope->waiting))) {
+        thi_place_wait *wait = thi_list_item(node, thi_place_wait, link);
+        scope->live++;
+        int err = wait->admit(wait);
+        if (err < 0) {
+            scope->live--;
+            note_failure(scope, err);
+        }
+    }
 }
 
 void thi_scope_child_ended(thi_scope *scope, int result)
 {
     scope->live--;
-    if (TH_UNLIKELY(result < 0) && scope->first_error == 0) {
-        scope->first_error = result;
-        if (scope->cancel_rest)
-            thi_scope_mark(scope, -ECANCELED, result);
-    }
-    if (TH_UNLIKELY(scope->limit != UINT32_MAX) && scope->live < scope->limit)
-        hand_over_place(scope);
+    if (TH_UNLIKELY(result < 0))
+        note_failure(scope, result);
+    if (TH_UNLIKELY(scope->limit != UINT32_MAX))
+        thi_scope_admit(scope);
     if (scope->live == 0) {
         if (scope->closer)
             scope->closer->abort(scope->closer, 0);

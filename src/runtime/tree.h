@@ -12,7 +12,7 @@
 
 #include "base/list.h"
 #include "fiber/fiber.h"
-#include "loop/timer.h"
+#include "loop/loop.h"
 
 #include <thrum/scope.h>
 
@@ -42,16 +42,21 @@ struct thi_scope {
     int status;     /* 0, -ECANCELED, -ETIMEDOUT: what suspending calls return */
     int reason;     /* why; 0 while status is */
     int first_error;
+    bool echoed; /* first_error only repeats the status */
     bool shield;
     bool cancel_rest;
-    atomic_uint inflight; /* messages about this scope that are under way */
+    thi_msg cancel_msg;      /* a cancellation by another thread: one is enough, it stays */
+    atomic_int cancel_asked; /* its reason; 0: nobody has asked yet */
+    atomic_uint inflight;    /* messages about this scope that are under way */
 };
 
-/* A start that waits for room. `admit` is called once, off the list, with a place already counted.
+/*
+ * A start that waits for room. `admit` is called once, off the list, with a place already counted;
+ * when it fails the place is free again, and the failure counts as one of a child.
  */
 struct thi_place_wait {
     thi_list link;
-    void (*admit)(thi_place_wait *wait);
+    int (*admit)(thi_place_wait *wait);
 };
 
 /* A child on another worker. `tell` is called when the status of its scope has changed. */
@@ -82,6 +87,12 @@ void thi_scope_deinit(thi_scope *scope);
 
 /* Gives a scope and all inside it that is no shield a status, and wakes whoever waits there. */
 void thi_scope_mark(thi_scope *scope, int status, int reason);
+
+/* Marks the outermost scope around this one, itself included, whose deadline has passed. */
+void thi_scope_expire(thi_scope *scope, int64_t now);
+
+/* Gives free places to those who have waited longest for one. */
+void thi_scope_admit(thi_scope *scope);
 
 /* Accounts for a child that has ended. */
 void thi_scope_child_ended(thi_scope *scope, int result);

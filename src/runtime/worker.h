@@ -45,8 +45,9 @@ struct thi_worker {
     /* Picks which ready fiber runs next; NULL: the first. A simulation picks by its seed. */
     th_fiber *(*pick)(thi_worker *worker);
     thi_loop loop;
-    atomic_size_t
-        load; /* fibers and connections that live here; read by others to place new ones */
+    /* Read by others to place new fibers and connections. */
+    atomic_size_t load;   /* those that live here; written by this worker alone */
+    atomic_size_t coming; /* those that are on their way here; written by all */
 };
 
 /* Somebody who ends in an orderly way when asked to: a server. Lives on the worker it was added on.
@@ -54,9 +55,11 @@ struct thi_worker {
 struct thi_stopper {
     thi_list link;
     void (*fn)(thi_stopper *stopper);
+    bool told; /* fn has been called */
 };
 
 struct thi_runtime {
+    thi_runtime *next; /* in thi_runtimes */
     thi_worker *workers;
     unsigned count;
     thi_engine_choice engine;
@@ -67,10 +70,15 @@ struct thi_runtime {
     int result;
     int stops;            /* stops asked for so far; on worker 0 */
     thi_timer grace;      /* on worker 0's loop */
-    atomic_uint next;     /* for placement in turn */
+    thi_msg ask;          /* th_stop()'s message to worker 0 */
+    atomic_int asked;     /* calls of th_stop() that `ask` brings; the first sends it */
+    atomic_uint turn;     /* for placement in turn */
     atomic_int stoppers;  /* in all workers */
     atomic_bool stopping; /* a stop was asked for */
 };
+
+/* All runtimes of the process, for debuggers: they find from here every fiber there is. */
+extern thi_runtime *thi_runtimes;
 
 /* The worker of the calling thread; NULL where no runtime runs. */
 extern _Thread_local thi_worker *thi_worker_self __attribute__((tls_model("initial-exec")));
