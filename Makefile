@@ -44,15 +44,15 @@ bench: setup-build setup-bench build/bench/build.ninja  ## Thrum and its peers s
 
 asan: setup-build setup-test build/asan/build.ninja  ## all tests under the address, leak and undefined behaviour sanitizers
 	@ninja -C build/asan -j $(JOBS)
-	@tools/run_tests.py build/asan
+	@tools/run_tests.py --slow 3 build/asan
 
 tsan: setup-build setup-test build/tsan/build.ninja  ## all tests under the thread sanitizer
 	@ninja -C build/tsan -j $(JOBS)
-	@tools/run_tests.py build/tsan
+	@tools/run_tests.py --slow 5 build/tsan
 
 valgrind: setup-build setup-test setup-debug build/test/build.ninja  ## the unit tests under valgrind
 	@ninja -C build/test -j $(JOBS)
-	@tools/run_tests.py --valgrind build/test
+	@tools/run_tests.py --valgrind --slow 20 build/test
 
 fuzz: setup-build setup-test setup-debug build/fuzz/build.ninja  ## every fuzz target for SECONDS=60; ARGS="TARGET..." picks some
 	@ninja -C build/fuzz -j $(JOBS)
@@ -60,7 +60,7 @@ fuzz: setup-build setup-test setup-debug build/fuzz/build.ninja  ## every fuzz t
 
 aarch64: setup-build setup-cross build/aarch64/build.ninja  ## cross build, and the unit tests under emulation
 	@ninja -C build/aarch64 -j $(JOBS)
-	@tools/run_tests.py --unit build/aarch64
+	@tools/run_tests.py --unit --slow 10 build/aarch64
 
 format:               ## format every C file in place
 	@git ls-files '*.c' '*.h' | xargs clang-format -i

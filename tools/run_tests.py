@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Runs the tests of a build folder: meson's (unit, sim, fuzz corpora), then pytest's (integration).
 
-Usage: run_tests.py [--unit] [--valgrind] BUILD
+Usage: run_tests.py [--unit] [--valgrind] [--slow FACTOR] BUILD
 
 The integration tests find the program in THRUM_BIN and the build folder in THRUM_BUILD.
 """
@@ -17,14 +17,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 VALGRIND = "valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite"
 
 
-def run_meson(build, valgrind, suites):
-    command = ["meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs"]
-    for suite in suites:
-        command += ["--suite", suite]
-    env = dict(os.environ)
+def run_meson(build, valgrind, slow):
+    command = ["meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs",
+               "--timeout-multiplier", str(slow)]
     if valgrind:
-        command += ["--wrap", VALGRIND, "--timeout-multiplier", "20"]
-        env["CK_TIMEOUT_MULTIPLIER"] = "20"
+        command += ["--wrap", VALGRIND, "--suite", "unit", "--suite", "sim"]
+    env = dict(os.environ, CK_TIMEOUT_MULTIPLIER=str(slow))
     return subprocess.run(command, env=env).returncode
 
 
@@ -40,13 +38,14 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--unit", action="store_true", help="meson's tests only")
     parser.add_argument("--valgrind", action="store_true", help="unit and sim tests under valgrind")
+    parser.add_argument("--slow", type=int, default=1, help="stretches the time limits of tests")
     parser.add_argument("build", type=lambda path: pathlib.Path(path).resolve())
     args = parser.parse_args()
 
     results = args.build / "results"
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir()
-    status = run_meson(args.build, args.valgrind, ["unit", "sim"] if args.valgrind else [])
+    status = run_meson(args.build, args.valgrind, args.slow)
     if not args.unit and not args.valgrind:
         status |= run_pytest(args.build, ROOT / "tests" / "integration",
                              results / "integration.xml")
