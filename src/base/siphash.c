@@ -7,6 +7,9 @@
  */
 #include "base/siphash.h"
 
+#include <endian.h>
+#include <string.h>
+
 struct state {
     uint64_t v0, v1, v2, v3;
 };
@@ -59,9 +62,9 @@ static uint64_t finish(struct state *s)
 static uint64_t read_word(const unsigned char *bytes, size_t n)
 {
     uint64_t word = 0;
-    for (size_t i = 0; i < n; i++)
-        word |= (uint64_t)bytes[i] << (8 * i);
-    return word;
+    if (n > 0)
+        memcpy(&word, bytes, n);
+    return le64toh(word);
 }
 
 uint64_t thi_siphash(thi_siphash_key key, const void *data, size_t len)
