@@ -5,12 +5,15 @@
 #define THRUM_H
 
 #include <thrum/defs.h>
+#include <thrum/access_log.h>
 #include <thrum/addr.h>
 #include <thrum/dial.h>
 #include <thrum/error.h>
 #include <thrum/fiber.h>
+#include <thrum/http.h>
 #include <thrum/log.h>
 #include <thrum/mem.h>
+#include <thrum/metrics.h>
 #include <thrum/runtime.h>
 #include <thrum/scope.h>
 #include <thrum/serve.h>

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * The access log: workers fill buffers, a thread writes them.
+ *
+ * Each worker has a buffer of its own behind a lock that only the writer ever contends for, and
+ * only for as long as it takes to swap the buffer with an empty one. A descriptor that takes
+ * nothing, a full disk or a stopped terminal, therefore blocks the writer alone; when a buffer is
+ * full its lines are dropped and counted. The writer sleeps when there is nothing to do, and after
+ * being woken waits a moment, so that a busy server wakes it a hundred times a second and not for
+ * every line.
+ */
+#include <thrum/access_log.h>
+
+#include "base/alloc.h"
+#include "base/util.h"
+#include "observe/access_line.h"
+#include "runtime/worker.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SHARDS      16
+#define BUFFER_SIZE (256 * 1024)
+#define GATHER_TIME (10 * TH_MILLISECOND)
+
+/* What one worker (or several, where there are more workers than shards) has to say. */
+typedef struct shard {
+    pthread_mutex_t lock;
+    char *filling; /* made with the first line */
+    size_t len;
+    char apart[THI_CACHE_LINE];
+} shard;
+
+struct th_access_log {
+    int fd;
+    th_access_log_format format;
+    pthread_t writer;
+    pthread_mutex_t lock; /* of the sleep of the writer */
+    pthread_cond_t wanted;
+    bool ends;
+    atomic_bool asleep;
+    atomic_uint_fast64_t dropped;
+    uint64_t told; /* of the dropped ones, so far */
+    char *writing; /* the writer's own buffer, swapped with those of the shards */
+    shard shards[SHARDS];
+};
+
+/* A failure is nobody's: the line is lost and counted, the service goes on. */
+static bool write_all(th_access_log *log, const char *at, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = thi_sys_write(log->fd, at, len);
+        if (n == -EAGAIN) {
+            struct pollfd p = { .fd = log->fd, .events = POLLOUT };
+            (void)thi_sys_poll(&p, 1, TH_SECOND);
+        } else if (n < 0) {
+            return false;
+        } else {
+            at += n;
+            len -= (size_t)n;
+        }
+    }
+    return true;
+}
+
+static size_t count_lines(const char *at, size_t len)
+{
+    size_t lines = 0;
+    for (const char *end = at + len; (at = memchr(at, '\n', (size_t)(end - at))); at++)
+        lines++;
+    return lines;
+}
+
+/* Takes the lines of a shard and writes them; whether there were any. */
+static bool write_shard(th_access_log *log, shard *s)
+{
+    pthread_mutex_lock(&s->lock);
+    char *lines = s->filling;
+    size_t len = s->len;
+    if (len > 0) {
+        s->filling = log->writing;
+        s->len = 0;
+        log->writing = lines;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (len > 0 && !write_all(log, lines, len))
+        atomic_fetch_add(&log->dropped, count_lines(lines, len));
+    return len > 0;
+}
+
+static void tell_dropped(th_access_log *log)
+{
+    char text[80];
+    uint64_t dropped = atomic_load(&log->dropped);
+    if (dropped == log->told)
+        return;
+    uint64_t n = dropped - log->told;
+    int len = log->format == TH_ACCESS_LOG_JSON
+                  ? snprintf(text, sizeof text, "{\"dropped\":%llu}\n", (unsigned long long)n)
+                  : snprintf(text, sizeof text, "# %llu lines dropped\n", (unsigned long long)n);
+    if (write_all(log, text, (size_t)len))
+        log->told = dropped;
+}
+
+static bool write_round(th_access_log *log)
+{
+    bool any = false;
+    for (size_t i = 0; i < SHARDS; i++)
+        any |= write_shard(log, &log->shards[i]);
+    tell_dropped(log);
+    return any;
+}
+
+/* Sleeps until somebody adds a line. Whoever does looks at `asleep` after adding, so one more look
+ * at the shards is due after setting it. */
+static bool wait_for_lines(th_access_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    while (atomic_load(&log->asleep) && !log->ends)
+        pthread_cond_wait(&log->wanted, &log->lock);
+    bool ends = log->ends;
+    pthread_mutex_unlock(&log->lock);
+    return !ends;
+}
+
+static void *write_lines(void *arg)
+{
+    th_access_log *log = arg;
+    do {
+        (void)thi_sys_poll(NULL, 0, GATHER_TIME);
+        while (write_round(log))
+            (void)thi_sys_poll(NULL, 0, GATHER_TIME);
+        atomic_store(&log->asleep, true);
+        if (write_round(log))
+            atomic_store(&log->asleep, false);
+    } while (wait_for_lines(log));
+    write_round(log);
+    return NULL;
+}
+
+static void wake_writer(th_access_log *log)
+{
+    pthread_mutex_lock(&log->lock);
+    pthread_cond_signal(&log->wanted);
+    pthread_mutex_unlock(&log->lock);
+}
+
+void th_access_log_record(const th_http_record *record, void *arg)
+{
+    th_access_log *log = arg;
+    shard *s = &log->shards[thi_worker_self ? thi_worker_self->index % SHARDS : 0];
+    pthread_mutex_lock(&s->lock);
+    if (!s->filling)
+        s->filling = thi_alloc(BUFFER_SIZE);
+    bool fits = s->filling && s->len + THI_ACCESS_LINE_MAX <= BUFFER_SIZE;
+    if (fits)
+        s->len += thi_access_line(record, log->format, s->filling + s->len);
+    pthread_mutex_unlock(&s->lock);
+    if (!fits)
+        atomic_fetch_add(&log->dropped, 1);
+    if (atomic_load(&log->asleep) && atomic_exchange(&log->asleep, false))
+        wake_writer(log);
+}
+
+uint64_t th_access_log_dropped(const th_access_log *log)
+{
+    return atomic_load(&log->dropped);
+}
+
+static void free_log(th_access_log *log)
+{
+    for (size_t i = 0; i < SHARDS; i++) {
+        pthread_mutex_destroy(&log->shards[i].lock);
+        thi_free(log->shards[i].filling);
+    }
+    pthread_mutex_destroy(&log->lock);
+    pthread_cond_destroy(&log->wanted);
+    thi_free(log->writing);
+    thi_free(log);
+}
+
+int th_access_log_open(int fd, th_access_log_format format, th_access_log **out)
+{
+    if (fd < 0 || !out || (format != TH_ACCESS_LOG_COMMON && format != TH_ACCESS_LOG_JSON))
+        return -EINVAL;
+    th_access_log *log = thi_calloc(1, sizeof *log);
+    if (!log)
+        return -ENOMEM;
+    log->fd = fd;
+    log->format = format;
+    pthread_mutex_init(&log->lock, NULL);
+    pthread_cond_init(&log->wanted, NULL);
+    for (size_t i = 0; i < SHARDS; i++)
+        pthread_mutex_init(&log->shards[i].lock, NULL);
+    log->writing = thi_alloc(BUFFER_SIZE);
+    int err = log->writing ? pthread_create(&log->writer, NULL, write_lines, log) : ENOMEM;
+    if (err != 0) {
+        free_log(log);
+        return -err;
+    }
+    *out = log;
+    return 0;
+}
+
+void th_access_log_close(th_access_log *log)
+{
+    if (!log)
+        return;
+    pthread_mutex_lock(&log->lock);
+    log->ends = true;
+    pthread_cond_signal(&log->wanted);
+    pthread_mutex_unlock(&log->lock);
+    (void)pthread_join(log->writer, NULL);
+    free_log(log);
+}
