@@ -9,6 +9,8 @@
  *   thi_annotate_gone(note)               the stack will not run again; called from another one
  *   thi_annotate_leaving(from, to)        right before a switch
  *   thi_annotate_arrived(self)            right after a switch, on the stack that was switched to
+ *   thi_annotate_ended(self, below)       what runs here has ended: nothing below is alive
+ *   thi_annotate_reused(self)             the next one begins here
  */
 #ifndef THI_FIBER_ANNOTATE_H
 #define THI_FIBER_ANNOTATE_H

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Switches as AddressSanitizer must see them: which stack is in use, and whose fake frames. */
+/*
+ * Switches as AddressSanitizer must see them: which stack is in use, and whose fake frames. Between
+ * two fibers a stack is poisoned, so that a pointer into it from the first is found out.
+ */
 #ifndef THI_FIBER_ANNOTATE_ASAN_H
 #define THI_FIBER_ANNOTATE_ASAN_H
 
 #include <pthread.h>
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #include <stddef.h>
 
@@ -33,7 +37,7 @@ static inline void thi_annotate_thread(thi_annotation *note)
 
 static inline void thi_annotate_gone(thi_annotation *note)
 {
-    (void)note;
+    __asan_unpoison_memory_region(note->low, note->size);
 }
 
 static inline void thi_annotate_leaving(thi_annotation *from, thi_annotation *to)
@@ -44,6 +48,16 @@ static inline void thi_annotate_leaving(thi_annotation *from, thi_annotation *to
 static inline void thi_annotate_arrived(thi_annotation *self)
 {
     __sanitizer_finish_switch_fiber(self->fake, NULL, NULL);
+}
+
+static inline void thi_annotate_ended(thi_annotation *self, const void *below)
+{
+    __asan_poison_memory_region(self->low, (size_t)((const char *)below - (const char *)self->low));
+}
+
+static inline void thi_annotate_reused(thi_annotation *self)
+{
+    __asan_unpoison_memory_region(self->low, self->size);
 }
 
 #endif

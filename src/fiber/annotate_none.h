@@ -55,4 +55,15 @@ static inline void thi_annotate_arrived(thi_annotation *self)
     (void)self;
 }
 
+static inline void thi_annotate_ended(thi_annotation *self, const void *below)
+{
+    (void)self;
+    (void)below;
+}
+
+static inline void thi_annotate_reused(thi_annotation *self)
+{
+    (void)self;
+}
+
 #endif

@@ -114,7 +114,9 @@ void thi_fiber_entry(void *object)
     thi_context_entered(&fiber->context);
     for (;;) {
         end(fiber, fiber->fn(fiber->arg));
+        thi_annotate_ended(&fiber->context.note, __builtin_frame_address(0));
         switch_away(fiber->worker, fiber);
+        thi_annotate_reused(&fiber->context.note);
     }
 }
 
