@@ -51,20 +51,26 @@ def parse_arguments():
 
 
 def choose_servers(a):
-    """The servers that can run; why another one cannot is said."""
+    """The servers asked for, by name."""
     known = servers.all_servers(a.build, a.thrum)
     names = a.servers.split(",") if a.servers else list(known)
     unknown = [n for n in names if n not in known]
     if unknown:
         sys.exit(f"run.py: no such server: {', '.join(unknown)}")
-    chosen = {}
-    for name in names:
-        why = known[name].missing()
-        if why:
-            print(f"{name}: {why}; left out", file=sys.stderr)
-        else:
-            chosen[name] = known[name]
-    return chosen
+    return {name: known[name] for name in names}
+
+
+def able_servers(scenario, chosen, told):
+    """Those that can run the scenario; why another one cannot is told once."""
+    able = []
+    for server in [s for s in chosen.values() if scenario.purpose in s.purposes]:
+        why = server.missing(scenario.purpose)
+        if not why:
+            able.append(server)
+        elif why not in told:
+            told.add(why)
+            print(f"{server.name} left out: {why}", file=sys.stderr)
+    return able
 
 
 def tell(text):
@@ -77,8 +83,9 @@ def measure(a, settings, chosen):
     """All samples, interleaved: rounds outside, servers in shuffled order inside."""
     shuffle = random.Random(a.seed)
     failed = set()
+    told = set()
     for scenario in [s for s in scenarios.ALL if not a.scenario or s.row.name in a.scenario]:
-        able = [s for s in chosen.values() if scenario.purpose in s.purposes]
+        able = able_servers(scenario, chosen, told)
         for number in range(1, a.rounds + 1):
             shuffle.shuffle(able)
             for server in [s for s in able if (scenario.row.name, s.name) not in failed]:

@@ -41,6 +41,7 @@ class Row:
     unit: str
     targets: tuple = ()
     digits: int = 0
+    compare: bool = True  # show the ratios to peers that no target names
     columns: tuple = ()  # (heading, key in the sample, factor, digits) of what else is shown
 
 
@@ -101,7 +102,7 @@ def verdicts(samples, row, subject):
             values = [s["value"] for s in of(samples, row.name, subject)]
             found.append(_verdict(f"{subject} ({row.unit})", values, target))
     others = {s["subject"]: None for s in samples if s["scenario"] == row.name}
-    for peer in others:
+    for peer in others if row.compare else ():
         values = ratios(samples, row.name, subject, peer)
         if peer != subject and peer not in judged and values:
             found.append(_verdict(f"{subject} / {peer}", values, None))

@@ -66,7 +66,7 @@ ALL = (
              "hello", ("--connections", "64", "--pipeline", "16")),
     _files("static-1k", "1k.txt", "1 KiB, 64 connections", "--connections", "64"),
     _files("static-100k", "100k.txt", "100 KiB, 64 connections", "--connections", "64"),
-    _files("static-10m", "10m.txt", "10 MiB, 16 connections", "--connections", "16"),
+    _files("static-10m", "10m.txt", "10 MiB, 4 connections", "--connections", "4"),
     Scenario(Row("idle", "User memory per idle keep-alive connection, 15,000 of them", "bytes",
                  targets=(Target(500, at_least=False),), columns=MEMORY_COLUMNS),
              "hello", ("--connections", "15000")),

@@ -27,8 +27,8 @@ class Server:
     def __init__(self, build):
         self.build = pathlib.Path(build)
 
-    def missing(self):
-        """Why this server cannot run here, or None."""
+    def missing(self, purpose):
+        """Why this server cannot serve the purpose here, or None."""
         raise NotImplementedError
 
     def version(self):
@@ -48,7 +48,7 @@ class Built(Server):
     def path(self):
         return self.build / "bench" / self.program
 
-    def missing(self):
+    def missing(self, _purpose):
         return None if os.access(self.path(), os.X_OK) else f"{self.path()} is not built"
 
     def command(self, purpose, port, root):
@@ -77,7 +77,7 @@ class Installed(Server):
     program = ""
     package = ""
 
-    def missing(self):
+    def missing(self, _purpose):
         where = shutil.which(self.program, path=os.environ.get("PATH", "") + ":/usr/sbin")
         return None if where else f"not installed (package {self.package})"
 
@@ -181,24 +181,28 @@ hosts:
 
 
 class Thrum(Server):
-    """The program that all this is about."""
+    """
+    What all this is about. A fixed answer and an echo are written in C with the library
+    (thrum_server.c); files are served by the program, as a user would.
+    """
 
     name = "thrum"
-    purposes = frozenset({"hello", "files"})
+    purposes = frozenset({"hello", "files", "echo"})
 
     def __init__(self, build, program=None):
         super().__init__(build)
         self.program = pathlib.Path(program) if program else self.build / "thrum" / "thrum"
+        self.server = self.build / "bench" / "thrum_server"
 
-    def missing(self):
-        return None if os.access(self.program, os.X_OK) else f"{self.program}: not built"
-
-    def version(self):
-        return machine.first_line([str(self.program), "version"])
+    def missing(self, purpose):
+        path = self.program if purpose == "files" else self.server
+        return None if os.access(path, os.X_OK) else f"{path} is not built"
 
     def command(self, purpose, port, root):
-        return [str(self.program), "serve", "--listen", f"127.0.0.1:{port}", "--workers", "1",
-                f"{root}/www"]
+        if purpose == "files":
+            return [str(self.program), "serve", "--listen", f"http://127.0.0.1:{port}",
+                    "--workers", "1", f"{root}/www"]
+        return [str(self.server), "echo" if purpose == "echo" else "http", str(port)]
 
 
 def all_servers(build, thrum=None):

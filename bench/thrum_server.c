@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Thrum in the parts of raw_epoll.c, written as a program would be that wants one core.
+ *
+ * `thrum_server http PORT` answers /hello from a handler, with everything a request gets: strict
+ * parsing, limits, time-outs, a fiber and a scope of its own. `thrum_server echo PORT` is the echo
+ * server of the guide, a fiber per connection.
+ */
+#include <thrum/http.h>
+#include <thrum/runtime.h>
+#include <thrum/serve.h>
+#include <thrum/str.h>
+#include <thrum/stream.h>
+#include <thrum/time.h>
+
+#include <stdio.h>
+#include <string.h>
+
+enum { ECHO_SIZE = 32 * 1024 }; /* half of a fiber's stack */
+
+static int hello(th_http_request *request, th_http_reply *reply, void *arg)
+{
+    (void)arg;
+    if (!th_str_eq(th_http_request_path(request), th_str_of("/hello")))
+        return th_http_reply_text(reply, 404, "not here\n");
+    return th_http_reply_text(reply, 200, "hello, world\n");
+}
+
+static int echo(th_stream *stream, void *arg)
+{
+    char buffer[ECHO_SIZE];
+    ssize_t n;
+
+    (void)arg;
+    while ((n = th_stream_read(stream, buffer, sizeof buffer)) > 0)
+        if ((n = th_stream_write(stream, buffer, (size_t)n)) < 0)
+            break;
+    return (int)n;
+}
+
+static int app(int argc, char **argv)
+{
+    char address[64];
+
+    if (argc != 3) {
+        fprintf(stderr, "usage: thrum_server http|echo PORT\n");
+        return 2;
+    }
+    if (strcmp(argv[1], "echo") == 0) {
+        snprintf(address, sizeof address, "tcp://127.0.0.1:%s", argv[2]);
+        return th_serve(address, echo, NULL, NULL);
+    }
+    snprintf(address, sizeof address, "http://127.0.0.1:%s", argv[2]);
+    return th_http_serve(address, hello, NULL, &(th_http_opts){ .idle_time = TH_HOUR });
+}
+
+int main(int argc, char **argv)
+{
+    return th_main(app, argc, argv, &(th_run_opts){ .workers = 1 });
+}
