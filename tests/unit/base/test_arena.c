@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <wchar.h>
 
 static volatile size_t huge = SIZE_MAX;
 
@@ -264,6 +265,18 @@ START_TEST(printf_obeys_the_limit)
 }
 END_TEST
 
+START_TEST(printf_that_cannot_format_is_null)
+{
+    choose(_i);
+    static const wchar_t not_in_the_locale[] = { 0x100, 0 };
+    th_arena arena;
+    th_arena_init(&arena, NULL, 0, 0);
+    ck_assert_ptr_null(th_arena_printf(&arena, "%ls", not_in_the_locale));
+    ck_assert_uint_eq(th_arena_used(&arena), 0);
+    th_arena_deinit(&arena);
+}
+END_TEST
+
 static void fill(Suite *suite)
 {
     TCase *both = thi_check_case(suite, "shared and plain");
@@ -280,6 +293,7 @@ static void fill(Suite *suite)
     tcase_add_loop_test(both, strdup_terminates, 0, 2);
     tcase_add_loop_test(both, printf_fits_in_place_or_finds_a_place, 0, 2);
     tcase_add_loop_test(both, printf_obeys_the_limit, 0, 2);
+    tcase_add_loop_test(both, printf_that_cannot_format_is_null, 0, 2);
     TCase *shared = thi_check_case(suite, "shared");
     tcase_add_test(shared, storage_is_used_first_and_kept_by_reset);
     tcase_add_test(shared, reset_keeps_one_chunk);

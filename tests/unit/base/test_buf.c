@@ -10,7 +10,9 @@
 #include "check_main.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 static thi_bufpool pool;
 static char pattern[200000]; /* bytes that differ from their neighbours, near and far */
@@ -330,6 +332,26 @@ START_TEST(lack_of_memory_leaves_the_buffer_as_it_was)
 }
 END_TEST
 
+START_TEST(consuming_more_than_there_is_is_found_out)
+{
+    close(STDERR_FILENO);
+    thi_buf buf;
+    thi_buf_init(&buf, &pool);
+    thi_buf_consume(&buf, 1);
+}
+END_TEST
+
+START_TEST(use_of_a_reserved_buffer_is_found_out)
+{
+    close(STDERR_FILENO);
+    thi_buf buf;
+    size_t room;
+    thi_buf_init(&buf, &pool);
+    if (thi_buf_reserve(&buf, 1, &room))
+        ck_assert_int_eq(thi_buf_append(&buf, "x", 1), 0);
+}
+END_TEST
+
 /* The model: the bytes, in one piece; and how many borrowed segments were made and released. */
 struct model {
     char bytes[sizeof pattern];
@@ -435,6 +457,10 @@ static void fill(Suite *suite)
     tcase_add_test(buf, move_takes_all_without_copying);
     tcase_add_test(buf, lack_of_memory_leaves_the_buffer_as_it_was);
     tcase_add_loop_test(buf, random_operations_agree_with_a_flat_array, 0, 5);
+    TCase *misuse = thi_check_case(suite, "misuse");
+    tcase_add_checked_fixture(misuse, setup, NULL);
+    tcase_add_test_raise_signal(misuse, consuming_more_than_there_is_is_found_out, SIGABRT);
+    tcase_add_test_raise_signal(misuse, use_of_a_reserved_buffer_is_found_out, SIGABRT);
 }
 
 int main(void)

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <string.h>
+#include <wchar.h>
 
 START_TEST(errno_has_text_and_name_with_either_sign)
 {
@@ -84,6 +85,15 @@ START_TEST(detail_is_cut_at_its_limit)
 }
 END_TEST
 
+START_TEST(detail_that_cannot_be_formatted_is_empty)
+{
+    static const wchar_t not_in_the_locale[] = { 0x100, 0 };
+    thi_err_set(-EINVAL, "before");
+    ck_assert_int_eq(thi_err_set(-EINVAL, "x%ls", not_in_the_locale), -EINVAL);
+    ck_assert_str_eq(th_err_detail(), "");
+}
+END_TEST
+
 static void *set_in_thread(void *arg)
 {
     thi_err_set(-EINVAL, "theirs");
@@ -135,6 +145,7 @@ static void fill(Suite *suite)
     tcase_add_test(detail, set_formats_returns_the_code_and_keeps_errno);
     tcase_add_test(detail, set_may_refer_to_the_present_detail);
     tcase_add_test(detail, detail_is_cut_at_its_limit);
+    tcase_add_test(detail, detail_that_cannot_be_formatted_is_empty);
     tcase_add_test(detail, each_thread_has_its_own_detail);
     tcase_add_test(detail, hook_chooses_the_slot_and_may_decline);
 }

@@ -108,6 +108,13 @@ START_TEST(errno_is_kept)
 }
 END_TEST
 
+START_TEST(message_that_lost_its_sink_is_dropped)
+{
+    thi_log_site site = { 0 };
+    thi_log_write(&site, TH_LOG_ERROR, "the level was looked at just before the sink went");
+}
+END_TEST
+
 static void repeat(th_log_level level, int times, int width)
 {
     for (int i = 0; i < times; i++)
@@ -223,6 +230,7 @@ static void fill(Suite *suite)
     tcase_add_test(sinks, long_message_is_cut);
     tcase_add_test(sinks, errno_is_kept);
     tcase_add_test(sinks, message_of_the_sink_itself_is_dropped);
+    tcase_add_test(sinks, message_that_lost_its_sink_is_dropped);
     tcase_add_test(sinks, threads_log_at_once);
     TCase *repetition = thi_check_case(suite, "repetition");
     tcase_add_test(repetition, repetition_is_limited_by_place_and_second);

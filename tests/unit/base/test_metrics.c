@@ -31,6 +31,9 @@ START_TEST(attached_thread_counts_into_its_own)
     thi_metric_add(THI_M_FIBERS_LIVE, -1);
     ck_assert_int_eq(own->values[THI_M_FIBERS_LIVE], 2);
     ck_assert_int_eq(thi_metric_read(THI_M_FIBERS_LIVE), 2);
+    thi_metrics sum;
+    thi_metrics_read(&sum);
+    ck_assert_int_eq(sum.values[THI_M_FIBERS_LIVE], 2);
     thi_metrics_detach();
     ck_assert_ptr_null(thi_metrics_own);
     ck_assert_int_eq(thi_metric_read(THI_M_FIBERS_LIVE), 2);
