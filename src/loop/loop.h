@@ -119,6 +119,7 @@ void thi_loop_wake(thi_loop *loop);
 /*
  * One turn: waits for events until the given time at the latest (0: does not wait; INT64_MAX: as
  * long as it takes) or the next timer, then dispatches events, messages, timers, in this order.
+ * How many events the engine saw, or -errno; being interrupted is no error.
  */
 TH_MUST int thi_loop_turn(thi_loop *loop, int64_t until);
 

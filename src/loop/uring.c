@@ -91,15 +91,16 @@ static void arm(uring_state *st, thi_watch *watch)
 }
 
 /*
- * Takes back a request. Should the kernel take nothing at all, the request outlives its watch; its
- * next completion then leads here again.
+ * Takes back a request. Not by POLL_REMOVE, which fails (EALREADY) while an event is under way.
+ * Should the kernel take nothing at all, the request outlives its watch; its next completion then
+ * leads here again.
  */
 static void disarm(uring_state *st, uint64_t number)
 {
     struct io_uring_sqe *request = thi_uring_request(&st->ring);
     if (!request)
         return;
-    request->opcode = IORING_OP_POLL_REMOVE;
+    request->opcode = IORING_OP_ASYNC_CANCEL;
     request->fd = -1;
     request->addr = number;
     request->user_data = NOBODY;
@@ -128,10 +129,9 @@ static void arm_all(uring_state *st)
     }
 }
 
-/* Hands over and waits. When completions were lost, nobody knows whose: all start anew. */
-static int enter(uring_state *st, int64_t timeout)
+/* When completions were lost, nobody knows whose: all start anew. */
+static int check(uring_state *st, int err)
 {
-    int err = thi_uring_enter(&st->ring, timeout);
     if (err == -EBADR) {
         disarm_all(st);
         st->unarmed = true;
@@ -144,7 +144,9 @@ static void uring_close(thi_loop *loop)
 {
     uring_state *st = loop->state;
     disarm_all(st);
-    (void)enter(st, 0);
+    while (thi_uring_enter(&st->ring, 0) == 0 && thi_uring_pending(&st->ring) > 0)
+        for (unsigned n = thi_uring_pending(&st->ring); n > 0; n--)
+            (void)thi_uring_take(&st->ring);
     thi_uring_close(&st->ring);
     thi_watchset_deinit(&st->set);
     thi_free(st);
@@ -178,8 +180,10 @@ static void uring_remove(thi_loop *loop, thi_watch *watch)
     thi_watchset_remove(&st->set, watch);
     if (watch->slot == 0)
         return;
-    disarm(st, number_of(watch->fd, watch->slot));
-    (void)enter(st, 0); /* what the kernel did not take now goes with the next call */
+    uint64_t number = number_of(watch->fd, watch->slot);
+    disarm(st, number);
+    /* What the kernel does not take now goes with the next call. */
+    (void)check(st, thi_uring_finish(&st->ring, number));
 }
 
 static unsigned translate(int32_t result)
@@ -235,14 +239,12 @@ static bool is_passing(int err)
 static int uring_wait_and_dispatch(thi_loop *loop, int64_t timeout)
 {
     uring_state *st = loop->state;
-    if (!st->ring.started) {
-        int err = thi_uring_start(&st->ring);
-        if (err < 0)
-            return err;
-    }
+    int err = st->ring.started ? 0 : thi_uring_start(&st->ring);
+    if (err < 0)
+        return err;
     if (st->unarmed)
         arm_all(st);
-    int err = enter(st, st->unarmed ? 0 : timeout);
+    err = check(st, thi_uring_enter(&st->ring, st->unarmed ? 0 : timeout));
     if (err < 0 && !is_passing(err))
         return err;
     /* What completes from here on, by a removal in a callback, is left for the next turn. */

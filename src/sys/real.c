@@ -211,6 +211,11 @@ static int real_fstatat(int dir, const char *path, struct stat *st, int flags)
     return RESULT(fstatat(dir, path, st, flags));
 }
 
+static int real_chmod(const char *path, mode_t mode)
+{
+    return RESULT(chmod(path, mode));
+}
+
 static int real_unlink(const char *path)
 {
     return RESULT(unlink(path));

@@ -53,6 +53,7 @@
     X(int, fstat, (int fd, struct stat *st), (fd, st))                                             \
     X(int, fstatat, (int dir, const char *path, struct stat *st, int flags),                       \
       (dir, path, st, flags))                                                                      \
+    X(int, chmod, (const char *path, mode_t mode), (path, mode))                                   \
     X(int, unlink, (const char *path), (path))                                                     \
     X(int, fcntl, (int fd, int command, long arg), (fd, command, arg))
 

@@ -190,10 +190,33 @@ int thi_uring_enter(thi_uring *ring, int64_t timeout)
     return got >= 0 || got == -ETIME ? 0 : got;
 }
 
+/* The completion at a counter of the ring. */
+static const struct io_uring_cqe *completion(const thi_uring *ring, unsigned at)
+{
+    return &ring->completions[at & (ring->cq_size - 1)];
+}
+
+/* With DEFER_TASKRUN one call lets the kernel do some twenty completions, not all there are. */
+int thi_uring_finish(thi_uring *ring, uint64_t data)
+{
+    unsigned at = load(ring->cq_tail);
+    for (;;) {
+        int err = thi_uring_enter(ring, 0);
+        unsigned tail = load(ring->cq_tail);
+        if (err < 0 || at == tail)
+            return err;
+        for (; at != tail; at++) {
+            const struct io_uring_cqe *done = completion(ring, at);
+            if (done->user_data == data && !(done->flags & IORING_CQE_F_MORE))
+                return 0;
+        }
+    }
+}
+
 thi_uring_done thi_uring_take(thi_uring *ring)
 {
     unsigned head = *ring->cq_head;
-    const struct io_uring_cqe *from = &ring->completions[head & (ring->cq_size - 1)];
+    const struct io_uring_cqe *from = completion(ring, head);
     thi_uring_done done = { .data = from->user_data, .result = from->res, .flags = from->flags };
     store(ring->cq_head, head + 1);
     return done;

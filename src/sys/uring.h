@@ -70,6 +70,12 @@ TH_MUST struct io_uring_sqe *thi_uring_request(thi_uring *ring);
  */
 TH_MUST int thi_uring_enter(thi_uring *ring, int64_t timeout);
 
+/*
+ * Hands over all requests and lets the kernel work until the request of this number has completed
+ * for good, or nothing more completes. Takes no completions. 0 or an error of thi_uring_enter().
+ */
+TH_MUST int thi_uring_finish(thi_uring *ring, uint64_t data);
+
 /* How many completions can be taken now. */
 unsigned thi_uring_pending(const thi_uring *ring);
 

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+
+/* A small table of options per socket; a few are answered from the socket's state. */
+#include "loop/sim_sockopt.h"
+
+#include "base/util.h"
+
+#include <errno.h>
+#include <string.h>
+
+static thi_sim_option *find(thi_sim_endpoint *ep, int level, int name)
+{
+    for (unsigned i = 0; i < ep->option_count; i++)
+        if (ep->options[i].level == level && ep->options[i].name == name)
+            return &ep->options[i];
+    return NULL;
+}
+
+int thi_sim_sockopt_set(thi_sim_endpoint *ep, int level, int name, const void *val, socklen_t n)
+{
+    if (level != SOL_SOCKET && ep->family == AF_UNIX)
+        return -EOPNOTSUPP;
+    if (!val && n > 0)
+        return -EFAULT;
+    if (n < 1 || n > THI_SIM_OPTION_SIZE)
+        return -EINVAL;
+    thi_sim_option *o = find(ep, level, name);
+    if (!o && ep->option_count == THI_SIM_OPTIONS)
+        return -ENOBUFS;
+    if (!o)
+        o = &ep->options[ep->option_count++];
+    *o = (thi_sim_option){ .level = level, .name = name, .len = n };
+    memcpy(o->value, val, n);
+    return 0;
+}
+
+static int take_error(thi_sim_endpoint *ep)
+{
+    int error = ep->error;
+    ep->error = 0;
+    return error;
+}
+
+/* What the socket itself knows; false for what must have been set. */
+static bool ask_socket(thi_sim_endpoint *ep, int name, int *value)
+{
+    switch (name) {
+    case SO_ERROR:
+        *value = take_error(ep);
+        return true;
+    case SO_TYPE:
+        *value = SOCK_STREAM;
+        return true;
+    case SO_DOMAIN:
+        *value = ep->family;
+        return true;
+    case SO_PROTOCOL:
+        *value = ep->family == AF_UNIX ? 0 : IPPROTO_TCP;
+        return true;
+    case SO_ACCEPTCONN:
+        *value = ep->state == THI_SIM_LISTENING;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int give(const void *value, socklen_t len, void *val, socklen_t *n)
+{
+    *n = thi_min(*n, len);
+    memcpy(val, value, *n);
+    return 0;
+}
+
+int thi_sim_sockopt_get(thi_sim_endpoint *ep, int level, int name, void *val, socklen_t *n)
+{
+    int value = 0;
+    if (!val || !n)
+        return -EFAULT;
+    if (level == SOL_SOCKET && ask_socket(ep, name, &value))
+        return give(&value, sizeof value, val, n);
+    if (level != SOL_SOCKET && ep->family == AF_UNIX)
+        return -EOPNOTSUPP;
+    const thi_sim_option *o = find(ep, level, name);
+    return o ? give(o->value, o->len, val, n) : give(&value, sizeof value, val, n);
+}
+
+int thi_sim_sockopt_int(const thi_sim_endpoint *ep, int level, int name)
+{
+    int value = 0;
+    for (unsigned i = 0; i < ep->option_count; i++)
+        if (ep->options[i].level == level && ep->options[i].name == name)
+            memcpy(&value, ep->options[i].value, thi_min(sizeof value, (size_t)ep->options[i].len));
+    return value;
+}
+
+bool thi_sim_sockopt_aborts(const thi_sim_endpoint *ep)
+{
+    for (unsigned i = 0; i < ep->option_count; i++) {
+        const thi_sim_option *o = &ep->options[i];
+        struct linger linger;
+        if (o->level != SOL_SOCKET || o->name != SO_LINGER || o->len < sizeof linger)
+            continue;
+        memcpy(&linger, o->value, sizeof linger);
+        return linger.l_onoff && linger.l_linger == 0;
+    }
+    return false;
+}
+
+void thi_sim_sockopt_inherit(thi_sim_endpoint *ep, const thi_sim_endpoint *listener)
+{
+    memcpy(ep->options, listener->options, sizeof ep->options);
+    ep->option_count = listener->option_count;
+}

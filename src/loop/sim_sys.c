@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * From system calls to simulated objects, by descriptor number.
+ *
+ * Each call on descriptors may first let somebody else run, as a kernel may: that is how workers
+ * overtake each other in the middle of a fiber's step. Each is then traced with its result, unless
+ * the real system answered: its descriptor numbers and sizes are not the seed's.
+ */
+#include "loop/sim_sys.h"
+
+#include "base/alloc.h"
+#include "base/util.h"
+#include "loop/sim_choice.h"
+#include "loop/sim_clock.h"
+#include "loop/sim_connect.h"
+#include "loop/sim_eventfd.h"
+#include "loop/sim_fault.h"
+#include "loop/sim_flow.h"
+#include "loop/sim_name.h"
+#include "loop/sim_pipe.h"
+#include "loop/sim_socket.h"
+#include "loop/sim_sockopt.h"
+#include "loop/sim_stream.h"
+#include "loop/sim_trace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+
+/* ---- clock and randomness ---------------------------------------------------------------------
+ */
+
+static int64_t sim_clock(void)
+{
+    return thi_sim_self->now;
+}
+
+static int64_t sim_wall(void)
+{
+    return thi_sim_wall(thi_sim_self);
+}
+
+static int sim_random(void *buf, size_t n)
+{
+    unsigned char *at = buf;
+    for (size_t i = 0; i < n; i++)
+        at[i] = (unsigned char)thi_sim_draw(thi_sim_self, 0, 255);
+    return 0;
+}
+
+/* ---- sockets ----------------------------------------------------------------------------------
+ */
+
+/* Finds the endpoint, or leaves the function. */
+#define FIND_ENDPOINT(fd)                                                                          \
+    thi_sim_endpoint *ep;                                                                          \
+    int find_err_ = thi_sim_socket_find(thi_sim_self, fd, &ep);                                    \
+    if (find_err_ < 0)                                                                             \
+    return find_err_
+
+static int do_socket(int domain, int type, int protocol)
+{
+    return thi_sim_socket(thi_sim_self, domain, type, protocol);
+}
+
+static int do_socketpair(int domain, int type, int fds[2])
+{
+    return thi_sim_socketpair(thi_sim_self, domain, type, fds);
+}
+
+static int do_bind(int fd, const struct sockaddr *sa, socklen_t n)
+{
+    FIND_ENDPOINT(fd);
+    return thi_sim_bind(thi_sim_self, ep, sa, n);
+}
+
+static int do_listen(int fd, int backlog)
+{
+    FIND_ENDPOINT(fd);
+    return thi_sim_listen(thi_sim_self, ep, backlog);
+}
+
+static int do_accept(int fd, struct sockaddr *sa, socklen_t *n)
+{
+    FIND_ENDPOINT(fd);
+    thi_sim_endpoint *accepted;
+    int made = thi_sim_accept(thi_sim_self, ep, &accepted);
+    if (made >= 0 && n)
+        thi_sim_addr_write(&accepted->peer, accepted->family, sa, n);
+    return made;
+}
+
+static int do_connect(int fd, const struct sockaddr *sa, socklen_t n)
+{
+    FIND_ENDPOINT(fd);
+    return thi_sim_connect(thi_sim_self, ep, sa, n);
+}
+
+static int do_getsockname(int fd, struct sockaddr *sa, socklen_t *n)
+{
+    FIND_ENDPOINT(fd);
+    thi_sim_addr_write(&ep->local, ep->family, sa, n);
+    return 0;
+}
+
+static int do_getpeername(int fd, struct sockaddr *sa, socklen_t *n)
+{
+    FIND_ENDPOINT(fd);
+    if (ep->state != THI_SIM_CONNECTED || (ep->dead && ep->family != AF_UNIX))
+        return -ENOTCONN;
+    thi_sim_addr_write(&ep->peer, ep->family, sa, n);
+    return 0;
+}
+
+static int do_setsockopt(int fd, int level, int name, const void *val, socklen_t n)
+{
+    FIND_ENDPOINT(fd);
+    return thi_sim_sockopt_set(ep, level, name, val, n);
+}
+
+static int do_getsockopt(int fd, int level, int name, void *val, socklen_t *n)
+{
+    FIND_ENDPOINT(fd);
+    return thi_sim_sockopt_get(ep, level, name, val, n);
+}
+
+static int do_shutdown(int fd, int how)
+{
+    FIND_ENDPOINT(fd);
+    return thi_sim_stream_shutdown(thi_sim_self, ep, how);
+}
+
+/* ---- transfers --------------------------------------------------------------------------------
+ */
+
+static ssize_t read_pieces(thi_sim_desc *desc, const struct iovec *iov, int count, int flags)
+{
+    if (count < 0 || count > IOV_MAX)
+        return -EINVAL;
+    if (thi_sim_iov_size(iov, count) == 0)
+        return 0;
+    return desc->kind->read(thi_sim_self, desc, iov, count, flags);
+}
+
+static ssize_t write_pieces(thi_sim_desc *desc, const struct iovec *iov, int count)
+{
+    if (count < 0 || count > IOV_MAX)
+        return -EINVAL;
+    if (thi_sim_iov_size(iov, count) == 0)
+        return 0;
+    return desc->kind->write(thi_sim_self, desc, iov, count);
+}
+
+static struct iovec one_piece(const void *buf, size_t n)
+{
+    return (struct iovec){ .iov_base = (void *)(uintptr_t)buf, .iov_len = n };
+}
+
+static ssize_t do_recv(int fd, void *buf, size_t n, int flags)
+{
+    FIND_ENDPOINT(fd);
+    struct iovec iov = one_piece(buf, n);
+    return read_pieces(&ep->desc, &iov, 1, flags);
+}
+
+static ssize_t do_send(int fd, const void *buf, size_t n, int flags)
+{
+    (void)flags;
+    FIND_ENDPOINT(fd);
+    struct iovec iov = one_piece(buf, n);
+    return write_pieces(&ep->desc, &iov, 1);
+}
+
+/* Descriptors do not travel between simulated processes: there is only one. */
+static ssize_t do_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+    (void)flags;
+    FIND_ENDPOINT(fd);
+    if (msg->msg_controllen > 0)
+        return -EOPNOTSUPP;
+    return write_pieces(&ep->desc, msg->msg_iov, (int)thi_min(msg->msg_iovlen, (size_t)INT_MAX));
+}
+
+static ssize_t do_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+    FIND_ENDPOINT(fd);
+    ssize_t n =
+        read_pieces(&ep->desc, msg->msg_iov, (int)thi_min(msg->msg_iovlen, (size_t)INT_MAX), flags);
+    if (n >= 0) {
+        msg->msg_namelen = 0;
+        msg->msg_controllen = 0;
+        msg->msg_flags = 0;
+    }
+    return n;
+}
+
+/* ---- descriptors and files --------------------------------------------------------------------
+ */
+
+/* The real system's table, for what is not simulated. */
+static const thi_sys *real(void)
+{
+    thi_sim_self->outside = true;
+    return &thi_sys_real;
+}
+
+/* Finds the simulated descriptor; NULL for a real one; leaves the function when it is closed. */
+#define FIND_DESC(fd)                                                                              \
+    thi_sim_desc *desc = thi_sim_desc_find(thi_sim_self, fd);                                      \
+    if (!desc && (fd) >= THI_SIM_FD_BASE)                                                          \
+    return -EBADF
+
+static int do_close(int fd)
+{
+    FIND_DESC(fd);
+    if (!desc)
+        return real()->close(fd);
+    thi_sim_desc_close(thi_sim_self, desc);
+    return 0;
+}
+
+static int do_pipe(int fds[2])
+{
+    return thi_sim_pipe(thi_sim_self, fds);
+}
+
+static int do_eventfd(void)
+{
+    return thi_sim_eventfd(thi_sim_self);
+}
+
+static ssize_t do_read(int fd, void *buf, size_t n)
+{
+    FIND_DESC(fd);
+    struct iovec iov = one_piece(buf, n);
+    return desc ? read_pieces(desc, &iov, 1, 0) : real()->read(fd, buf, n);
+}
+
+static ssize_t do_write(int fd, const void *buf, size_t n)
+{
+    FIND_DESC(fd);
+    struct iovec iov = one_piece(buf, n);
+    return desc ? write_pieces(desc, &iov, 1) : real()->write(fd, buf, n);
+}
+
+static ssize_t do_readv(int fd, const struct iovec *iov, int count)
+{
+    FIND_DESC(fd);
+    return desc ? read_pieces(desc, iov, count, 0) : real()->readv(fd, iov, count);
+}
+
+static ssize_t do_writev(int fd, const struct iovec *iov, int count)
+{
+    FIND_DESC(fd);
+    return desc ? write_pieces(desc, iov, count) : real()->writev(fd, iov, count);
+}
+
+static ssize_t do_pread(int fd, void *buf, size_t n, off_t at)
+{
+    FIND_DESC(fd);
+    return desc ? -ESPIPE : real()->pread(fd, buf, n, at);
+}
+
+#define SENDFILE_STEP (16 * 1024)
+
+/* Reads a piece of the real file and writes it; the position moves by what was taken. */
+static ssize_t do_sendfile(int out, int in, off_t *at, size_t n)
+{
+    FIND_DESC(out);
+    if (!desc)
+        return real()->sendfile(out, in, at, n);
+    if (!at || in >= THI_SIM_FD_BASE)
+        return -EINVAL;
+    char *piece = thi_alloc(SENDFILE_STEP);
+    if (!piece)
+        return -ENOMEM;
+    ssize_t got = thi_sys_real.pread(in, piece, thi_min(n, (size_t)SENDFILE_STEP), *at);
+    if (got > 0) {
+        struct iovec iov = one_piece(piece, (size_t)got);
+        got = write_pieces(desc, &iov, 1);
+    }
+    thi_free(piece);
+    if (got > 0)
+        *at += got;
+    return got;
+}
+
+static int do_openat(int dir, const char *path, int flags, mode_t mode)
+{
+    return real()->openat(dir, path, flags, mode);
+}
+
+static int do_openat2(int dir, const char *path, int flags, uint64_t resolve)
+{
+    return real()->openat2(dir, path, flags, resolve);
+}
+
+static int do_fstat(int fd, struct stat *st)
+{
+    FIND_DESC(fd);
+    if (!desc)
+        return real()->fstat(fd, st);
+    *st = (struct stat){ .st_mode = desc->kind->mode | 0600, .st_nlink = 1 };
+    return 0;
+}
+
+static int do_fstatat(int dir, const char *path, struct stat *st, int flags)
+{
+    int err = thi_sim_name_stat(thi_sim_self, path, st);
+    return err == -ENOENT ? real()->fstatat(dir, path, st, flags) : err;
+}
+
+static int do_chmod(const char *path, mode_t mode)
+{
+    int err = thi_sim_name_chmod(thi_sim_self, path, mode);
+    return err == -ENOENT ? real()->chmod(path, mode) : err;
+}
+
+static int do_unlink(const char *path)
+{
+    int err = thi_sim_name_unlink(thi_sim_self, path);
+    return err == -ENOENT ? real()->unlink(path) : err;
+}
+
+static int do_fcntl(int fd, int command, long arg)
+{
+    FIND_DESC(fd);
+    if (!desc)
+        return real()->fcntl(fd, command, arg);
+    switch (command) {
+    case F_GETFD:
+        return FD_CLOEXEC;
+    case F_GETFL:
+        return O_RDWR | O_NONBLOCK;
+    case F_SETFD:
+    case F_SETFL:
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+/* ---- the table --------------------------------------------------------------------------------
+ */
+
+/* Somebody else may run first, seldom enough that a call mostly follows the one before. */
+static void interrupt(void)
+{
+    thi_sim *w = thi_sim_self;
+    w->outside = false;
+    if (w->pause)
+        w->pause(w);
+}
+
+static void trace(const char *name, int64_t result)
+{
+    thi_sim *w = thi_sim_self;
+    thi_sim_trace(w, name, w->outside && result > 0 ? 0 : result, 0);
+}
+
+#define SIM_CALL(ret, name, params, args)                                                          \
+    static ret sim_##name params                                                                   \
+    {                                                                                              \
+        interrupt();                                                                               \
+        ret result = do_##name args;                                                               \
+        trace(#name, result);                                                                      \
+        return result;                                                                             \
+    }
+THI_SYS_LIST_SOCKET(SIM_CALL)
+THI_SYS_LIST_FILE(SIM_CALL)
+#undef SIM_CALL
+
+/* The engine waits, not the kernel. */
+#define SIM_NO_CALL(ret, name, params, args)                                                       \
+    static ret sim_##name params                                                                   \
+    {                                                                                              \
+        (void)sizeof(thi_sys_real.name args);                                                      \
+        return -ENOSYS;                                                                            \
+    }
+THI_SYS_LIST_WAIT(SIM_NO_CALL)
+#undef SIM_NO_CALL
+
+#define SIM_REAL_CALL(ret, name, params, args)                                                     \
+    static ret sim_##name params                                                                   \
+    {                                                                                              \
+        return thi_sys_real.name args;                                                             \
+    }
+THI_SYS_LIST_MEMORY(SIM_REAL_CALL)
+#undef SIM_REAL_CALL
+
+const thi_sys thi_sim_sys = { .name = "sim",
+#define SIM_MEMBER(ret, name, params, args) .name = sim_##name,
+                              THI_SYS_LIST(SIM_MEMBER)
+#undef SIM_MEMBER
+};
