@@ -17,6 +17,7 @@
 #include <thrum/runtime.h>
 #include <thrum/scope.h>
 #include <thrum/serve.h>
+#include <thrum/sim.h>
 #include <thrum/str.h>
 #include <thrum/stream.h>
 #include <thrum/time.h>

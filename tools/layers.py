@@ -14,7 +14,7 @@ import sys
 from csource import LAYERS, ROOT, includes
 
 # Public headers whose layer does not follow from the name of a module.
-PUBLIC = {"defs": "base", "fiber": "runtime", "http": "http", "mem": "base", "metrics": "observe", "sim": "runtime", "str": "base", "time": "sys"}
+PUBLIC = {"defs": "base", "fiber": "runtime", "http": "http", "mem": "base", "metrics": "observe", "str": "base", "time": "sys"}
 OUTSIDE = ["thrum", "examples"]
 
 

@@ -133,23 +133,32 @@ static void adapt_slice(thi_worker *worker)
         worker->slice *= 2;
 }
 
+/* Every switch goes by the scheduler's stack, because every one is a choice. */
+static void run_picked(thi_worker *worker)
+{
+    th_fiber *next;
+    worker->budget = 0;
+    while (worker->ready_first && (next = worker->pick(worker))) {
+        next->state = THI_FIBER_RUNNING;
+        worker->current = next;
+        thi_context_switch(&worker->scheduler, &next->context);
+    }
+}
+
 void thi_sched_run(thi_worker *worker)
 {
     if (!worker->ready_first)
         return;
-    th_fiber *next;
-    if (worker->pick) { /* one fiber a time, so that every switch is a choice */
-        next = worker->pick(worker);
-        worker->budget = 0;
-    } else {
-        next = take_first(worker);
-        worker->budget = worker->slice;
+    if (TH_UNLIKELY(worker->pick != NULL)) {
+        run_picked(worker);
+        return;
     }
+    th_fiber *next = take_first(worker);
+    worker->budget = worker->slice;
     next->state = THI_FIBER_RUNNING;
     worker->current = next;
     thi_context_switch(&worker->scheduler, &next->context);
-    if (!worker->pick)
-        adapt_slice(worker);
+    adapt_slice(worker);
 }
 
 int thi_sched_expired(thi_scope *scope)

@@ -50,6 +50,13 @@ void thi_worker_turn(thi_worker *worker, int64_t until)
     (void)!thi_loop_turn(&worker->loop, until);
 }
 
+void thi_worker_rounds(thi_worker *worker)
+{
+    while (!worker->stop)
+        thi_worker_turn(worker, INT64_MAX);
+    publish(worker);
+}
+
 void thi_worker_run(thi_worker *worker)
 {
     thi_worker_self = worker;
@@ -57,9 +64,7 @@ void thi_worker_run(thi_worker *worker)
     (void)!thi_metrics_attach(); /* without a block of its own the thread counts in the shared one
                                   */
     thi_context_init_thread(&worker->scheduler);
-    while (!worker->stop)
-        thi_worker_turn(worker, INT64_MAX);
-    publish(worker);
+    thi_worker_rounds(worker);
     thi_metrics_detach();
     thi_context_deinit(&worker->scheduler);
     thi_worker_self = NULL;

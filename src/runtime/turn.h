@@ -14,6 +14,9 @@ void thi_worker_close(thi_worker *worker);
 /* Runs the worker on the calling thread until its `stop` is set. */
 void thi_worker_run(thi_worker *worker);
 
+/* The rounds of that alone, where somebody else has prepared the stack they run on. */
+void thi_worker_rounds(thi_worker *worker);
+
 /* One round: ready fibers, then one turn of the loop, which may sleep until the given time. */
 void thi_worker_turn(thi_worker *worker, int64_t until);
 

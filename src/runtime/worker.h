@@ -42,7 +42,10 @@ struct thi_worker {
     pthread_t thread;
     thi_msg stop_msg;
     thi_msg end_msg;
-    /* Picks which ready fiber runs next; NULL: the first. A simulation picks by its seed. */
+    /*
+     * Takes a ready fiber out of the queue to run it next, or returns NULL to have the loop looked
+     * at first. NULL: the first one is taken. A simulation picks by its seed.
+     */
     th_fiber *(*pick)(thi_worker *worker);
     thi_loop loop;
     /* Read by others to place new fibers and connections. */
@@ -64,6 +67,7 @@ struct thi_runtime {
     unsigned count;
     thi_engine_choice engine;
     th_run_opts opts;
+    th_scope outer; /* the main fiber's, around the root */
     th_scope root;
     th_fiber_fn app;
     void *arg;

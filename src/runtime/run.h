@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The course of a run: what is the same whether threads or a simulation drive the workers. */
+#ifndef THI_RUNTIME_RUN_H
+#define THI_RUNTIME_RUN_H
+
+#include "runtime/worker.h"
+
+/* Runs opened workers to their end. Calls thi_run_start() before anything runs. */
+typedef int (*thi_drive_fn)(thi_runtime *runtime);
+
+/*
+ * Opens the workers, hands them to `drive` and closes them. The caller has filled in app, arg,
+ * opts, engine and count, and zeroed the rest. What drive returned, or -errno without calling it.
+ */
+TH_MUST int thi_run(thi_runtime *runtime, thi_drive_fn drive);
+
+/* Makes the main fiber ready on worker 0; -ENOMEM. */
+TH_MUST int thi_run_start(thi_runtime *runtime);
+
+#endif
