@@ -125,20 +125,34 @@ static void put_status_line(thi_http_conn *conn, int status)
     PUT(conn, " \r\n");
 }
 
-/* The date has a resolution of seconds: it is made once for each. */
-static void put_date(thi_http_conn *conn)
+/* The date has a resolution of seconds: it is made once for each, with the status line before it.
+ */
+static void refresh_date(thi_http_part *part, int64_t now)
+{
+    static const char start[] = "HTTP/1.1 200 OK\r\nDate: ";
+    int64_t wall = thi_sys_wall();
+    char *date = part->ok + sizeof start - 1;
+    memcpy(part->ok, start, sizeof start - 1);
+    part->date_until = now + TH_SECOND - wall % TH_SECOND;
+    part->ok_len = THI_HTTP_OK_LINE;
+    if (thi_http_date_write(date, wall / TH_SECOND) < 0)
+        return; /* the clock shows a year that a date cannot: then without (RFC 9110, 6.6.1) */
+    memcpy(date + THI_HTTP_DATE_LEN, "\r\n", 2);
+    part->ok_len = sizeof start - 1 + THI_HTTP_DATE_LEN + 2;
+}
+
+static void put_start(thi_http_conn *conn, int status)
 {
     thi_http_part *part = conn->part->user;
     int64_t now = thi_http_loop(conn)->now;
-    if (now >= part->date_until) {
-        int64_t wall = thi_sys_wall();
-        if (thi_http_date_write(part->date, wall / TH_SECOND) < 0)
-            return; /* the clock shows a year that a date cannot: then without (RFC 9110, 6.6.1) */
-        part->date_until = now + TH_SECOND - wall % TH_SECOND;
+    if (TH_UNLIKELY(now >= part->date_until))
+        refresh_date(part, now);
+    if (TH_LIKELY(status == 200)) {
+        thi_http_conn_put(conn, part->ok, part->ok_len);
+        return;
     }
-    PUT(conn, "Date: ");
-    thi_http_conn_put(conn, part->date, THI_HTTP_DATE_LEN);
-    PUT(conn, "\r\n");
+    put_status_line(conn, status);
+    thi_http_conn_put(conn, part->ok + THI_HTTP_OK_LINE, part->ok_len - THI_HTTP_OK_LINE);
 }
 
 /* Whether the client said keep-alive in so many words. */
@@ -211,8 +225,7 @@ static int begin(th_http_reply *r, int status, const char *type, int64_t length)
     r->close |= must_close(r);
     r->close |= length < 0 && !r->chunked && !r->head_only; /* only the end can tell the length */
     r->left = length;
-    put_status_line(conn, status);
-    put_date(conn);
+    put_start(conn, status);
     if (type && !r->has_type) {
         PUT(conn, "Content-Type: ");
         thi_http_conn_put(conn, type, type_len);
