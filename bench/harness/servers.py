@@ -7,6 +7,7 @@ All run on one CPU with one worker, without access log, with keep-alive that doe
 configured as its own documentation recommends for speed; what was chosen and why stands beside it.
 """
 
+import getpass
 import os
 import pathlib
 import shutil
@@ -162,8 +163,10 @@ class H2o(Installed):
         return machine.first_line([self.program, "-v"])
 
     def command(self, purpose, port, root):
+        # A process that changes its user is no longer killed when the one that started it dies.
         conf = root / "h2o.conf"
         conf.write_text(f"""
+user: {getpass.getuser()}
 listen:
   host: 127.0.0.1
   port: {port}
