@@ -203,8 +203,8 @@ class Thrum(Server):
 
     def command(self, purpose, port, root):
         if purpose == "files":
-            return [str(self.program), "serve", "--listen", f"http://127.0.0.1:{port}",
-                    "--workers", "1", f"{root}/www"]
+            return [str(self.program), "serve", "--listen", f"127.0.0.1:{port}", "--workers", "1",
+                    "--access-log", "off", f"{root}/www"]
         return [str(self.server), "echo" if purpose == "echo" else "http", str(port)]
 
 
