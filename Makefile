@@ -8,9 +8,11 @@ ARGS     ?=
 SECONDS  ?= 60
 PYTHON   ?= /usr/bin/python3
 JOBS     := $(shell nproc)
+# The folder in build/ that `make install` builds in; tests take another, which no root owns.
+STAGE    ?= install
 
 options-release := -Db_ndebug=true -Dtests=false -Dexamples=false
-options-install := $(options-release) -Dman=true
+options-$(STAGE) := $(options-release) -Dman=true
 options-test    := -Dwerror=true
 options-asan    := -Dwerror=true -Doptimization=1 -Db_sanitize=address,undefined
 options-tsan    := -Dwerror=true -Doptimization=1 -Db_sanitize=thread
@@ -67,10 +69,11 @@ format:               ## format every C file in place
 
 deps: setup-build setup-test setup-debug setup-cross setup-bench setup-check  ## install every Debian package that any of these needs
 
-install: setup-build build/install/build.ninja  ## library, headers, program, manual; PREFIX=/usr/local DESTDIR=
-	@meson configure build/install -Dprefix=$(PREFIX)
-	@ninja -C build/install -j $(JOBS) --quiet
-	@DESTDIR=$(DESTDIR) meson install -C build/install --no-rebuild --quiet
+install: setup-build build/$(STAGE)/build.ninja  ## library, headers, program, manual; PREFIX=/usr/local DESTDIR=
+	@meson configure build/$(STAGE) -Dprefix=$(PREFIX)
+	@ninja -C build/$(STAGE) -j $(JOBS) --quiet
+	@DESTDIR=$(DESTDIR) meson install -C build/$(STAGE) --no-rebuild --quiet
+	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || true
 
 clean:                ## forget all builds
 	rm -rf build

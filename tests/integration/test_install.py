@@ -2,6 +2,9 @@
 """`make install` gives other people's programs all they need, by pkg-config and by CMake."""
 import os
 import pathlib
+import re
+import signal
+import socket
 import subprocess
 
 import pytest
@@ -41,7 +44,7 @@ def run(*command, **options):
 
 
 def make_install(prefix, destdir=""):
-    run("make", "install", f"PREFIX={prefix}", f"DESTDIR={destdir}", cwd=ROOT)
+    run("make", "install", f"PREFIX={prefix}", f"DESTDIR={destdir}", "STAGE=install-test", cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +79,43 @@ def test_shared_through_pkg_config(prefix, program, tmp_path):
 def test_static_through_pkg_config(prefix, program, tmp_path):
     run("cc", "-static", program, *flags(prefix, "--static"), "-o", tmp_path / "static")
     assert run(tmp_path / "static") == "TH_EOF\n"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def connect(port, server):
+    """Connects as soon as the server listens; fails if it ends instead."""
+    for _ in range(500):
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=10)
+        except ConnectionRefusedError:
+            with pytest.raises(subprocess.TimeoutExpired):
+                server.wait(0.02)
+    raise AssertionError("it does not listen")
+
+
+def test_first_program_of_the_readme_echoes_and_drains(prefix, tmp_path):
+    port = free_port()
+    source = re.search(r"```c\n(.*?)```", (ROOT / "README.md").read_text(), re.S).group(1)
+    (tmp_path / "echo.c").write_text(source.replace("127.0.0.1:7000", f"127.0.0.1:{port}"))
+    run("cc", "-Wall", "-Wextra", "-Werror", tmp_path / "echo.c", *flags(prefix), "-o",
+        tmp_path / "echo")
+    env = dict(os.environ, LD_LIBRARY_PATH=str(libdir(prefix)))
+    with subprocess.Popen([tmp_path / "echo"], env=env) as server:
+        try:
+            with connect(port, server) as client:
+                client.sendall(b"warp and weft")
+                assert client.recv(100) == b"warp and weft"
+                server.send_signal(signal.SIGTERM)
+                client.sendall(b"still there")
+                assert client.recv(100) == b"still there"
+            assert server.wait(10) == 0
+        finally:
+            server.kill()
 
 
 def test_both_through_cmake_also_after_a_move(prefix, program, tmp_path):
