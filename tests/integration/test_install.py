@@ -44,7 +44,8 @@ def run(*command, **options):
 
 
 def make_install(prefix, destdir=""):
-    run("make", "install", f"PREFIX={prefix}", f"DESTDIR={destdir}", "STAGE=install-test", cwd=ROOT)
+    run("make", "install", f"PREFIX={prefix}", f"DESTDIR={destdir}", "STAGE=install-test",
+        cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
