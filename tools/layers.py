@@ -3,7 +3,8 @@
 """Holds the layers: no folder of src/ includes a later one, and no modules include in a circle.
 
 A module is a .c and a .h of the same name. A public header belongs to the first layer that has a
-module of its name, unless PUBLIC below says otherwise. The program and the examples see public headers only.
+module of its name, unless PUBLIC below says otherwise. The program and the examples see public
+headers only.
 
 Usage: layers.py [ROOT]
 """
@@ -14,7 +15,8 @@ import sys
 from csource import LAYERS, ROOT, includes
 
 # Public headers whose layer does not follow from the name of a module.
-PUBLIC = {"defs": "base", "fiber": "runtime", "http": "http", "mem": "base", "metrics": "observe", "str": "base", "time": "sys"}
+PUBLIC = {"defs": "base", "fiber": "runtime", "http": "http", "mem": "base", "metrics": "observe",
+          "str": "base", "time": "sys"}
 OUTSIDE = ["thrum", "examples"]
 
 
@@ -37,7 +39,7 @@ class Tree:
         return None
 
     def module_of(self, included, quoted):
-        """Returns (layer, module) of an include of ours; None for the system's; layer may be None."""
+        """Returns (layer or None, module) of an include of ours; None for the system's."""
         path = pathlib.PurePath(included)
         if not quoted:
             if path.parts[0] != "thrum":
@@ -85,7 +87,7 @@ class Tree:
                 for line, included, quoted in includes(path.read_text()):
                     target = (path.parent / included).resolve()
                     if quoted and not (target.exists() and target.is_relative_to(folder)):
-                        self.error(path, line, f'"{included}": only public headers are allowed here')
+                        self.error(path, line, f'"{included}": only public headers may be seen')
 
     def check_cycles(self):
         """Depth first search; the path from a module back to itself is the report."""

@@ -43,7 +43,7 @@ fi
 [ ${#wanted[@]} -gt 0 ] || exit 0
 
 if ! command -v dpkg-query >/dev/null; then
-    echo "setup: this is not Debian; going on with what is installed. Debian calls it: ${wanted[*]}" >&2
+    echo "setup: this is not Debian; going on with what there is. Needed: ${wanted[*]}" >&2
     exit 0
 fi
 

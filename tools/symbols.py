@@ -47,8 +47,8 @@ def names_in(texts):
 
 def macros_of(header):
     """Returns the macros that a system header defines."""
-    out = subprocess.run(["cc", "-D_GNU_SOURCE", "-dM", "-E", "-include", header, "-xc", "/dev/null"],
-                         check=True, text=True, capture_output=True).stdout
+    out = subprocess.run(["cc", "-D_GNU_SOURCE", "-dM", "-E", "-include", header, "-xc",
+                          "/dev/null"], check=True, text=True, capture_output=True).stdout
     return set(re.findall(r"^#define (\w+)", out, re.M))
 
 

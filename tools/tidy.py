@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Runs clang-tidy over the .c files that the build knows, those that changed since they last passed.
+"""Runs clang-tidy over the C files of a build, those that changed since they last passed.
 
 The product gets all checks of .clang-tidy; tests, examples and benchmarks get clang's own warnings,
 so that every file is seen by two compilers.
@@ -27,7 +27,7 @@ OTHERS = ("tests", "examples", "bench")
 
 
 def units(root, build):
-    """Yields (path, whether we ship it, entry of the database) of each C file of the build, once."""
+    """Yields (path, whether we ship it, database entry) of each C file of the build, once."""
     seen = set()
     for unit in json.loads((build / "compile_commands.json").read_text()):
         path = (pathlib.Path(unit["directory"]) / unit["file"]).resolve()
