@@ -38,19 +38,19 @@ static int app(int argc, char **argv)
     (void)argc;
     (void)argv;
     static sleeper sleepers[SLEEPERS];
-    tally tally = { 0, 0 };
+    tally counts = { 0, 0 };
     th_scope scope;
     int64_t start = th_now();
     int err = th_scope_open(&scope, &(th_scope_opts){ .deadline = start + 100 * TH_MILLISECOND });
     if (err < 0)
         return err;
     for (int i = 0; i < SLEEPERS && err == 0; i++) {
-        sleepers[i] = (sleeper){ .n = i, .tally = &tally };
+        sleepers[i] = (sleeper){ .n = i, .tally = &counts };
         err = th_spawn(&scope, sleep_well, &sleepers[i]);
     }
     err = th_scope_close(&scope); /* waits for all; gives the first error */
-    printf("%d rested, %d were woken by the deadline after %lld ms: %s\n", tally.rested,
-           tally.aroused, (long long)((th_now() - start) / TH_MILLISECOND), th_strerror(err));
+    printf("%d rested, %d were woken by the deadline after %lld ms: %s\n", counts.rested,
+           counts.aroused, (long long)((th_now() - start) / TH_MILLISECOND), th_strerror(err));
     return err == -ETIMEDOUT ? 0 : err;
 }
 

@@ -133,10 +133,10 @@ int th_metrics_text(th_arena *arena, th_str *out)
 int th_metrics_handle(th_http_request *request, th_http_reply *reply, void *arg)
 {
     (void)arg;
-    th_str text;
-    int err = th_metrics_text(th_http_request_arena(request), &text);
+    th_str body;
+    int err = th_metrics_text(th_http_request_arena(request), &body);
     if (err < 0)
         return err;
     err = th_http_reply_header(reply, "Cache-Control", "no-store");
-    return err < 0 ? err : th_http_reply_bytes(reply, 200, TH_METRICS_TYPE, text.ptr, text.len);
+    return err < 0 ? err : th_http_reply_bytes(reply, 200, TH_METRICS_TYPE, body.ptr, body.len);
 }

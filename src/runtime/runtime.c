@@ -7,6 +7,7 @@
  */
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "loop/signals.h"
 #include "runtime/overflow.h"
 #include "runtime/run.h"
