@@ -46,8 +46,10 @@ typedef struct th_addr {
 TH_API TH_MUST int th_addr_parse(const char *text, th_addr *addr);
 
 /**
- * Writes an address as text that th_addr_parse() reads: `127.0.0.1:80`, `[::1]:80`, `unix:/path`,
- * `unix:@name`; `unix:` for an unnamed socket and `-` for none.
+ * Writes an address as text that th_addr_parse() reads.
+ *
+ * That is `127.0.0.1:80`, `[::1]:80`, `unix:/path`, `unix:@name`; `unix:` stands for an unnamed
+ * socket and `-` for none.
  *
  * @param addr  the address
  * @param text  out: the text, cut if there is no room, with a NUL unless size is 0

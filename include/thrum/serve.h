@@ -57,8 +57,10 @@ TH_API TH_MUST int th_listen(const char *address, const th_listen_opts *opts,
 TH_API void th_listener_addr(const th_listener *listener, th_addr *addr);
 
 /**
- * Stops listening and frees the listener; clients in the kernel's queue are reset. A Unix socket
- * file is removed if it is still the one that was made.
+ * Stops listening and frees the listener.
+ *
+ * Clients in the kernel's queue are reset. A Unix socket file is removed if it is still the one
+ * that was made.
  *
  * @param listener  a listener that nobody serves; NULL is allowed and does nothing
  *

@@ -80,7 +80,7 @@ static int bind_path(int fd, const th_addr *addr, const thi_sockaddr *sa, sockle
 static int settle_path(th_listener *l, const th_listen_opts *opts)
 {
     char path[sizeof l->addr.path + 1];
-    struct stat st;
+    struct stat st = { .st_ino = 0 };
     copy_path(&l->addr, path);
     int err = opts && opts->mode ? thi_sys_chmod(path, (mode_t)opts->mode) : 0;
     if (err == 0)

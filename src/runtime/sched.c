@@ -223,11 +223,12 @@ static void sleeper_abort(thi_wait *wait, int result)
 
 int th_sleep_until(int64_t time)
 {
-    int err = thi_sched_may_park();
+    th_fiber *self = thi_sched_self();
+    int err = thi_sched_may_park_as(self);
     if (err < 0)
         return err;
-    sleeper s = { .wait = { .what = "sleep", .abort = sleeper_abort }, .fiber = thi_sched_self() };
-    thi_loop *loop = &s.fiber->worker->loop;
+    sleeper s = { .wait = { .what = "sleep", .abort = sleeper_abort }, .fiber = self };
+    thi_loop *loop = &self->worker->loop;
     thi_timer_init(&s.timer, sleeper_expired);
     if (time <= loop->now)
         return th_yield();
