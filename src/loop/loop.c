@@ -23,6 +23,7 @@ static void on_wake(thi_watch *watch, unsigned events)
     (void)events;
     uint64_t count;
     (void)thi_sys_read(watch->fd, &count, sizeof count);
+    thi_metric_add(THI_M_LOOP_WAKEUPS, 1);
 }
 
 int thi_loop_open(thi_loop *loop, const thi_engine *engine)
