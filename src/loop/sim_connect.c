@@ -63,15 +63,18 @@ static bool overlap(const thi_sim_endpoint *a, const thi_sim_endpoint *b)
 /* ---- binding ----------------------------------------------------------------------------------
  */
 
-/* Two sockets may hold the same address if both say so: socket(7), SO_REUSEADDR, SO_REUSEPORT. */
-static bool may_share(const thi_sim_endpoint *a, const thi_sim_endpoint *b)
+/*
+ * Two sockets may hold the same address if both say so, with SO_REUSEADDR only as long as the one
+ * that was there before does not listen: socket(7).
+ */
+static bool may_share(const thi_sim_endpoint *ep, const thi_sim_endpoint *before)
 {
-    if (thi_sim_sockopt_int(a, SOL_SOCKET, SO_REUSEPORT) &&
-        thi_sim_sockopt_int(b, SOL_SOCKET, SO_REUSEPORT))
+    if (thi_sim_sockopt_int(ep, SOL_SOCKET, SO_REUSEPORT) &&
+        thi_sim_sockopt_int(before, SOL_SOCKET, SO_REUSEPORT))
         return true;
-    return a->state != THI_SIM_LISTENING && b->state != THI_SIM_LISTENING &&
-           thi_sim_sockopt_int(a, SOL_SOCKET, SO_REUSEADDR) &&
-           thi_sim_sockopt_int(b, SOL_SOCKET, SO_REUSEADDR);
+    return before->state != THI_SIM_LISTENING &&
+           thi_sim_sockopt_int(ep, SOL_SOCKET, SO_REUSEADDR) &&
+           thi_sim_sockopt_int(before, SOL_SOCKET, SO_REUSEADDR);
 }
 
 static bool share_never(const thi_sim_endpoint *a, const thi_sim_endpoint *b)
@@ -159,12 +162,9 @@ int thi_sim_listen(thi_sim *w, thi_sim_endpoint *ep, int backlog)
         if (err < 0)
             return err;
     }
-    enum thi_sim_state before = ep->state;
-    ep->state = THI_SIM_LISTENING;
-    if (is_taken(w, ep, may_share)) {
-        ep->state = before;
+    if (is_taken(w, ep, may_share))
         return -EADDRINUSE;
-    }
+    ep->state = THI_SIM_LISTENING;
     ep->backlog = backlog < 0 || backlog > BACKLOG_MAX ? BACKLOG_MAX : (size_t)backlog;
     return 0;
 }
@@ -323,25 +323,33 @@ static int connect_unix(thi_sim *w, thi_sim_endpoint *ep)
     return err;
 }
 
-int thi_sim_connect(thi_sim *w, thi_sim_endpoint *ep, const struct sockaddr *sa, socklen_t n)
+static int may_connect(thi_sim_endpoint *ep)
 {
-    thi_sim_addr addr;
-    int err = thi_sim_addr_read(sa, n, ep->family, &addr);
-    if (err < 0)
-        return err;
-    if (ep->state == THI_SIM_CONNECTING)
+    int err;
+    switch (ep->state) {
+    case THI_SIM_CONNECTING:
         return -EALREADY;
-    if (ep->state == THI_SIM_CONNECTED)
+    case THI_SIM_CONNECTED:
         return -EISCONN;
-    if (ep->state == THI_SIM_LISTENING)
+    case THI_SIM_LISTENING:
         return ep->family == AF_UNIX ? -EINVAL : -EISCONN;
-    if (ep->state == THI_SIM_FAILED) { /* tells what became of the last attempt, once */
-        err = ep->error ? -ep->error : -ECONNABORTED;
+    case THI_SIM_FAILED: /* tells what became of the last attempt, and may be tried again */
+        err = ep->error ? ep->error : ECONNABORTED;
         ep->error = 0;
         ep->state = THI_SIM_FRESH;
-        return err;
+        return -err;
+    default:
+        return 0;
     }
-    ep->peer = addr;
+}
+
+int thi_sim_connect(thi_sim *w, thi_sim_endpoint *ep, const struct sockaddr *sa, socklen_t n)
+{
+    int err = may_connect(ep);
+    if (err == 0)
+        err = thi_sim_addr_read(sa, n, ep->family, &ep->peer);
+    if (err < 0)
+        return err;
     err = ep->family == AF_UNIX ? connect_unix(w, ep) : connect_tcp(w, ep);
     if (err < 0 && err != -EINPROGRESS)
         ep->peer.len = 0;

@@ -297,16 +297,28 @@ ssize_t thi_sim_stream_write(thi_sim *w, thi_sim_endpoint *ep, const struct iove
 /* ---- the end of a direction -------------------------------------------------------------------
  */
 
+/* A local writer learns at once that nobody will read. */
+static void shut_reading(thi_sim_endpoint *ep)
+{
+    thi_sim_endpoint *other = thi_sim_other_end(ep);
+    ep->read_shut = true;
+    thi_sim_announce(&ep->desc, THI_READ | THI_HUP);
+    if (other && !is_tcp(ep)) {
+        other->write_shut = true;
+        thi_sim_announce(&other->desc, THI_WRITE | THI_HUP);
+    }
+}
+
 int thi_sim_stream_shutdown(thi_sim *w, thi_sim_endpoint *ep, int how)
 {
     if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
         return -EINVAL;
-    if (ep->state != THI_SIM_CONNECTED || (ep->dead && is_tcp(ep)))
+    if (is_tcp(ep) && (ep->state != THI_SIM_CONNECTED || ep->dead))
         return -ENOTCONN;
-    if (how != SHUT_WR) {
-        ep->read_shut = true;
-        thi_sim_announce(&ep->desc, THI_READ | THI_HUP);
-    }
+    if (ep->state != THI_SIM_CONNECTED)
+        return 0; /* Linux has nothing against it */
+    if (how != SHUT_WR)
+        shut_reading(ep);
     if (how != SHUT_RD) {
         ep->write_shut = true;
         thi_sim_flow_end(w, thi_sim_outflow(ep));
