@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The subcommands: each in a file of its name. */
+#ifndef THRUM_PROGRAM_COMMANDS_H
+#define THRUM_PROGRAM_COMMANDS_H
+
+#include "options.h"
+
+extern const command serve_command;
+extern const command echo_command;
+
+/* Run with the arguments after the name; return the exit status. */
+int serve_main(int argc, char **argv);
+int echo_main(int argc, char **argv);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+
+/* What the subcommands that run a server have in common: where to listen, on what to run. */
+#ifndef THRUM_PROGRAM_COMMON_H
+#define THRUM_PROGRAM_COMMON_H
+
+#include "options.h"
+
+#include <thrum.h>
+
+#define LISTEN_MAX 64
+
+typedef struct server_settings {
+    const char *listen[LISTEN_MAX];
+    size_t listen_count;
+    th_run_opts run;
+    bool quiet;
+    th_listener *listeners[LISTEN_MAX];
+} server_settings;
+
+/* For the tables of options; the settings begin with server_settings. */
+const char *set_listen(void *settings, const char *value);
+const char *set_workers(void *settings, const char *value);
+const char *set_backend(void *settings, const char *value);
+const char *set_quiet(void *settings, const char *value);
+
+#define SERVER_OPTIONS(default_address)                                                            \
+    { "listen", "ADDR",                                                                            \
+      "where to listen: HOST:PORT, [IPv6]:PORT, unix:/path; repeatable; " default_address,         \
+      set_listen },                                                                                \
+        { "workers", "N", "threads that serve; one per CPU", set_workers },                        \
+        { "backend", "NAME", "event loop: auto, epoll, uring, poll, select", set_backend },        \
+    {                                                                                              \
+        "quiet", NULL, "print nothing but errors", set_quiet                                       \
+    }
+
+/* Opens all listeners, or tells which one failed and returns its error. In a fiber or before. */
+TH_MUST int open_listeners(server_settings *settings, const char *default_address);
+void close_listeners(server_settings *settings);
+
+/* Prints what a person wants to see at the start. */
+void print_start(const server_settings *settings, const char *scheme, const char *what);
+
+/* Sends the library's log to standard error, warnings and errors. */
+void log_to_stderr(void);
+
+/* Raises the limit of open descriptors as far as it goes. */
+void raise_descriptor_limit(void);
+
+/* Runs `app` as the main fiber; the exit status. */
+int run_program(const char *name, int (*app)(void *settings), server_settings *settings);
+
+#endif
