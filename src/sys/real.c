@@ -250,7 +250,7 @@ static int real_epoll_wait(int ep, struct epoll_event *ev, int max, int64_t time
     struct timespec ts = to_timespec(timeout < 0 ? 0 : timeout);
     int n = epoll_pwait2(ep, ev, max, timeout < 0 ? NULL : &ts, NULL);
     if (n < 0 && (errno == ENOSYS || errno == EPERM)) {
-        int64_t ms = timeout < 0 ? -1 : (timeout + 999999) / 1000000;
+        int64_t ms = timeout < 0 ? -1 : timeout / 1000000 + (timeout % 1000000 != 0);
         n = epoll_wait(ep, ev, max, ms > 1000000000 ? 1000000000 : (int)ms);
     }
     return n < 0 ? -errno : n;
@@ -262,10 +262,12 @@ static int real_poll(struct pollfd *fds, size_t n, int64_t timeout)
     return RESULT(ppoll(fds, n, timeout < 0 ? NULL : &ts, NULL));
 }
 
+/* Microseconds, rounded up. Not pselect: valgrind (3.19) breaks it once a signal has come. */
 static int real_select(int n, fd_set *rd, fd_set *wr, fd_set *ex, int64_t timeout)
 {
-    struct timespec ts = to_timespec(timeout < 0 ? 0 : timeout);
-    return RESULT(pselect(n, rd, wr, ex, timeout < 0 ? NULL : &ts, NULL));
+    int64_t us = timeout / 1000 + (timeout % 1000 > 0);
+    struct timeval tv = { .tv_sec = (time_t)(us / 1000000), .tv_usec = us % 1000000 };
+    return RESULT(select(n, rd, wr, ex, timeout < 0 ? NULL : &tv));
 }
 
 static int real_uring_setup(unsigned entries, void *params)

@@ -48,10 +48,10 @@ static inline bool is_engine(const thi_engine *engine)
 #endif
 
 /* Why the test cannot run on the engine, NULL when it can. */
-static inline const char *hindrance(const thi_engine *engine, bool threads)
+static inline const char *hindrance(const thi_engine *engine, bool concurrent)
 {
-    if (threads && RUNNING_ON_VALGRIND && engine == &thi_engine_uring)
-        return "no threads under valgrind";
+    if (concurrent && RUNNING_ON_VALGRIND && engine == &thi_engine_uring)
+        return "valgrind stands still while it waits";
     int err = thi_loop_open(&loop, engine);
     if (err < 0)
         return th_strerror(err);
@@ -59,10 +59,10 @@ static inline const char *hindrance(const thi_engine *engine, bool threads)
     return NULL;
 }
 
-static inline void add_where_possible(TCase *tcase, const TTest *test, bool threads)
+static inline void add_where_possible(TCase *tcase, const TTest *test, bool concurrent)
 {
     for (int i = 0; i < (int)thi_array_len(every_engine); i++) {
-        const char *why = hindrance(every_engine[i], threads);
+        const char *why = hindrance(every_engine[i], concurrent);
         if (why)
             fprintf(stderr, "%s: not on %s: %s\n", test->name, every_engine[i]->name, why);
         else
@@ -76,8 +76,8 @@ static inline void add_for_engines(TCase *tcase, const TTest *test)
     add_where_possible(tcase, test, false);
 }
 
-/* The same for a test in which other threads have to run while the loop waits. */
-static inline void add_threaded_for_engines(TCase *tcase, const TTest *test)
+/* The same for a test in which threads or signal handlers run while the loop waits. */
+static inline void add_concurrent_for_engines(TCase *tcase, const TTest *test)
 {
     add_where_possible(tcase, test, true);
 }

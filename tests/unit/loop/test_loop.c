@@ -466,7 +466,7 @@ static void fill_suite(Suite *suite)
     add_for_engines(tcase, time_zero_or_past_polls);
     add_for_engines(tcase, opening_and_closing_leaves_nothing_behind);
     add_for_engines(tcase, loop_that_took_no_turn_can_be_used_and_closed);
-    add_for_engines(tcase, interruption_by_signals_fails_nothing);
+    add_concurrent_for_engines(tcase, interruption_by_signals_fails_nothing);
 
     tcase = thi_check_case(suite, "timers");
     add_for_engines(tcase, timers_fire_all_and_never_early);
@@ -482,11 +482,11 @@ static void fill_suite(Suite *suite)
     tcase = thi_check_case(suite, "threads");
     tcase_set_timeout(tcase, 30);
     add_for_engines(tcase, message_posted_by_a_message_waits_for_the_next_turn);
-    add_threaded_for_engines(tcase, messages_of_many_threads_all_arrive_in_each_ones_order);
-    add_threaded_for_engines(tcase, no_wake_up_is_lost_on_the_way_to_sleep);
+    add_concurrent_for_engines(tcase, messages_of_many_threads_all_arrive_in_each_ones_order);
+    add_concurrent_for_engines(tcase, no_wake_up_is_lost_on_the_way_to_sleep);
     add_for_engines(tcase, wakes_before_a_turn_merge_into_one);
-    add_threaded_for_engines(tcase, wakes_from_another_thread_end_the_wait);
-    add_threaded_for_engines(tcase, loop_opened_here_can_run_in_another_thread);
+    add_concurrent_for_engines(tcase, wakes_from_another_thread_end_the_wait);
+    add_concurrent_for_engines(tcase, loop_opened_here_can_run_in_another_thread);
 }
 
 int main(void)

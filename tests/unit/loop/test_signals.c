@@ -203,7 +203,7 @@ static void fill_suite(Suite *suite)
 {
     TCase *tcase = thi_check_case(suite, "told");
     add_for_engines(tcase, signal_is_told_on_the_loop_and_not_before_its_turn);
-    add_threaded_for_engines(tcase, signal_from_elsewhere_wakes_a_loop_that_waits);
+    add_concurrent_for_engines(tcase, signal_from_elsewhere_wakes_a_loop_that_waits);
     add_for_engines(tcase, same_signal_merges_and_different_ones_are_all_told);
     add_for_engines(tcase, every_watcher_on_every_loop_is_told);
 

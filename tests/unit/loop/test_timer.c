@@ -30,13 +30,6 @@ static void start_at(int64_t time)
     thi_timers_init(&timers, now);
 }
 
-/* An assertion for inner loops: the ones of check cost a system call each. */
-#define must(cond)                                                                                 \
-    do {                                                                                           \
-        if (!(cond))                                                                               \
-            ck_abort_msg("%s", #cond);                                                             \
-    } while (0)
-
 /* ---- the model ----------------------------------------------------------------------------------
  */
 
@@ -102,10 +95,10 @@ static void do_something(void)
 static void on_model(thi_timer *timer)
 {
     model *m = thi_container_of(timer, model, timer);
-    must(m->active);
-    must(!thi_timer_active(timer));
-    must(m->due <= now);
-    must(m->due > last_due || (m->due == last_due && m->order > last_order));
+    ck_assert(m->active);
+    ck_assert(!thi_timer_active(timer));
+    ck_assert_int_le(m->due, now);
+    ck_assert(m->due > last_due || (m->due == last_due && m->order > last_order));
     last_due = m->due;
     last_order = m->order;
     m->active = false;
@@ -130,22 +123,22 @@ static void run_model(void)
     last_due = INT64_MIN;
     fired = 0;
     size_t count = thi_timers_run(&timers, now);
-    must(count == fired);
+    ck_assert_uint_eq(count, fired);
     size_t active = 0;
     for (int i = 0; i < MODELS; i++) {
         const model *m = &models[i];
-        must(m->active == thi_timer_active(&m->timer));
-        must(!m->active || m->due > now || m->order > set_before);
+        ck_assert_int_eq(m->active, thi_timer_active(&m->timer));
+        ck_assert(!m->active || m->due > now || m->order > set_before);
         active += m->active;
     }
-    must(timers.count == active);
+    ck_assert_uint_eq(timers.count, active);
 }
 
 /* Goes on by some time, never beyond what the timers allow a sleeping loop. */
 static void sleep_some(void)
 {
     int64_t wake = thi_timers_next(&timers);
-    must(wake <= model_next());
+    ck_assert_int_le(wake, model_next());
     if (wake == INT64_MAX)
         return;
     if (rand64() % 3 == 0) { /* late: the loop was busy */

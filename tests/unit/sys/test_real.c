@@ -72,7 +72,6 @@ START_TEST(descriptors_are_born_non_blocking_and_close_on_exec)
     assert_well_born(thi_sys_eventfd());
     ck_assert(fcntl(thi_sys_epoll_create(), F_GETFD) & FD_CLOEXEC);
     ck_assert(fcntl(thi_sys_openat(AT_FDCWD, "/", O_RDONLY, 0), F_GETFD) & FD_CLOEXEC);
-    ck_assert(fcntl(thi_sys_openat2(AT_FDCWD, "/", O_RDONLY, 0), F_GETFD) & FD_CLOEXEC);
 }
 END_TEST
 
@@ -127,8 +126,13 @@ END_TEST
 START_TEST(path_may_not_lead_out_of_its_folder_when_told_so)
 {
     int dir = thi_sys_openat(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY, 0);
-    ck_assert_int_eq(thi_sys_openat2(dir, "../etc/passwd", O_RDONLY, RESOLVE_BENEATH), -EXDEV);
-    ck_assert_int_ge(thi_sys_openat2(dir, "version", O_RDONLY, RESOLVE_BENEATH), 0);
+    int err = thi_sys_openat2(dir, "../etc/passwd", O_RDONLY, RESOLVE_BENEATH);
+    if (err == -ENOSYS) /* before Linux 5.6, and under valgrind */
+        return;
+    ck_assert_int_eq(err, -EXDEV);
+    int fd = thi_sys_openat2(dir, "version", O_RDONLY, RESOLVE_BENEATH);
+    ck_assert_int_ge(fd, 0);
+    ck_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 }
 END_TEST
 
