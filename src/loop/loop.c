@@ -120,6 +120,12 @@ static int64_t time_to_wait(thi_loop *loop, int64_t until)
     return until > now ? until - now : 0;
 }
 
+void thi_loop_look_at_clock(thi_loop *loop)
+{
+    loop->now = thi_sys_clock();
+    loop->stale = false;
+}
+
 int thi_loop_turn(thi_loop *loop, int64_t until)
 {
     loop->turns++;
@@ -131,9 +137,11 @@ int thi_loop_turn(thi_loop *loop, int64_t until)
         else
             loop->slept++;
     }
+    loop->stale = true;
     int err = loop->engine->wait(loop, timeout);
     atomic_store_explicit(&loop->sleeping, false, memory_order_relaxed);
-    loop->now = thi_sys_clock();
+    if (loop->stale)
+        thi_loop_look_at_clock(loop);
     read_inbox(loop);
     size_t fired = thi_timers_run(&loop->timers, loop->now);
     thi_metric_add(THI_M_LOOP_TURNS, 1);

@@ -59,7 +59,8 @@ struct thi_msg {
 struct thi_loop {
     const thi_engine *engine;
     void *state;     /* the engine's own */
-    int64_t now;     /* the clock as of this turn */
+    int64_t now;     /* the clock as of this turn's events */
+    bool stale;      /* `now` is from before the engine waited */
     uint64_t turns;  /* turns taken */
     uint64_t events; /* events dispatched */
     uint64_t slept;  /* turns that were allowed to sleep */
@@ -123,9 +124,18 @@ void thi_loop_wake(thi_loop *loop);
  */
 TH_MUST int thi_loop_turn(thi_loop *loop, int64_t until);
 
-/* For engines: tells a watch what was seen. An error or a hang-up makes both directions ready. */
+/* Looks at the clock after waiting. */
+void thi_loop_look_at_clock(thi_loop *loop);
+
+/*
+ * For engines: tells a watch what was seen. An error or a hang-up makes both directions ready. The
+ * wait may have been long: the first event finds the clock read anew, as the messages and timers
+ * do.
+ */
 static inline void thi_loop_deliver(thi_loop *loop, thi_watch *watch, unsigned events)
 {
+    if (loop->stale)
+        thi_loop_look_at_clock(loop);
     if (events & THI_HUP)
         events |= THI_READ | THI_WRITE;
     watch->ready |= (uint8_t)events;

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 
 #define MS 1000000
 
@@ -253,6 +254,28 @@ START_TEST(time_stands_still_within_a_turn)
 }
 END_TEST
 
+static void note_now(thi_watch *watch, unsigned events)
+{
+    (void)watch;
+    (void)events;
+    seen_now = loop.now;
+}
+
+START_TEST(an_event_after_a_long_wait_finds_the_present_time)
+{
+    open_loop(_i);
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+    int64_t due = thi_sys_clock() + 20 * MS;
+    struct itimerspec spec = { .it_value = { due / (1000 * MS), due % (1000 * MS) } };
+    ck_assert_int_eq(timerfd_settime(fd, TFD_TIMER_ABSTIME, &spec, NULL), 0);
+    ck_assert_int_eq(thi_loop_watch(&loop, &watched, fd, 0, note_now), 0);
+    ck_assert_int_eq(thi_loop_want(&loop, &watched, THI_READ), 0);
+    seen_now = 0;
+    turn_until(seen_now != 0);
+    ck_assert_int_ge(seen_now, due);
+}
+END_TEST
+
 /* ---- messages -----------------------------------------------------------------------------------
  */
 
@@ -478,6 +501,7 @@ static void fill_suite(Suite *suite)
     add_for_engines(tcase, turn_dispatches_events_then_messages_then_timers);
     add_for_engines(tcase, timer_put_off_in_the_turn_it_was_due_does_not_fire);
     add_for_engines(tcase, time_stands_still_within_a_turn);
+    add_for_engines(tcase, an_event_after_a_long_wait_finds_the_present_time);
 
     tcase = thi_check_case(suite, "threads");
     tcase_set_timeout(tcase, 30);
