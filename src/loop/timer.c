@@ -160,8 +160,8 @@ static void promote(thi_timers *timers, next_slot next)
     thi_list_init(&moving);
     thi_list_splice_back(&moving, &timers->slots[next.level][next.index]);
     timers->used[next.level][next.index / 64] &= ~(UINT64_C(1) << (next.index % 64));
-    if (next.start >= timers->base)
-        timers->base = next.level == 0 ? next.start + 1 : next.start;
+    TH_ASSERT(next.start >= timers->base);
+    timers->base = next.level == 0 ? next.start + 1 : next.start;
     thi_list *node;
     while ((node = thi_list_pop_front(&moving)))
         file(timers, thi_list_item(node, thi_timer, at.link));

@@ -41,10 +41,24 @@ static bool read_text(const char *path, char *text, size_t size)
     return true;
 }
 
+/* The number at *text, which then stands behind it; whether there was one. */
+static bool parse_number(const char **text, long *number)
+{
+    char *end;
+    errno = 0;
+    long value = strtol(*text, &end, 10);
+    if (end == *text || errno != 0)
+        return false;
+    *text = end;
+    *number = value;
+    return true;
+}
+
 static bool read_number(const char *path, long *number)
 {
     char text[32];
-    return read_text(path, text, sizeof text) && sscanf(text, "%ld", number) == 1;
+    const char *at = text;
+    return read_text(path, text, sizeof text) && parse_number(&at, number);
 }
 
 /* CPUs in the affinity mask. The kernel wants a mask at least as large as its own. */
@@ -75,8 +89,10 @@ typedef struct hierarchy {
 static bool read_v2(const char *dir, long *quota, long *period)
 {
     char path[DIR_SIZE + 32], text[64];
+    const char *at = text;
     snprintf(path, sizeof path, "%s/cpu.max", dir);
-    return read_text(path, text, sizeof text) && sscanf(text, "%ld %ld", quota, period) == 2;
+    return read_text(path, text, sizeof text) && parse_number(&at, quota) &&
+           parse_number(&at, period);
 }
 
 static bool read_v1(const char *dir, long *quota, long *period)

@@ -57,6 +57,35 @@ START_TEST(more_events_than_completions_fit_all_arrive)
 }
 END_TEST
 
+static unsigned heard;
+static int times;
+
+static void hear(thi_watch *watch, unsigned events)
+{
+    (void)watch;
+    heard = events;
+    times++;
+}
+
+START_TEST(descriptor_closed_before_the_kernel_saw_it_is_told_once_per_want)
+{
+    open_uring();
+    int fd = eventfd(0, EFD_NONBLOCK);
+    ck_assert_int_eq(thi_loop_watch(&loop, &many[0], fd, 0, hear), 0);
+    close(fd);
+    settle();
+    ck_assert_int_eq(times, 1);
+    ck_assert_uint_eq(heard, THI_READ | THI_WRITE | THI_HUP);
+    ck_assert_int_eq(thi_loop_want(&loop, &many[0], THI_READ), 0);
+    ck_assert_int_eq(thi_loop_want(&loop, &many[0], THI_WRITE), 0);
+    settle();
+    ck_assert_int_eq(times, 2);
+    thi_loop_unwatch(&loop, &many[0]);
+    settle();
+    ck_assert_int_eq(times, 2);
+}
+END_TEST
+
 START_TEST(removing_many_gives_every_file_back_at_once)
 {
     enum { PIPES = 400 };
@@ -318,6 +347,7 @@ static void fill_suite(Suite *suite)
     TCase *tcase = thi_check_case(suite, "full");
     tcase_add_test(tcase, more_watches_than_requests_fit_before_the_first_turn);
     tcase_add_test(tcase, more_events_than_completions_fit_all_arrive);
+    tcase_add_test(tcase, descriptor_closed_before_the_kernel_saw_it_is_told_once_per_want);
     tcase_add_test(tcase, removing_many_gives_every_file_back_at_once);
 
     tcase_add_test(tcase, removal_is_not_held_up_by_the_events_of_others);

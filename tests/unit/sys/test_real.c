@@ -104,6 +104,8 @@ START_TEST(failure_is_a_negative_result)
     struct stat st;
     void *at = NULL;
     struct iovec piece = { &byte, 1 };
+    int number = 1;
+    socklen_t n = sizeof number;
     ck_assert_int_eq(thi_sys_read(-1, &byte, 1), -EBADF);
     ck_assert_int_eq(thi_sys_write(-1, &byte, 1), -EBADF);
     ck_assert_int_eq(thi_sys_readv(-1, &piece, 1), -EBADF);
@@ -113,6 +115,9 @@ START_TEST(failure_is_a_negative_result)
     ck_assert_int_eq(thi_sys_close(-1), -EBADF);
     ck_assert_int_eq(thi_sys_fstat(-1, &st), -EBADF);
     ck_assert_int_eq(thi_sys_fcntl(-1, F_GETFD, 0), -EBADF);
+    ck_assert_int_eq(thi_sys_shutdown(-1, SHUT_RD), -EBADF);
+    ck_assert_int_eq(thi_sys_setsockopt(-1, SOL_SOCKET, SO_REUSEADDR, &number, n), -EBADF);
+    ck_assert_int_eq(thi_sys_getsockopt(-1, SOL_SOCKET, SO_REUSEADDR, &number, &n), -EBADF);
     ck_assert_int_eq(thi_sys_sendfile(-1, -1, NULL, 1), -EBADF);
     ck_assert_int_eq(thi_sys_openat(AT_FDCWD, "/no/such/file", O_RDONLY, 0), -ENOENT);
     ck_assert_int_eq(thi_sys_fstatat(AT_FDCWD, "/no/such/file", &st, 0), -ENOENT);
