@@ -68,7 +68,7 @@ def tidy(root, build, path, product, unit):
         run = subprocess.run(["clang-tidy", "--quiet", "-p", build, path], text=True,
                              capture_output=True)
     else:
-        run = compile_with(unit, "clang", "-fsyntax-only", "-Werror")
+        run = compile_with(unit, "clang", "-fsyntax-only", "-Werror", "-fno-color-diagnostics")
     if run.returncode == 0 and key:
         passed.touch()
         return None
