@@ -22,21 +22,22 @@
 /* "1.2.3.4", each part 0 to 255 without a leading zero (dec-octet). */
 static bool is_ipv4(th_str s)
 {
-    if (s.len == 0)
-        return false;
-    const char *p = s.ptr;
-    const char *end = s.ptr + s.len;
-    for (int part = 0; part < 4; part++) {
-        if (part > 0 && (p == end || *p++ != '.'))
+    unsigned dots = 0, digits = 0, value = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned digit = (unsigned char)s.ptr[i] - (unsigned)'0';
+        if (digit <= 9) {
+            if (digits > 0 && value == 0)
+                return false;
+            value = value * 10 + digit;
+            if (++digits > 3 || value > 255)
+                return false;
+        } else if (s.ptr[i] != '.' || digits == 0 || ++dots > 3) {
             return false;
-        const char *first = p;
-        unsigned value = 0;
-        while (p < end && thi_char_is(*p, THI_CHAR_DIGIT) && p - first < 4)
-            value = value * 10 + (unsigned)(*p++ - '0');
-        if (p == first || value > 255 || (*first == '0' && p - first > 1))
-            return false;
+        } else {
+            digits = value = 0;
+        }
     }
-    return p == end;
+    return dots == 3 && digits > 0;
 }
 
 /*
