@@ -31,17 +31,27 @@ static int refuse(const thi_http1_head *head, uint32_t i, int status, const char
     return TH_EPROTO;
 }
 
+/* Takes the next member off a list of tokens, where a quote is no more than a wrong byte: it cannot
+ * hide what follows it. */
+static th_str next_option(th_str *rest)
+{
+    th_str option = *rest;
+    if (!th_str_split_once(*rest, ',', &option, rest))
+        *rest = th_str_make(NULL, 0);
+    return th_str_trim_ows(option);
+}
+
 static options connection_options(const thi_http1_head *head)
 {
     options found = { false, false, false };
     uint32_t i = thi_http1_find(head, THI_FIELD_CONNECTION, 0);
     for (; i < head->count; i = thi_http1_find(head, THI_FIELD_CONNECTION, i + 1)) {
         th_str list = thi_http1_value(head, i);
-        th_str member;
-        while (thi_http_list_next(&list, &member)) {
-            found.close |= th_str_eq_nocase(member, TH_STR("close"));
-            found.keep_alive |= th_str_eq_nocase(member, TH_STR("keep-alive"));
-            found.upgrade |= th_str_eq_nocase(member, TH_STR("upgrade"));
+        while (list.len > 0) {
+            th_str option = next_option(&list);
+            found.close |= th_str_eq_nocase(option, TH_STR("close"));
+            found.keep_alive |= th_str_eq_nocase(option, TH_STR("keep-alive"));
+            found.upgrade |= th_str_eq_nocase(option, TH_STR("upgrade"));
         }
     }
     return found;

@@ -92,9 +92,18 @@ static inline void feed_refused(feed *f, ssize_t code, const thi_http1_error *er
             err->reason);
 }
 
-static inline void feed_fields(FILE *log, const thi_http1_head *head)
+/* A span must lie within the head, of which the parser has consumed n bytes. */
+static inline void feed_check(thi_span span, size_t n)
+{
+    if (span.at > n || span.len > n - span.at)
+        abort();
+}
+
+static inline void feed_fields(FILE *log, const thi_http1_head *head, size_t n)
 {
     for (uint32_t i = 0; i < head->count; i++) {
+        feed_check(head->fields[i].name, n);
+        feed_check(head->fields[i].value, n);
         fprintf(log, "field %d", (int)head->fields[i].id);
         feed_item(log, "", thi_http1_name(head, i));
         feed_item(log, "", thi_http1_value(head, i));
@@ -149,7 +158,7 @@ static inline bool feed_trailers(feed *f)
             fprintf(f->log, "more\n");
         return false;
     }
-    feed_fields(f->log, &head);
+    feed_fields(f->log, &head, (size_t)n);
     f->start += (size_t)n;
     return true;
 }
@@ -225,6 +234,10 @@ static inline bool feed_request(feed *f)
         return false;
 
     const thi_http1_head *head = &req.head;
+    const thi_span parts[] = { req.method,    req.target, req.scheme,
+                               req.authority, req.path,   req.query };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        feed_check(parts[i], (size_t)n);
     fprintf(f->log, "request %d 1.%d form %d%s", (int)req.method_id, head->minor, (int)req.form,
             req.has_query ? " with query" : "");
     feed_item(f->log, "method", thi_http1_str(head, req.method));
@@ -234,7 +247,7 @@ static inline bool feed_request(feed *f)
     feed_item(f->log, "path", thi_http1_request_path(&req));
     feed_item(f->log, "query", thi_http1_str(head, req.query));
     fputc('\n', f->log);
-    feed_fields(f->log, head);
+    feed_fields(f->log, head, (size_t)n);
     int result = thi_http1_request_meaning(&req, &meaning, &err);
     if (result < 0) {
         feed_refused(f, result, &err);
@@ -242,8 +255,10 @@ static inline bool feed_request(feed *f)
     }
     feed_meaning(f->log, &meaning);
     f->start += (size_t)n;
-    return feed_body(f, &meaning) && meaning.keep_alive && !meaning.upgrade &&
-           req.method_id != THI_HTTP_CONNECT;
+    if (!feed_body(f, &meaning))
+        return false;
+    fprintf(f->log, "done\n");
+    return meaning.keep_alive && !meaning.upgrade && req.method_id != THI_HTTP_CONNECT;
 }
 
 static inline bool feed_response(feed *f)
@@ -270,7 +285,7 @@ static inline bool feed_response(feed *f)
     fprintf(f->log, "response %d 1.%d", res.status, res.head.minor);
     feed_item(f->log, "reason", thi_http1_str(&res.head, res.reason));
     fputc('\n', f->log);
-    feed_fields(f->log, &res.head);
+    feed_fields(f->log, &res.head, (size_t)n);
     int result = thi_http1_response_meaning(&res, f->method, &meaning, &err);
     if (result < 0) {
         feed_refused(f, result, &err);
@@ -278,7 +293,10 @@ static inline bool feed_response(feed *f)
     }
     feed_meaning(f->log, &meaning);
     f->start += (size_t)n;
-    return feed_body(f, &meaning) && meaning.keep_alive && !meaning.upgrade;
+    if (!feed_body(f, &meaning))
+        return false;
+    fprintf(f->log, "done\n");
+    return meaning.keep_alive && !meaning.upgrade;
 }
 
 /* Runs the stream through message after message. Returns the record; the caller frees it. */

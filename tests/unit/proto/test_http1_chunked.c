@@ -29,7 +29,7 @@ static void expect(th_str body, bool keep_trailers, const char *part)
 static void decodes(th_str body, const char *data)
 {
     char part[256];
-    snprintf(part, sizeof part, "chunks %s\nend\n", data);
+    snprintf(part, sizeof part, "chunks %s\ndone\nend\n", data);
     expect(body, false, part);
     snprintf(part, sizeof part, "chunks %s\n", data);
     expect(body, true, part);
@@ -92,7 +92,7 @@ START_TEST(rfc9112_7_1_chunk_size_does_not_overflow)
     refused(BYTES("1000000000000000\r\n"), 400);
     refused(BYTES("10000000000000003\r\nabc\r\n" END), 400);
     refused(BYTES("fffffffffffffffffffff\r\n"), 400);
-    expect(BYTES("0000000000000000000000003\r\nabc\r\n" END), false, "chunks abc\nend");
+    expect(BYTES("0000000000000000000000003\r\nabc\r\n" END), false, "chunks abc\ndone\nend");
 }
 END_TEST
 
@@ -154,7 +154,7 @@ END_TEST
 START_TEST(rfc9112_7_1_2_trailers)
 {
     decodes(BYTES("0\r\nA: b\r\nC:\r\n\r\n"), "");
-    expect(BYTES("0\r\nA: b \r\nDate:c\r\n\r\n"), true, "<A> <b>\nfield 17 <Date> <c>\nend");
+    expect(BYTES("0\r\nA: b \r\nDate:c\r\n\r\n"), true, "<A> <b>\nfield 17 <Date> <c>\ndone\nend");
     refused(BYTES("0\r\nA : b\r\n\r\n"), 400);
     refused(BYTES("0\r\n: b\r\n\r\n"), 400);
     refused(BYTES("0\r\nA\r\n\r\n"), 400);

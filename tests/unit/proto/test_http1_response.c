@@ -67,7 +67,7 @@ START_TEST(responses_follow_each_other)
     th_str two = BYTES("HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
     expect_response(two, THI_HTTP_GET, "response 103");
     expect_response(two, THI_HTTP_GET, "response 200");
-    expect_response(two, THI_HTTP_GET, "body x\nend");
+    expect_response(two, THI_HTTP_GET, "body x\ndone\nend");
 }
 END_TEST
 

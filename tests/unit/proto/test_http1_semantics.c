@@ -186,6 +186,7 @@ START_TEST(rfc9112_9_3_persistence)
     expect_request(POST("Connection: keep-alive, close"), NO_BODY "length 0 host");
     expect_request(POST("Connection: keep-alive\r\nConnection: close"), NO_BODY "length 0 host");
     expect_request(POST("Connection: ,, x , close ,"), NO_BODY "length 0 host");
+    expect_request(POST("Connection: \", close"), NO_BODY "length 0 host");
     expect_request(POST("Connection: closed"), " keep-alive");
     expect_request(POST10("A: b"), NO_BODY "length 0 host");
     expect_request(POST10("Connection: Keep-Alive"), " keep-alive");
