@@ -51,6 +51,10 @@
 
 #define INTERRUPT_ODDS 16 /* one system call in so many is interrupted */
 
+/* So many fibers run at most before the loop is looked at, busy as they may keep each other. */
+#define SLICE_MIN 16
+#define SLICE_MAX 64
+
 /* What a run that is broken off may still take to unwind. */
 #define UNWIND_STEPS 1000000
 #define UNWIND_TIME  TH_HOUR
@@ -60,6 +64,7 @@ typedef struct player {
     void *stack;         /* mapped */
     int64_t until;       /* when its wait ends; in the past: it can go on at once */
     int64_t stands_till; /* a fault holds it until then */
+    int64_t slice;       /* fibers that may yet run in this turn */
     int saved_errno;
     bool waits; /* in its loop, not in the middle of something */
     bool ended;
@@ -72,6 +77,7 @@ typedef struct simulation {
     player players[WORKERS_MAX];
     unsigned count;
     player *running;   /* NULL while the driver does */
+    int64_t fault_end; /* of the world, once the main fiber starts */
     uint64_t step_end; /* steps and time after which the run is broken off */
     int64_t time_end;
     char detail[THI_ERR_DETAIL_SIZE]; /* why it was */
@@ -134,6 +140,7 @@ static int wait_in_turn(thi_sim *w, thi_loop *loop, int64_t timeout)
     sim->running->until = timeout < 0 ? INT64_MAX : w->now + timeout;
     leave(sim);
     sim->running->waits = false;
+    sim->running->slice = thi_sim_draw(w, SLICE_MIN, SLICE_MAX);
     return 0;
 }
 
@@ -174,10 +181,13 @@ static th_fiber *unlink_nth(thi_worker *worker, unsigned n)
     return fiber;
 }
 
-/* Any of the ready fibers, or the loop if it has work. */
+/* Any of the ready fibers; the loop instead if it has work, and when the slice is used up. */
 static th_fiber *pick_fiber(thi_worker *worker)
 {
+    player *self = simulation_of(thi_sim_self)->running;
     unsigned ready = 0;
+    if (self->slice-- <= 0)
+        return NULL;
     for (const th_fiber *fiber = worker->ready_first; fiber; fiber = fiber->next)
         ready++;
     unsigned choice =
@@ -223,6 +233,8 @@ static void describe_parked(simulation *sim)
     listing list = { .text = sim->detail, .size = sizeof sim->detail };
     for (unsigned i = 0; i < sim->count; i++)
         thi_fiber_pool_each(&sim->players[i].worker->fibers, list_parked, &list);
+    if (list.len == 0)
+        add(&list, "no fiber waits, but a worker was never told to end");
 }
 
 /*
@@ -357,7 +369,7 @@ static bool play_all(simulation *sim)
 
 static int open_player(player *p, thi_worker *worker)
 {
-    *p = (player){ .worker = worker };
+    *p = (player){ .worker = worker, .slice = SLICE_MIN };
     int err = thi_sys_mmap(&p->stack, STACK_SIZE, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (err < 0)
@@ -402,10 +414,12 @@ static int drive(thi_runtime *runtime)
     sim->world.pause = interrupt;
     void *signal_stack = thi_overflow_watch();
     thi_context_init_thread(&sim->driver);
+    sim->world.fault_end = sim->fault_end;
     thi_sim_memory_begin(&sim->world);
     if (!play_all(sim))
         abandon(sim);
     thi_sim_memory_end(&sim->world);
+    sim->world.fault_end = INT64_MIN;
     thi_context_deinit(&sim->driver);
     thi_overflow_unwatch(signal_stack);
     close_players(sim);
@@ -441,6 +455,8 @@ static int run_in_world(simulation *sim)
              (unsigned long long)w->opts.seed);
     sim->step_end = w->opts.step_limit;
     sim->time_end = w->now + w->opts.time_limit;
+    sim->fault_end = w->fault_end;
+    w->fault_end = INT64_MIN; /* what opens and closes the runtime itself is spared */
     int err = thi_run(rt, drive);
     w->result.time = w->now - THI_SIM_EPOCH;
     w->result.open_descriptors = w->desc_count;

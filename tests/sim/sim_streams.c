@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Servers and clients on streams, in worlds from friendly to hostile.
+ *
+ * While there are faults a client tries again until it succeeds; an attempt that begins after the
+ * faults have ended must succeed at once. At no time may a byte be wrong.
+ */
+#include "sim_seeds.h"
+
+#include <thrum/addr.h>
+#include <thrum/dial.h>
+#include <thrum/runtime.h>
+#include <thrum/serve.h>
+#include <thrum/stream.h>
+
+#include <errno.h>
+#include <stdbool.h>
+
+#define FAULTS_END (20 * TH_SECOND)
+#define PATIENCE   (10 * TH_SECOND)
+#define CLIENTS    6
+#define SIZE_MAX_  3000
+
+/* One run's stage. */
+typedef struct stage {
+    const char *address;
+    th_serve_fn serve;
+    int (*attempt)(struct stage *stage, uint64_t n);
+    bool faulty;
+    int64_t calm; /* when the faults are over */
+    th_listener *listener;
+    char dial_at[TH_ADDR_TEXT];
+    unsigned done; /* clients that succeeded */
+} stage;
+
+static bool faults_are_on(const stage *st)
+{
+    return st->faulty && th_now() < st->calm;
+}
+
+/* ---- the server -------------------------------------------------------------------------------
+ */
+
+/* Under faults even the start of a server may fail, and is tried again. */
+static int run_server(void *arg)
+{
+    stage *st = arg;
+    th_serve_opts opts = { .max_connections = th_sim_random(2) ? 3 : 0 };
+    for (;;) {
+        bool excused = faults_are_on(st);
+        int result = th_serve_on(&st->listener, 1, st->serve, st, &opts);
+        if (result == 0 || result == -ECANCELED)
+            return 0;
+        expect_value(excused, result);
+        th_sleep(100 * TH_MILLISECOND);
+    }
+}
+
+static int echo(th_stream *stream, void *arg)
+{
+    char buf[256];
+    ssize_t n;
+    (void)arg;
+    while ((n = th_stream_read(stream, buf, 1 + th_sim_random(sizeof buf))) > 0)
+        if ((n = th_stream_write(stream, buf, (size_t)n)) < 0)
+            break;
+    return (int)n;
+}
+
+/* Reads to the end, then tells how much it was. */
+static int count(th_stream *stream, void *arg)
+{
+    char buf[256];
+    ssize_t n;
+    uint64_t total = 0;
+    (void)arg;
+    while ((n = th_stream_read(stream, buf, sizeof buf)) > 0)
+        total += (uint64_t)n;
+    if (n == TH_EOF)
+        n = th_stream_write(stream, &total, sizeof total);
+    return n < 0 ? (int)n : 0;
+}
+
+static int ignore(th_stream *stream, void *arg)
+{
+    (void)stream;
+    (void)arg;
+    return th_sleep(TH_NEVER);
+}
+
+/* ---- the clients ------------------------------------------------------------------------------
+ */
+
+static unsigned char pattern(uint64_t n, size_t i)
+{
+    return (unsigned char)(n * 31 + i * 7 + i / 256);
+}
+
+/* The writing half of a client. */
+typedef struct writing {
+    th_stream *stream;
+    uint64_t n;
+    size_t size;
+    int result;
+} writing;
+
+static int write_pattern(void *arg)
+{
+    writing *w = arg;
+    unsigned char block[300];
+    for (size_t done = 0; done < w->size && w->result == 0;) {
+        size_t part = 1 + (size_t)th_sim_random(sizeof block);
+        part = part < w->size - done ? part : w->size - done;
+        for (size_t i = 0; i < part; i++)
+            block[i] = pattern(w->n, done + i);
+        ssize_t n = th_stream_write(w->stream, block, part);
+        if (n < 0)
+            w->result = (int)n;
+        done += part;
+    }
+    if (w->result == 0)
+        w->result = th_stream_shutdown(w->stream);
+    return w->result;
+}
+
+/* Reads what comes back up to the end; the number of bytes, all right ones, or an error. */
+static ssize_t read_pattern(const writing *w)
+{
+    unsigned char block[300];
+    size_t done = 0;
+    for (;;) {
+        ssize_t n = th_stream_read(w->stream, block, 1 + th_sim_random(sizeof block));
+        if (n == TH_EOF)
+            return (ssize_t)done;
+        if (n < 0)
+            return n;
+        for (size_t i = 0; i < (size_t)n; i++)
+            expect(block[i] == pattern(w->n, done + i));
+        done += (size_t)n;
+        expect(done <= w->size);
+    }
+}
+
+/* Everything that is sent comes back, while it is being sent. */
+static int attempt_echo(stage *st, uint64_t n)
+{
+    writing w = { .n = n, .size = (size_t)th_sim_random(SIZE_MAX_) };
+    int result = th_dial(st->dial_at, &w.stream);
+    if (result < 0)
+        return result;
+    th_scope both;
+    result = th_scope_open(&both, &(th_scope_opts){ .cancel_rest = 1 });
+    if (result == 0)
+        result = th_spawn(&both, write_pattern, &w);
+    ssize_t got = result == 0 ? read_pattern(&w) : result;
+    if (got < 0)
+        th_scope_cancel(&both, (int)got);
+    int written = th_scope_close(&both);
+    th_stream_free(w.stream);
+    if (got < 0)
+        return (int)got;
+    if (written < 0)
+        return written;
+    return (size_t)got == w.size ? 0 : TH_ETRUNCATED;
+}
+
+/* The peer answers when it has seen the end of what was sent. */
+static int attempt_half_close(stage *st, uint64_t n)
+{
+    writing w = { .n = n, .size = (size_t)th_sim_random(SIZE_MAX_) };
+    int result = th_dial(st->dial_at, &w.stream);
+    if (result < 0)
+        return result;
+    uint64_t total;
+    ssize_t got = write_pattern(&w);
+    if (got == 0)
+        got = th_stream_read_all(w.stream, &total, sizeof total);
+    if (got > 0) {
+        char byte;
+        expect(total == w.size);
+        got = th_stream_read(w.stream, &byte, 1);
+        got = got == TH_EOF ? 0 : got;
+    }
+    th_stream_free(w.stream);
+    return (int)got;
+}
+
+/* Nobody reads: the deadline ends the write, in time. */
+static int attempt_unread(stage *st, uint64_t n)
+{
+    writing w = { .n = n, .size = 1000000 };
+    int result = th_dial(st->dial_at, &w.stream);
+    if (result < 0)
+        return result;
+    th_scope timed;
+    int64_t deadline = th_after(TH_SECOND + (int64_t)th_sim_random(TH_SECOND));
+    expect(th_scope_open(&timed, &(th_scope_opts){ .deadline = deadline }) == 0);
+    result = write_pattern(&w);
+    expect(result < 0);
+    if (result == -ETIMEDOUT)
+        expect(th_now() >= deadline && th_now() < deadline + 100 * TH_MILLISECOND);
+    th_scope_close(&timed);
+    th_stream_free(w.stream);
+    return result == -ETIMEDOUT ? 0 : result;
+}
+
+static bool is_network_error(int error)
+{
+    static const int errors[] = { -ECONNRESET, -EPIPE,    -ECONNREFUSED, -ETIMEDOUT,
+                                  -EMFILE,     -ENFILE,   -ENOBUFS,      -ENOMEM,
+                                  -ECANCELED,  -ENOTCONN, TH_EOF,        TH_ETRUNCATED };
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
+        if (error == errors[i])
+            return true;
+    return false;
+}
+
+/* Tries until it succeeds. */
+static int run_client(void *arg)
+{
+    stage *st = arg;
+    th_sleep((int64_t)th_sim_random(TH_SECOND));
+    for (;;) {
+        bool excused = faults_are_on(st);
+        th_scope patient;
+        int result = th_scope_open(&patient, &(th_scope_opts){ .deadline = th_after(PATIENCE) });
+        if (result == 0)
+            result = st->attempt(st, th_sim_random(1000));
+        th_scope_close(&patient);
+        if (result == 0)
+            break;
+        expect_value(excused && is_network_error(result), result);
+        if (!excused)
+            return 0;
+        th_sleep((int64_t)th_sim_random(TH_SECOND));
+    }
+    st->done++;
+    return 0;
+}
+
+/* ---- the play ---------------------------------------------------------------------------------
+ */
+
+/* Does something that may fail while there are faults. */
+#define until_it_works(st, call)                                                                   \
+    for (;;) {                                                                                     \
+        bool excused_ = faults_are_on(st);                                                         \
+        int result_ = (call);                                                                      \
+        if (result_ == 0)                                                                          \
+            break;                                                                                 \
+        expect_value(excused_, result_);                                                           \
+        if (!excused_)                                                                             \
+            return result_;                                                                        \
+        th_sleep(100 * TH_MILLISECOND);                                                            \
+    }
+
+static int play(void *arg)
+{
+    stage *st = arg;
+    st->calm = th_now() + FAULTS_END;
+    st->done = 0;
+    until_it_works(st, th_listen(st->address, NULL, &st->listener));
+    th_addr addr;
+    th_listener_addr(st->listener, &addr);
+    th_addr_format(&addr, st->dial_at, sizeof st->dial_at);
+    th_scope serving, asking;
+    expect(th_scope_open(&serving, NULL) == 0);
+    until_it_works(st, th_spawn(&serving, run_server, st));
+    expect(th_scope_open(&asking, NULL) == 0);
+    for (int i = 0; i < CLIENTS; i++)
+        until_it_works(st, th_spawn_with(&asking, run_client, st,
+                                         &(th_spawn_opts){ .place = TH_PLACE_ROUND }, NULL));
+    int lost = th_scope_close(&asking); /* a start on another worker may fail there */
+    expect_value(st->done == CLIENTS || (st->faulty && lost == -ENOMEM), st->done);
+    if (st->faulty)
+        th_sleep_until(st->calm);
+    int64_t stopped = th_now();
+    expect(th_stop() == 0);
+    th_scope_close(&serving);
+    if (st->serve != ignore) /* nobody holds a connection open: there is nothing to wait for */
+        expect_value(th_now() - stopped < 5 * TH_SECOND, th_now() - stopped);
+    th_listener_close(st->listener);
+    return 0;
+}
+
+static void friendly(th_sim_opts *opts)
+{
+    opts->workers = 1 + (unsigned)(opts->seed % 3);
+}
+
+static void hostile(th_sim_opts *opts)
+{
+    friendly(opts);
+    th_sim_set_faults(opts, 1 << (opts->seed % 15));
+    opts->fault_until = FAULTS_END;
+}
+
+/* Only what may happen to a server that accepts. */
+static void hard_to_accept(th_sim_opts *opts)
+{
+    friendly(opts);
+    opts->faults[TH_SIM_ABORTED].per_million = 200000;
+    opts->faults[TH_SIM_ACCEPT_FULL].per_million = 300000;
+    opts->faults[TH_SIM_AGAIN].per_million = 100000;
+    opts->fault_until = FAULTS_END;
+}
+
+/* What may slow things down, but must never make anything fail. */
+static void slow(th_sim_opts *opts)
+{
+    friendly(opts);
+    opts->faults[TH_SIM_SHORT_READ].per_million = 100000;
+    opts->faults[TH_SIM_SHORT_WRITE].per_million = 100000;
+    opts->faults[TH_SIM_AGAIN].per_million = 100000;
+    opts->faults[TH_SIM_WALL_JUMP].per_million = 100000;
+    opts->faults[TH_SIM_STALL].per_million = 100;
+}
+
+START_TEST(echo_returns_every_byte)
+{
+    stage st = { .address = "127.0.0.1:0", .serve = echo, .attempt = attempt_echo };
+    sim_seeds(play, &st, friendly);
+}
+END_TEST
+
+START_TEST(echo_over_a_unix_socket_returns_every_byte)
+{
+    stage st = { .address = "unix:/thrum-sim-echo", .serve = echo, .attempt = attempt_echo };
+    sim_seeds(play, &st, slow);
+}
+END_TEST
+
+START_TEST(short_transfers_and_false_eagain_change_nothing)
+{
+    stage st = { .address = "[::1]:0", .serve = echo, .attempt = attempt_echo };
+    sim_seeds(play, &st, slow);
+}
+END_TEST
+
+START_TEST(half_closed_connection_carries_the_answer)
+{
+    stage st = { .address = "127.0.0.1:0", .serve = count, .attempt = attempt_half_close };
+    sim_seeds(play, &st, slow);
+}
+END_TEST
+
+START_TEST(echo_recovers_from_every_fault)
+{
+    stage st = { .address = "127.0.0.1:0", .serve = echo, .attempt = attempt_echo, .faulty = true };
+    sim_seeds(play, &st, hostile);
+}
+END_TEST
+
+START_TEST(half_close_recovers_from_every_fault)
+{
+    stage st = {
+        .address = "127.0.0.1:0", .serve = count, .attempt = attempt_half_close, .faulty = true
+    };
+    sim_seeds(play, &st, hostile);
+}
+END_TEST
+
+START_TEST(accept_recovers)
+{
+    stage st = { .address = "127.0.0.1:0", .serve = echo, .attempt = attempt_echo, .faulty = true };
+    sim_seeds(play, &st, hard_to_accept);
+}
+END_TEST
+
+START_TEST(peer_that_never_reads_is_left_at_the_deadline)
+{
+    stage st = { .address = "127.0.0.1:0", .serve = ignore, .attempt = attempt_unread };
+    sim_seeds(play, &st, friendly);
+}
+END_TEST
+
+static void fill_suite(Suite *suite)
+{
+    TCase *tcase = sim_case(suite, "friendly");
+    tcase_add_test(tcase, echo_returns_every_byte);
+    tcase_add_test(tcase, echo_over_a_unix_socket_returns_every_byte);
+    tcase_add_test(tcase, short_transfers_and_false_eagain_change_nothing);
+    tcase_add_test(tcase, half_closed_connection_carries_the_answer);
+    tcase_add_test(tcase, peer_that_never_reads_is_left_at_the_deadline);
+
+    tcase = sim_case(suite, "hostile");
+    tcase_add_test(tcase, accept_recovers);
+    tcase_add_test(tcase, echo_recovers_from_every_fault);
+    tcase_add_test(tcase, half_close_recovers_from_every_fault);
+}
+
+int main(void)
+{
+    return thi_check_run("sim/streams", fill_suite);
+}
