@@ -20,12 +20,12 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/util.h"
+#include "sys/machine.h"
 #include "sys/sys.h"
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
@@ -98,7 +98,7 @@ static bool install_split(thi_fiber_slab *slab, char *low)
 /* Puts the guard below a stack: the light one, or one from the budget, or none. */
 static bool install_guard(thi_fiber_slab *slab, char *low)
 {
-    if (sysconf(_SC_PAGESIZE) != THI_STACK_GUARD)
+    if (thi_machine_page_size() != THI_STACK_GUARD)
         return false;
     if (atomic_load_explicit(&no_light_guards, memory_order_relaxed))
         return install_split(slab, low);
