@@ -55,7 +55,12 @@ th_fiber *thi_fiber_pool_overflowed(const thi_fiber_pool *pool, const void *addr
 void thi_fiber_pool_each(const thi_fiber_pool *pool, void (*fn)(th_fiber *fiber, void *arg),
                          void *arg);
 
+/* Free stacks that are kept warm. To ThreadSanitizer each is a thread, which is dear. */
+#ifdef __SANITIZE_THREAD__
+#define THI_POOL_HOT_MAX 512
+#else
 #define THI_POOL_HOT_MAX 4096
+#endif
 
 /* What a stack without a guard carries in its lowest word. */
 #define THI_STACK_CANARY UINT64_C(0x7468726d5f656e64)
