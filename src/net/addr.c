@@ -16,6 +16,7 @@
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <errno.h>
@@ -122,6 +123,11 @@ int th_addr_parse(const char *text, th_addr *addr)
     return err;
 }
 
+static bool has_two_slashes(const th_addr *addr)
+{
+    return addr->path_len >= 2 && addr->path[0] == '/' && addr->path[1] == '/';
+}
+
 char *th_addr_format(const th_addr *addr, char *text, size_t size)
 {
     char ip[INET6_ADDRSTRLEN] = "";
@@ -140,8 +146,9 @@ char *th_addr_format(const th_addr *addr, char *text, size_t size)
     case TH_ADDR_UNIX:
         if (addr->path_len > 0 && addr->path[0] == '\0')
             (void)snprintf(text, size, "unix:@%.*s", addr->path_len - 1, addr->path + 1);
-        else
-            (void)snprintf(text, size, "unix:%.*s", addr->path_len, addr->path);
+        else /* two slashes in front of the path keep its own two from being taken for them */
+            (void)snprintf(text, size, "unix:%s%.*s", has_two_slashes(addr) ? "//" : "",
+                           addr->path_len, addr->path);
         break;
     default:
         (void)snprintf(text, size, "-");
