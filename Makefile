@@ -29,7 +29,7 @@ help:                 ## this list
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 serve: setup-build build/release/build.ninja  ## build, then serve the built-in site; ARGS="DIR --listen ..." for yours
-	@ninja -C build/release -j $(JOBS) --quiet
+	@ninja -C build/release -j $(JOBS)
 	@build/release/thrum/thrum serve $(ARGS)
 
 test: setup-build setup-test build/test/build.ninja  ## build, then all tests
