@@ -29,7 +29,8 @@ static bool is_ipv4(th_str s)
             if (digits > 0 && value == 0)
                 return false;
             value = value * 10 + digit;
-            if (++digits > 3 || value > 255)
+            digits++;
+            if (value > 255)
                 return false;
         } else if (s.ptr[i] != '.' || digits == 0 || ++dots > 3) {
             return false;

@@ -66,6 +66,8 @@ START_TEST(rfc3986_3_2_2_ipv4)
     check("255.255.255.255:1", THI_HOST_IPV4, "255.255.255.255", 1);
     check("256.0.0.1", THI_HOST_NAME, "256.0.0.1", -1);
     check("1.2.3", THI_HOST_NAME, "1.2.3", -1);
+    check("1.2.3.", THI_HOST_NAME, "1.2.3.", -1);
+    check("1.2.3.4000", THI_HOST_NAME, "1.2.3.4000", -1);
     check("1.2.3.4.", THI_HOST_NAME, "1.2.3.4.", -1);
     check("1.2.3.4.5", THI_HOST_NAME, "1.2.3.4.5", -1);
     check("01.2.3.4", THI_HOST_NAME, "01.2.3.4", -1);
@@ -92,6 +94,7 @@ START_TEST(rfc3986_3_2_2_ip_literals)
     refused("[v1.]");
     refused("[v.a]");
     refused("[v1a]");
+    refused("[v1g.a]");
     refused("[v1.a/]");
     refused("[127.0.0.1]");
     refused("[example.com]");

@@ -117,7 +117,8 @@ END_TEST
 START_TEST(rfc9112_7_1_1_extensions_are_skipped)
 {
     decodes(BYTES("3;a\r\nabc\r\n" END), "abc");
-    decodes(BYTES("3;a=b\r\nabc\r\n" END), "abc");
+    decodes(BYTES("3;a=bc\r\nabc\r\n" END), "abc");
+    decodes(BYTES("3 \t ;a\r\nabc\r\n" END), "abc");
     decodes(BYTES("3;a=b;c;d=\"e;\\\" \t\\\t\x80\";f\r\nabc\r\n" END), "abc");
     decodes(BYTES("3 ;\ta =\t b ; c \t= \"d\" ;e ;f\r\nabc\r\n" END), "abc");
     decodes(BYTES("3\r\nabc\r\n0;a=b\r\n\r\n"), "abc");

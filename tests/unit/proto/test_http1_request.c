@@ -171,6 +171,7 @@ START_TEST(rfc9112_2_3_version_is_spelt_exactly)
     expect_refused(LINE("GET / HTTP/a.b"), 400);
     expect_refused(LINE("GET / XTTP/1.1"), 400);
     expect_refused(LINE("GET /"), 400);
+    expect_request(BYTES("GET /\n"), "refused 400 at 5,");
     expect_refused(LINE("GET / "), 400);
 }
 END_TEST
@@ -315,6 +316,7 @@ START_TEST(rfc9112_3_2_2_absolute_form)
     expect_refused(LINE("GET http:/e HTTP/1.1"), 400);
     expect_refused(LINE("GET ftp://e/ HTTP/1.1"), 400);
     expect_refused(LINE("GET http://e/[x] HTTP/1.1"), 400);
+    expect_refused(LINE("GET http://e/x] HTTP/1.1"), 400);
     expect_refused(LINE("GET http://e/?[x] HTTP/1.1"), 400);
     expect_refused(LINE("GET http://e/#f HTTP/1.1"), 400);
     expect_refused(LINE("GET http://[::1/ HTTP/1.1"), 400);
@@ -453,6 +455,7 @@ START_TEST(rfc6585_5_a_head_has_a_limit)
         check_limit(text, (thi_http1_limits){ .head = len - less }, 0, 431);
     check_limit(text, (thi_http1_limits){ .head = 5 }, 0, 414);
     check_limit(text, (thi_http1_limits){ .head = 3 }, 0, 431);
+    check_limit(LINE("GET /?a HTTP/1.1"), (thi_http1_limits){ .head = 7 }, 0, 414);
 }
 END_TEST
 

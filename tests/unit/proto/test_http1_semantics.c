@@ -6,6 +6,8 @@
 #include "check_main.h"
 #include "record.h"
 
+#include <thrum/error.h>
+
 /* A request with these field lines after a valid Host, in HTTP/1.1 or in HTTP/1.0. */
 #define POST(fields)   BYTES("POST / HTTP/1.1\r\nHost: h\r\n" fields "\r\n\r\n")
 #define POST10(fields) BYTES("POST / HTTP/1.0\r\n" fields "\r\n\r\n")
@@ -77,6 +79,22 @@ START_TEST(rfc9112_3_2_2_absolute_form_overrides_host)
     expect_refused(BYTES("GET http://a/ HTTP/1.1\r\nHost: b c\r\n\r\n"), 400);
     expect_refused(BYTES("GET http://a/ HTTP/1.1\r\nHost: b\r\nHost: b\r\n\r\n"), 400);
     expect_request(BYTES("CONNECT a:1 HTTP/1.1\r\nHost: b:2\r\n\r\n"), "port 1 <a>");
+}
+END_TEST
+
+START_TEST(a_head_that_was_changed_is_judged_as_it_is)
+{
+    char text[] = "GET http://a.b/ HTTP/1.1\r\nHost: h\r\n\r\n";
+    thi_http1_field fields[2];
+    thi_http1_request req;
+    thi_http1_meaning meaning;
+    thi_http1_error err;
+    thi_http1_request_init(&req, fields, 2, NULL);
+    ck_assert_int_gt(thi_http1_request_parse(&req, text, sizeof text - 1, &err), 0);
+    ck_assert_int_eq(thi_http1_request_meaning(&req, &meaning, &err), 0);
+    text[12] = ' ';
+    ck_assert_int_eq(thi_http1_request_meaning(&req, &meaning, &err), TH_EPROTO);
+    ck_assert_int_eq(err.status, 400);
 }
 END_TEST
 
@@ -241,6 +259,7 @@ START_TEST(rfc9112_6_3_responses_without_a_body)
     expect_response(STATUS("200 OK", ""), THI_HTTP_CONNECT, " upgrade");
     expect_response(STATUS("200 OK", "Content-Length: x\r\nTransfer-Encoding: x\r\n"),
                     THI_HTTP_CONNECT, NO_BODY);
+    expect_response(STATUS("100 Go", ""), THI_HTTP_CONNECT, "keep-alive host");
     expect_response(STATUS("407 No", "Content-Length: 0\r\n"), THI_HTTP_CONNECT, "keep-alive host");
 }
 END_TEST
@@ -269,6 +288,7 @@ static void fill(Suite *suite)
     tcase_add_test(host, rfc9112_3_2_host);
     tcase_add_test(host, rfc9110_7_2_host_values);
     tcase_add_test(host, rfc9112_3_2_2_absolute_form_overrides_host);
+    tcase_add_test(host, a_head_that_was_changed_is_judged_as_it_is);
     TCase *framing = thi_check_case(suite, "framing");
     tcase_add_test(framing, rfc9112_6_3_no_fields_no_body);
     tcase_add_test(framing, rfc9110_8_6_content_length);

@@ -77,9 +77,9 @@ START_TEST(rfc9110_8_8_3_lists_of_tags)
     ck_assert_int_eq(match("", &strong, true), 0);
     ck_assert_int_eq(match("\"x,\\\", \"a\"", &strong, true), 1);
     ck_assert_int_eq(match("\"\"", &strong, true), 0);
-    static const char *const bad[] = { "a",        "\"a",     "\"a\" \"b\"", "w/\"a\"",
-                                       "W/a",      "\"a b\"", "\"a\"x",      "*, \"a\"",
-                                       "\"a\", *", "W/",      "W",           "'a'" };
+    static const char *const bad[] = { "a",       "\"a",    "\"a\" \"b\"", "w/\"a\"",  "W/a",
+                                       "\"a b\"", "\"a\"x", "*, \"a\"",    "\"a\", *", "W/",
+                                       "W",       "'a'",    "Wa",          "\"a\x01\"" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_assert_msg(match(bad[i], &strong, true) == TH_EPROTO, "%s", bad[i]);
 }
@@ -108,6 +108,8 @@ START_TEST(rfc9110_13_1_2_if_none_match)
     ck_assert_int_eq(get("If-None-Match: *", &strong), 304);
     ck_assert_int_eq(get("If-None-Match: *", &absent), 0);
     ck_assert_int_eq(put("If-None-Match: *", &strong), 412);
+    const thi_http1_head *head = head_of("If-None-Match: *");
+    ck_assert_int_eq(thi_http_condition(head, THI_HTTP_HEAD, &strong, NOW), 304);
     ck_assert_int_eq(put("If-None-Match: *", &absent), 0);
     ck_assert_int_eq(get("If-None-Match: junk", &strong), 0);
 }

@@ -63,6 +63,8 @@ START_TEST(rfc9110_5_6_7_everything_else_is_refused)
         "",
         "0",
         "GMT",
+        "Mon GMT",
+        "Sun Nov ",
         "Sun, 06 Nov 1994 08:49:37",
         "Sun, 06 Nov 1994 08:49:37 UTC",
         "Sun, 06 Nov 1994 08:49:37 gmt",

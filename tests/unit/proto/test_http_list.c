@@ -94,6 +94,8 @@ END_TEST
 START_TEST(rfc9110_5_6_4_quoted_strings)
 {
     char out[32];
+    ck_assert_uint_eq(thi_http_unquote(TH_STR("x"), out), 1);
+    ck_assert_uint_eq(thi_http_unquote(TH_STR("\"a\\\""), out), 2);
     ck_assert_uint_eq(thi_http_unquote(TH_STR("token"), out), 5);
     ck_assert_int_eq(memcmp(out, "token", 5), 0);
     ck_assert_uint_eq(thi_http_unquote(TH_STR("\"a\\\"b\\\\\""), out), 4);

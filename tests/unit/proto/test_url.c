@@ -190,6 +190,7 @@ START_TEST(rfc3986_3_what_is_no_url)
                                        "://a",
                                        "1http://a",
                                        "ht_tp://a",
+                                       "ht~tp://a",
                                        "http://u@a/",
                                        "http://u:p@a/",
                                        "http://a b/",
