@@ -86,7 +86,8 @@ static int may_step(thi_socket *s)
         return -ECANCELED;
     if (TH_UNLIKELY(++s->streak >= STREAK)) {
         s->streak = 0;
-        return th_yield();
+        int err = th_yield();
+        return err == 0 && s->closed ? -ECANCELED : err; /* who ran meanwhile may have closed it */
     }
     return 0;
 }
