@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -185,9 +186,22 @@ static ssize_t real_pread(int fd, void *buf, size_t n, off_t at)
     return RESTART(pread(fd, buf, n, at));
 }
 
+/*
+ * sendfile(2) has no MSG_NOSIGNAL: SIGPIPE is held back during the call and taken away after EPIPE.
+ */
 static ssize_t real_sendfile(int out, int in, off_t *at, size_t n)
 {
-    return RESTART(sendfile(out, in, at, n));
+    static const struct timespec at_once;
+    sigset_t pipe_only;
+    sigset_t before;
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    (void)pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+    ssize_t sent = RESTART(sendfile(out, in, at, n));
+    if (sent == -EPIPE && !sigismember(&before, SIGPIPE))
+        (void)sigtimedwait(&pipe_only, NULL, &at_once);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return sent;
 }
 
 static int real_openat(int dir, const char *path, int flags, mode_t mode)
