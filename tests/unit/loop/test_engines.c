@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 
 /* The choice of a back end, what happens when the system refuses one, and failure at every step. */
+#include "../sys/forbid.h"
 #include "engines_table.h"
 
 #include "base/alloc.h"
 #include "sys/fault.h"
 
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -82,26 +79,13 @@ END_TEST
 /* ---- a system that refuses io_uring -------------------------------------------------------------
  */
 
-/* From now on, this process gets the error for the set-up of a ring: what a sandbox does. */
-static void forbid_uring(int error)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = { thi_array_len(code), code };
-    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
-}
-
 static const int refusals[] = { EPERM, ENOSYS };
 
 START_TEST(refused_engine_is_replaced_and_the_reason_told)
 {
     int before = count_descriptors();
-    forbid_uring(refusals[_i]);
+    if (!forbid_call(SYS_io_uring_setup, refusals[_i]))
+        return;
     ck_assert_int_eq(thi_loop_open(&loop, &thi_engine_uring), -refusals[_i]);
     choose("uring");
     ck_assert_ptr_eq(choice.engine, &thi_engine_epoll);

@@ -427,6 +427,28 @@ START_TEST(watch_may_end_and_be_freed_in_its_own_call)
 }
 END_TEST
 
+#define FEW 12
+
+static void end_itself(probe *p)
+{
+    unwatch(p);
+}
+
+START_TEST(end_of_one_does_not_put_off_the_events_of_others)
+{
+    open_loop(_i);
+    static probe few[FEW];
+    for (int i = 0; i < FEW; i++) {
+        watch(&few[i], eventfd(1, EFD_NONBLOCK));
+        few[i].then = end_itself;
+        want(&few[i], THI_READ);
+    }
+    ck_assert_int_ge(thi_loop_turn(&loop, 0), 0);
+    for (int i = 0; i < FEW; i++)
+        ck_assert_int_eq(few[i].calls, 1);
+}
+END_TEST
+
 static probe twins[2];
 
 static void end_the_other(probe *p)
@@ -740,6 +762,7 @@ static void fill_suite(Suite *suite)
 
     tcase = thi_check_case(suite, "unwatch");
     add_for_engines(tcase, watch_may_end_and_be_freed_in_its_own_call);
+    add_for_engines(tcase, end_of_one_does_not_put_off_the_events_of_others);
     add_for_engines(tcase, watch_that_ended_gets_no_event_of_the_same_batch);
     add_for_engines(tcase,
                     event_of_a_closed_descriptor_does_not_reach_the_next_owner_of_its_number);

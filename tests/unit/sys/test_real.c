@@ -2,15 +2,14 @@
 
 /* The shells round the kernel's calls: errors, flags, restarts, time-outs. */
 #include "check_main.h"
+#include "forbid.h"
 
 #include "base/util.h"
 #include "sys/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <linux/openat2.h>
-#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -18,7 +17,6 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -263,25 +261,13 @@ START_TEST(wait_is_never_shorter_than_asked)
 }
 END_TEST
 
-/* From now on this process has no epoll_pwait2, as on older kernels (ENOSYS) or in a sandbox. */
-static void forbid_epoll_pwait2(int error)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_epoll_pwait2, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = { thi_array_len(code), code };
-    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
-}
-
+/* Older kernels say ENOSYS, sandboxes EPERM. */
 static const int refusals[] = { ENOSYS, EPERM };
 
 START_TEST(epoll_waits_in_milliseconds_where_there_is_nothing_better)
 {
-    forbid_epoll_pwait2(refusals[_i]);
+    if (!forbid_call(SYS_epoll_pwait2, refusals[_i]))
+        return;
     assert_never_early(wait_epoll);
     int ep = thi_sys_epoll_create(), fd = thi_sys_eventfd();
     struct epoll_event ev = { .events = EPOLLOUT };

@@ -101,8 +101,8 @@ END_TEST
 START_TEST(highest_signal_is_noted)
 {
     static const int last[] = { 64, 0 };
-    if (signal(64, former) == SIG_ERR) /* valgrind keeps it to itself */
-        return;
+    if (signal(64, former) == SIG_ERR || raise(64) != 0 || former_calls == 0)
+        return; /* valgrind and emulators keep it to themselves */
     thi_sigsink sink;
     ck_assert_int_eq(thi_sigsink_open(&sink, last), 0);
     raise(64);
