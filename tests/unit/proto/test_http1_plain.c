@@ -70,7 +70,7 @@ END_TEST
 START_TEST(streams_with_mistakes)
 {
     uint64_t seed = 3;
-    for (int round = 0; round < 20000; round++) {
+    for (int round = 0; round < 4000; round++) {
         char text[512];
         const char *from = seeds[round % 3];
         size_t len = strlen(from);
