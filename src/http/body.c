@@ -42,7 +42,7 @@ static ssize_t fail(th_http_request *q, int err, int refusal)
 /* What a failed read of the connection means for the body. */
 static ssize_t fail_read(th_http_request *q, ssize_t err)
 {
-    if (err == TH_EOF || err == -ECONNRESET)
+    if (err == TH_EOF || err == -ECONNRESET || err == -EPIPE)
         return fail(q, TH_ETRUNCATED, 0);
     return fail(q, (int)err, err == TH_ESLOW ? 408 : 0);
 }

@@ -3,20 +3,24 @@
 /*
  * Moving the bytes of a connection.
  *
- * A peer that sends or takes one byte now and then must not hold a request's memory for ever. While
- * a fiber waits for the peer, a timer measures how many bytes moved in the last stretch of time,
- * and breaks the wait off when that is less than the minimum rate. The timer is set only when there
- * is something to wait for: a request whose bytes are there and whose answer fits into the socket
- * never touches it. Nor is it taken back: a timer that finds nothing to measure does nothing.
+ * A peer that sends or takes one byte now and then must not hold a request's memory for ever. The
+ * time that fibers wait for it is added up, over all reads and writes; whenever that makes a full
+ * stretch, the peer must have moved enough bytes meanwhile, or the wait is broken off. What it took
+ * is seen in the kernel's queue: that lets a writer go on only after a good part of it has gone,
+ * which takes an honest but slow reader much longer than a stretch.
+ *
+ * The clock is read and a timer set only when a fiber does wait: a request whose bytes are there
+ * and whose answer fits into the socket never touches them. Nor is the timer taken back: one that
+ * comes too early is set anew, and one that finds nobody waiting does nothing.
  */
 #include "http/conn.h"
 
 #include "base/alloc.h"
 #include "base/util.h"
+#include "sys/sys.h"
 
 #define RATE_STRETCH (5 * TH_SECOND)
 #define WORK_KEPT    64
-#define BODY_ROOM    (4 * 1024) /* of the input behind a head of full size */
 #define ARENA_LIMIT  (16 * 1024 * 1024)
 
 static thi_http_part *part_of(const thi_http_conn *conn)
@@ -26,7 +30,7 @@ static thi_http_part *part_of(const thi_http_conn *conn)
 
 static thi_http_work *new_work(const th_http_opts *opts)
 {
-    size_t in_size = opts->head_size + BODY_ROOM;
+    size_t in_size = opts->head_size + THI_HTTP_BODY_ROOM;
     thi_http_work *work = thi_alloc(sizeof *work);
     if (!work)
         return NULL;
@@ -98,30 +102,57 @@ void thi_http_part_clear(thi_http_part *part)
 
 /* ---- the peer's speed ---- */
 
-static void start_rate(thi_http_conn *conn)
+/* Has somebody look at the clock when the stretch will be full. */
+static void set_timer(thi_http_conn *conn)
 {
-    thi_loop *loop = thi_http_loop(conn);
-    conn->rate_since = loop->now;
-    conn->rate_bytes = conn->moved;
-    thi_loop_timer(loop, &conn->timer, loop->now + RATE_STRETCH);
+    thi_loop_timer(thi_http_loop(conn), &conn->timer,
+                   conn->wait_since + RATE_STRETCH - conn->waited);
 }
 
-/* About to wait for the peer, perhaps: have somebody look at the clock. */
-static void watch_rate(thi_http_conn *conn)
+void thi_http_conn_waits(thi_socket *socket)
 {
-    if (conn->phase == THI_CONN_BUSY && !conn->rated) {
-        conn->rated = true;
-        start_rate(conn);
-    }
+    thi_http_conn *conn = thi_container_of(socket, thi_http_conn, socket);
+    if (conn->phase != THI_CONN_BUSY || conn->rated)
+        return;
+    conn->rated = true;
+    conn->wait_since = thi_sys_clock(); /* not loop time: the handler may have computed for long */
+    set_timer(conn);
+}
+
+/* Adds up the time waited, when nobody waits any more. */
+static void end_wait(thi_http_conn *conn)
+{
+    if (!conn->rated || conn->socket.reader || conn->socket.writer)
+        return;
+    conn->rated = false;
+    conn->waited += thi_http_loop(conn)->now - conn->wait_since;
+}
+
+/* Bytes that the peer sent or took in the present stretch; begins a new one. */
+static int64_t end_stretch(thi_http_conn *conn, int64_t now)
+{
+    size_t held = thi_socket_held(&conn->socket);
+    int64_t moved =
+        (int64_t)(conn->moved - conn->rate_moved) + (int64_t)conn->rate_held - (int64_t)held;
+    conn->waited = 0;
+    conn->wait_since = now;
+    conn->rate_moved = conn->moved;
+    conn->rate_held = held;
+    return moved;
 }
 
 void thi_http_conn_check_rate(thi_http_conn *conn)
 {
     thi_socket *s = &conn->socket;
-    int64_t seconds = (thi_http_loop(conn)->now - conn->rate_since) / TH_SECOND;
-    uint64_t wanted = (uint64_t)seconds * thi_http_service_of(conn)->opts.min_rate;
-    bool slow = conn->moved - conn->rate_bytes < wanted;
-    start_rate(conn);
+    int64_t now = thi_http_loop(conn)->now;
+    int64_t span = conn->waited + now - conn->wait_since;
+    if (span < RATE_STRETCH) {
+        set_timer(conn);
+        return;
+    }
+    int64_t wanted = span / TH_SECOND * thi_http_service_of(conn)->opts.min_rate;
+    bool slow = end_stretch(conn, now) < wanted;
+    set_timer(conn);
     if (slow && s->reader)
         s->reader->abort(s->reader, TH_ESLOW);
     if (slow && s->writer)
@@ -144,12 +175,14 @@ ssize_t thi_http_conn_fill(thi_http_conn *conn)
 
 ssize_t thi_http_conn_read(thi_http_conn *conn, void *buf, size_t size)
 {
-    if (!thi_socket_has_arrival(&conn->socket))
-        watch_rate(conn);
-    ssize_t n = th_stream_read(&conn->socket.base, buf, size);
+    /* A client may wait for an answer before it sends more. */
+    ssize_t n = thi_http_conn_flush(conn);
+    if (n < 0)
+        return n;
+    n = th_stream_read(&conn->socket.base, buf, size);
     if (n > 0)
         conn->moved += (uint64_t)n;
-    conn->rated = false;
+    end_wait(conn);
     return n;
 }
 
@@ -176,8 +209,6 @@ static int send_steps(thi_http_conn *conn, struct iovec *iov, int count)
 {
     th_stream *stream = &conn->socket.base;
     int err = 0;
-    if (!(conn->socket.watch.ready & THI_WRITE))
-        watch_rate(conn);
     while (count > 0) {
         ssize_t n = stream->ops->writev(stream, iov, count);
         if (n < 0) {
@@ -186,10 +217,8 @@ static int send_steps(thi_http_conn *conn, struct iovec *iov, int count)
         }
         conn->moved += (uint64_t)n;
         count = drop_sent(iov, count, (size_t)n);
-        if (count > 0)
-            watch_rate(conn);
     }
-    conn->rated = false;
+    end_wait(conn);
     return err;
 }
 
@@ -219,7 +248,6 @@ int thi_http_conn_send_file(thi_http_conn *conn, int fd, int64_t offset, int64_t
     int err = thi_http_conn_flush(conn);
     conn->socket.more = false;
     while (err == 0 && size > 0) {
-        watch_rate(conn);
         ssize_t n = stream->ops->sendfile(stream, fd, offset, (size_t)size);
         if (n <= 0) {
             err = n == 0 ? TH_ETRUNCATED : (int)n;
@@ -229,6 +257,6 @@ int thi_http_conn_send_file(thi_http_conn *conn, int fd, int64_t offset, int64_t
         offset += n;
         size -= n;
     }
-    conn->rated = false;
+    end_wait(conn);
     return err;
 }

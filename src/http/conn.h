@@ -14,6 +14,9 @@
 #define THI_HTTP_OUT   (16 * 1024)
 #define THI_HTTP_ARENA (4 * 1024)
 
+/* Of the input, behind a head of full size. */
+#define THI_HTTP_BODY_ROOM (4 * 1024)
+
 typedef struct thi_http_conn thi_http_conn;
 typedef struct thi_http_work thi_http_work;
 typedef struct thi_http_part thi_http_part;
@@ -33,11 +36,13 @@ struct thi_http_conn {
     thi_http_work *work; /* while it serves; NULL while IDLE */
     thi_timer timer;     /* of the phase; without meaning while BUSY and not `rated` */
     int64_t began;       /* when the present request's first byte was seen, loop time */
-    int64_t rate_since;  /* start of the stretch over which the peer's speed is measured */
-    uint64_t rate_bytes; /* `moved` at that time */
-    uint64_t moved;      /* bytes of bodies and replies that the peer sent or took */
+    int64_t waited;      /* for the peer, in the stretch over which its speed is measured */
+    int64_t wait_since;  /* while `rated`: when the present wait began */
+    uint64_t moved;      /* bytes of bodies and replies that were read or written */
+    uint64_t rate_moved; /* `moved` when the stretch began, */
+    size_t rate_held;    /* and what of it was held for the peer */
     uint8_t phase;
-    bool rated; /* the peer's speed is being measured */
+    bool rated; /* a fiber waits for the peer, against the clock */
     bool late;  /* the time of the phase has run out */
 };
 
@@ -90,6 +95,9 @@ static inline thi_loop *thi_http_loop(const thi_http_conn *conn)
 TH_MUST int thi_http_conn_take_work(thi_http_conn *conn);
 void thi_http_conn_give_work(thi_http_conn *conn);
 
+/* For thi_socket.waits: measures the peer's speed from now on, if the connection is BUSY. */
+void thi_http_conn_waits(thi_socket *socket);
+
 /* Frees the part's work places. */
 void thi_http_part_clear(thi_http_part *part);
 
@@ -105,10 +113,10 @@ static inline size_t thi_http_conn_buffered(const thi_http_conn *conn)
  */
 TH_MUST ssize_t thi_http_conn_fill(thi_http_conn *conn);
 
-/* Reads a body's bytes to where the caller wants them, watching the peer's speed. */
+/* Reads a body's bytes to where the caller wants them, once what was gathered has been sent. */
 TH_MUST ssize_t thi_http_conn_read(thi_http_conn *conn, void *buf, size_t size);
 
-/* Sends what was gathered, watching the peer's speed. */
+/* Sends what was gathered. */
 TH_MUST int thi_http_conn_flush(thi_http_conn *conn);
 
 /* Sends what was gathered and then these bytes. Nothing of them is kept. */
@@ -130,7 +138,7 @@ static inline size_t thi_http_conn_room(const thi_http_conn *conn)
     return THI_HTTP_OUT - conn->work->out_len;
 }
 
-/* Called by the timer while BUSY and `rated`: ends the wait of a fiber whose peer is too slow. */
+/* Called by the timer while BUSY and `rated`: ends the waits of fibers whose peer is too slow. */
 void thi_http_conn_check_rate(thi_http_conn *conn);
 
 #endif

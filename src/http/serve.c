@@ -185,18 +185,15 @@ static int more_of_head(thi_http_conn *conn)
 {
     thi_http_work *work = conn->work;
     bool started = thi_http_conn_buffered(conn) > 0;
-    if (!thi_socket_has_arrival(&conn->socket) || !started) {
-        if (thi_http_conn_flush(conn) < 0)
-            return CLOSE;
-        if (!started && !thi_socket_has_arrival(&conn->socket))
-            return IDLE;
-    }
+    if (thi_http_conn_flush(conn) < 0)
+        return CLOSE;
+    if (!started && !thi_socket_has_arrival(&conn->socket))
+        return IDLE;
     const th_http_opts *opts = &thi_http_service_of(conn)->opts;
     if (!started) {
         work->in_at = work->in_end = 0;
         conn->began = thi_http_loop(conn)->now;
-        if (conn->phase == THI_CONN_BUSY)
-            enter_phase(conn, THI_CONN_AWAKE, opts->idle_time);
+        enter_phase(conn, THI_CONN_AWAKE, opts->idle_time);
     } else if (conn->phase != THI_CONN_HEAD) {
         enter_phase(conn, THI_CONN_HEAD, opts->head_time);
     }
@@ -207,6 +204,22 @@ static int more_of_head(thi_http_conn *conn)
     if (conn->late && started)
         return refuse(conn, 408, "the request's head did not come in time", false);
     return CLOSE;
+}
+
+/*
+ * Sees to it that there is room for a body behind the head, whose `size` bytes end where the unused
+ * input begins: it may lie far back in the input, after others. Nothing but the head's own record
+ * points there yet.
+ */
+static void make_body_room(thi_http_work *work, size_t size)
+{
+    size_t start = work->in_at - size;
+    if (start == 0 || work->in_size - work->in_at >= THI_HTTP_BODY_ROOM)
+        return;
+    memmove(work->in, work->in + start, work->in_end - start);
+    work->in_at -= start;
+    work->in_end -= start;
+    thi_http1_head_moved(&work->request.head.head, work->in);
 }
 
 /* Reads up to the end of a head: NEXT when it is there. */
@@ -226,6 +239,7 @@ static int read_head(thi_http_conn *conn)
         ssize_t n = len == 0 ? 0 : thi_http1_request_parse(head, work->in + work->in_at, len, &err);
         if (n > 0) {
             work->in_at += (size_t)n;
+            make_body_room(work, (size_t)n);
             return NEXT;
         }
         if (n < 0)
@@ -336,6 +350,7 @@ static void on_arrived(thi_socket *socket)
     thi_metric_add(THI_M_HTTP_CONNS_IDLE, -1);
     socket->arrived = NULL;
     if (!socket->closed) {
+        conn->phase = THI_CONN_AWAKE; /* the timer may be due in the same turn */
         scope->live++;
         if (thi_start_here(scope, &start, NULL) == 0)
             return;
@@ -361,7 +376,6 @@ static int serve(void *arg)
 {
     thi_http_conn *conn = arg;
     int result = CLOSE;
-    conn->phase = THI_CONN_AWAKE; /* on the time that it had as an idle one */
     if (thi_http_conn_take_work(conn) == 0) {
         do {
             result = read_head(conn);
@@ -390,6 +404,7 @@ int thi_http_serve_new(thi_server_part *part, int fd)
         thi_free(conn);
         return err;
     }
+    conn->socket.waits = thi_http_conn_waits;
     thi_timer_init(&conn->timer, on_timer);
     if (!go_idle(conn)) {
         thi_loop_unwatch(&part->worker->loop, &conn->socket.watch);
@@ -405,10 +420,12 @@ void thi_http_serve_close_idle(thi_server_part *part)
 {
     thi_list_each_safe (node, &part->conns) {
         thi_http_conn *conn = thi_list_item(node, thi_http_conn, link);
-        if (conn->phase != THI_CONN_IDLE || !conn->socket.arrived)
-            continue;
-        thi_socket_shut(&conn->socket);
-        on_arrived(&conn->socket);
+        if (conn->phase == THI_CONN_IDLE) {
+            thi_socket_shut(&conn->socket);
+            on_arrived(&conn->socket);
+        } else if (conn->phase == THI_CONN_AWAKE && conn->socket.reader) {
+            thi_socket_shut(&conn->socket);
+        }
     }
 }
 

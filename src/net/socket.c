@@ -19,6 +19,8 @@
 #include "net/addr.h"
 #include "sys/sys.h"
 
+#include <linux/sock_diag.h>
+
 #define STREAK 32
 
 static thi_socket *of(th_stream *stream)
@@ -71,6 +73,8 @@ int thi_socket_wait(thi_socket *s, unsigned dir)
     };
     *slot = &w.wait;
     s->streak = 0;
+    if (s->waits)
+        s->waits(s);
     return thi_sched_park(&w.wait);
 }
 
@@ -195,6 +199,16 @@ void thi_socket_shut(thi_socket *s)
         s->reader->abort(s->reader, -ECANCELED);
     if (s->writer)
         s->writer->abort(s->writer, -ECANCELED);
+}
+
+/* A TCP socket keeps what is not acknowledged in a queue of its own, a Unix socket lends it out. */
+size_t thi_socket_held(const thi_socket *s)
+{
+    uint32_t info[SK_MEMINFO_VARS] = { 0 };
+    socklen_t len = sizeof info;
+    if (s->closed || thi_sys_getsockopt(s->watch.fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0)
+        return 0;
+    return thi_max(info[SK_MEMINFO_WMEM_QUEUED], info[SK_MEMINFO_WMEM_ALLOC]);
 }
 
 static int socket_close(th_stream *stream)

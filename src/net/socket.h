@@ -22,6 +22,8 @@ struct thi_socket {
     thi_wait *writer;
     void (*arrived)(thi_socket *socket); /* on the loop, when there is something to read and nobody
                                             waits for it; NULL: nobody wants to know */
+    void (*waits)(thi_socket *socket);   /* on a fiber that is about to wait for the peer; likewise
+                                          */
     uint8_t streak;                      /* steps since one of them suspended */
     bool closed;
     bool more; /* what is written now is followed by more at once: let the kernel wait for it */
@@ -39,6 +41,10 @@ TH_MUST int thi_socket_new(int fd, thi_socket **socket);
 
 /* Waits until a direction is ready; what the steps of the stream do when the kernel says EAGAIN. */
 TH_MUST int thi_socket_wait(thi_socket *socket, unsigned dir);
+
+/* Memory that holds what was written and the peer has not taken yet, bytes; 0 if nobody can tell.
+ */
+size_t thi_socket_held(const thi_socket *socket);
 
 /* Whether something may have arrived that nobody has read. */
 static inline bool thi_socket_has_arrival(const thi_socket *socket)
