@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""What every integration test starts from: the program under test, and its build folder."""
+"""What every integration test starts from: the program under test, its build folder, servers."""
+import contextlib
 import os
 import pathlib
 
 import pytest
 
+import serving
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+BACKENDS = ("epoll", "uring", "poll", "select")
+SETUPS = [(backend, workers) for backend in BACKENDS for workers in (1, 2)]
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +23,52 @@ def build():
 def thrum_bin(build):
     """Path of the program under test; `make test` sets THRUM_BIN."""
     return pathlib.Path(os.environ.get("THRUM_BIN", build / "thrum" / "thrum"))
+
+
+@pytest.fixture(scope="session")
+def sanitized(build):
+    return serving.sanitized(build)
+
+
+@pytest.fixture(scope="session")
+def servers(build):
+    """The folder of the test servers."""
+    return build / "tests" / "integration"
+
+
+@pytest.fixture(params=SETUPS, ids=lambda setup: f"{setup[0]}-{setup[1]}")
+def setup(request):
+    """Each back end, with one worker and with two: (backend, workers)."""
+    return request.param
+
+
+@pytest.fixture
+def start():
+    """Starts servers that end with the test: start(command, ...) gives a serving.Server."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *command, **options: stack.enter_context(serving.running(command, **options))
+
+
+@pytest.fixture
+def probe(start, servers):
+    """Starts the HTTP server for tests: probe(body_size=1000, ...). Two workers unless told."""
+    def start_probe(*arguments, options=None, **settings):
+        words = [f"{name}={value}" for name, value in {"workers": 2, **settings}.items()]
+        return start(servers / "http_probe", *words, *arguments, **(options or {}))
+    return start_probe
+
+
+@pytest.fixture
+def stream_probe(start, servers):
+    """Starts the server of streams for tests."""
+    def start_probe(options=None, **settings):
+        words = [f"{name}={value}" for name, value in {"workers": 2, **settings}.items()]
+        return start(servers / "stream_probe", *words, **(options or {}))
+    return start_probe
+
+
+@pytest.fixture
+def any_probe(probe, setup):
+    """The HTTP server for tests on each back end, with one worker and with two."""
+    backend, workers = setup
+    return lambda **settings: probe(backend=backend, workers=workers, **settings)

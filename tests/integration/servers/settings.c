@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Reading the command line of the test servers, and starting them. */
+#include "settings.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Whether text is "name=..."; then *value is what stands behind. */
+static bool is(const char *text, const char *name, const char **value)
+{
+    size_t len = strlen(name);
+    if (strncmp(text, name, len) != 0 || text[len] != '=')
+        return false;
+    *value = text + len + 1;
+    return true;
+}
+
+static int64_t number(const char *value)
+{
+    char *end;
+    long long n = strtoll(value, &end, 10);
+    if (end == value || *end) {
+        fprintf(stderr, "not a number: %s\n", value);
+        exit(2);
+    }
+    return n;
+}
+
+static int64_t milliseconds(const char *value)
+{
+    return number(value) * TH_MILLISECOND;
+}
+
+static bool read_run(settings *s, const char *text)
+{
+    const char *value;
+    if (is(text, "workers", &value))
+        s->run.workers = (unsigned)number(value);
+    else if (is(text, "backend", &value))
+        s->run.backend = value;
+    else if (is(text, "grace", &value))
+        s->run.grace = milliseconds(value);
+    else
+        return false;
+    return true;
+}
+
+static bool read_http(settings *s, const char *text)
+{
+    const char *value;
+    if (is(text, "max_connections", &value))
+        s->http.max_connections = (uint32_t)number(value);
+    else if (is(text, "head_size", &value))
+        s->http.head_size = (uint32_t)number(value);
+    else if (is(text, "head_count", &value))
+        s->http.head_count = (uint32_t)number(value);
+    else if (is(text, "target_size", &value))
+        s->http.target_size = (uint32_t)number(value);
+    else if (is(text, "body_size", &value))
+        s->http.body_size = number(value);
+    else if (is(text, "head_time", &value))
+        s->http.head_time = milliseconds(value);
+    else if (is(text, "idle_time", &value))
+        s->http.idle_time = milliseconds(value);
+    else if (is(text, "min_rate", &value))
+        s->http.min_rate = (uint32_t)number(value);
+    else
+        return false;
+    return true;
+}
+
+static bool read_own(settings *s, const char *text)
+{
+    const char *value;
+    if (is(text, "listen", &value) && s->listen_count < LISTEN_MAX)
+        s->listen[s->listen_count++] = value;
+    else if (is(text, "file", &value))
+        s->file = value;
+    else if (is(text, "log", &value))
+        s->log = value;
+    else if (is(text, "mode", &value))
+        s->mode = value;
+    else if (is(text, "read_all", &value))
+        s->read_all = number(value);
+    else if (is(text, "length_required", &value))
+        s->length_required = number(value) != 0;
+    else
+        return false;
+    return true;
+}
+
+void settings_read(settings *s, int argc, char **argv)
+{
+    *s = (settings){ .mode = "", .read_all = INT64_MAX };
+    for (int i = 1; i < argc; i++) {
+        if (!read_run(s, argv[i]) && !read_http(s, argv[i]) && !read_own(s, argv[i])) {
+            fprintf(stderr, "%s: what is %s?\n", argv[0], argv[i]);
+            exit(2);
+        }
+    }
+    if (s->listen_count == 0)
+        s->listen[s->listen_count++] = "127.0.0.1:0";
+}
+
+int settings_listen(settings *s)
+{
+    char text[TH_ADDR_TEXT];
+    th_addr addr;
+    for (size_t i = 0; i < s->listen_count; i++) {
+        int err = th_listen(s->listen[i], NULL, &s->listeners[i]);
+        if (err < 0)
+            return err;
+        th_listener_addr(s->listeners[i], &addr);
+        printf("listening on %s\n", th_addr_format(&addr, text, sizeof text));
+    }
+    fflush(stdout);
+    return 0;
+}
+
+static void print_log(void *ctx, th_log_level level, th_str text)
+{
+    (void)ctx;
+    fprintf(stderr, "%s: %.*s\n", th_log_level_name(level), (int)text.len, text.ptr);
+}
+
+int settings_run(settings *s, int (*app)(void *settings))
+{
+    (void)!th_log_set_sink(print_log, NULL, TH_LOG_WARNING);
+    int err = th_run(app, s, &s->run);
+    for (size_t i = 0; i < s->listen_count; i++)
+        th_listener_close(s->listeners[i]);
+    if (err < 0)
+        fprintf(stderr, "ended: %s\n", th_errname(err));
+    return err < 0;
+}
