@@ -157,6 +157,7 @@ int thi_fiber_pool_grow(thi_fiber_pool *pool, unsigned stack_class)
     fiber->stack_low = fiber->guarded ? low + THI_STACK_GUARD : low;
     fiber->stack_size = slab->stride - (size_t)(fiber->stack_low - low);
     fiber->stack_bare = true;
+    thi_list_init(&fiber->joiners); /* and empty again whenever a body has ended */
     fiber->next = pool->bare[stack_class];
     pool->bare[stack_class] = fiber;
     pool->total++;

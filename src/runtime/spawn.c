@@ -31,10 +31,15 @@ static void spawner_abort(thi_wait *wait, int result)
     thi_sched_ready(s->fiber, result);
 }
 
+static bool has_place(const thi_scope *scope)
+{
+    return scope->live < scope->limit && thi_list_empty(&scope->waiting);
+}
+
 /* Takes a place for one more child, waiting for it if need be. */
 static int take_place(thi_scope *scope)
 {
-    if (TH_LIKELY(scope->live < scope->limit && thi_list_empty(&scope->waiting))) {
+    if (TH_LIKELY(has_place(scope))) {
         scope->live++;
         return 0;
     }
@@ -76,12 +81,22 @@ static int spawn(thi_scope *scope, const thi_start *start, th_fiber **out)
     return err;
 }
 
+/* The plain case, which most are, needs no description that travels. */
 int th_spawn(th_scope *scope, th_fiber_fn fn, void *arg)
 {
     if (!fn || !thi_scope_is_open(thi_scope_of(scope)))
         return -EINVAL;
-    thi_start start = { .fn = fn, .arg = arg };
-    return spawn(thi_scope_of(scope), &start, NULL);
+    thi_scope *s = thi_scope_of(scope);
+    thi_worker *worker = s->worker;
+    bool plain = worker == thi_worker_self && worker->current && s->status == 0 && has_place(s);
+    if (TH_UNLIKELY(!plain)) {
+        thi_start start = { .fn = fn, .arg = arg };
+        return spawn(s, &start, NULL);
+    }
+    if (!thi_start_fiber(s, fn, arg, (unsigned)worker->stack_class, 1))
+        return -ENOMEM;
+    s->live++;
+    return 0;
 }
 
 static bool place_exists(const thi_scope *scope, int place)

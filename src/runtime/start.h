@@ -4,6 +4,8 @@
 #ifndef THI_RUNTIME_START_H
 #define THI_RUNTIME_START_H
 
+#include "runtime/place.h"
+#include "runtime/sched.h"
 #include "runtime/tree.h"
 
 #include <thrum/fiber.h>
@@ -16,6 +18,31 @@ typedef struct thi_start {
     size_t stack_size;
     int place;
 } thi_start;
+
+/*
+ * Makes a fiber of the scope's worker ready; NULL when there is no memory. A context is entered
+ * once and then stays in a loop that serves one spawn after the other, so nothing is built on its
+ * stack. Inline for the sake of th_spawn().
+ */
+static inline th_fiber *thi_start_fiber(thi_scope *scope, th_fiber_fn fn, void *arg,
+                                        unsigned stack_class, uint32_t refs)
+{
+    thi_worker *worker = scope->worker;
+    th_fiber *fiber = thi_fiber_pool_get(&worker->fibers, stack_class);
+    if (TH_UNLIKELY(!fiber))
+        return NULL;
+    fiber->worker = worker;
+    fiber->fn = fn;
+    fiber->arg = arg;
+    fiber->name = NULL;
+    fiber->refs = refs;
+    fiber->id = ++worker->last_id;
+    fiber->home = scope;
+    thi_scope_enter(scope, fiber);
+    thi_worker_add_load(worker, 1);
+    thi_sched_enqueue(worker, fiber);
+    return fiber;
+}
 
 /*
  * Starts a fiber in a scope of this worker whose place is already counted in scope->live. On

@@ -17,6 +17,7 @@ int thi_worker_open(thi_worker *worker, thi_runtime *runtime, unsigned index)
         return stack_class;
     *worker = (thi_worker){ .runtime = runtime, .index = index, .stack_class = stack_class };
     worker->slice = THI_SLICE_MIN;
+    worker->last_id = worker->published_id = (uint64_t)index << 48;
     thi_list_init(&worker->stoppers);
     thi_fiber_pool_init(&worker->fibers, thi_fiber_entry);
     return thi_loop_open(&worker->loop, runtime->engine.engine);

@@ -32,7 +32,7 @@ struct thi_worker {
     int stack_class;
     thi_context scheduler; /* the thread's own stack, on which the loop runs */
     thi_fiber_pool fibers;
-    uint64_t last_id;      /* fibers spawned here so far */
+    uint64_t last_id;      /* of the fibers spawned here; counts up from the worker's own range */
     uint64_t published_id; /* what the metrics have of it */
     size_t published_load;
     unsigned index;
