@@ -10,7 +10,9 @@
 
 #include <stdatomic.h>
 
-#define THI_SITE_CONTENT_MAX ((int64_t)8 * 1024)        /* a file up to this is kept in memory */
+/* A file up to this is kept in memory: what a reply copies behind its head. Larger ones are cheaper
+ * to send without copying. */
+#define THI_SITE_CONTENT_MAX ((int64_t)8 * 1024)
 #define THI_SITE_BYTES_MAX   ((size_t)16 * 1024 * 1024) /* of memory for a worker and site */
 #define THI_SITE_ENTRIES_MAX ((size_t)8 * 1024)         /* files in memory for a worker and site */
 
