@@ -92,15 +92,16 @@ static int on_value(http_parser *p, const char *at, size_t len)
 
 static size_t other_parse(const char *text, size_t len)
 {
-    static const http_parser_settings settings = {
-        .on_url = on_url, .on_header_field = on_name, .on_header_value = on_value
-    };
+    static const http_parser_settings settings = { .on_url = on_url,
+                                                   .on_header_field = on_name,
+                                                   .on_header_value = on_value };
     collected found;
     http_parser parser;
     found.count = 0;
     http_parser_init(&parser, HTTP_REQUEST);
     parser.data = &found;
-    if (http_parser_execute(&parser, &settings, text, len) != len || !http_should_keep_alive(&parser))
+    if (http_parser_execute(&parser, &settings, text, len) != len ||
+        !http_should_keep_alive(&parser))
         abort();
     return found.count;
 }

@@ -75,6 +75,36 @@ START_TEST(a_head_may_be_moved_after_parsing)
 }
 END_TEST
 
+/* Work stays linear however slowly a head arrives: what lies behind the parser may turn into
+ * anything without its noticing. */
+START_TEST(bytes_are_looked_at_once)
+{
+    th_str parts[] = {
+        BYTES("GET /"), BYTES("abc"), BYTES("def?"),    BYTES("ghi"), BYTES(" HTTP/1.1\r\nA: "),
+        BYTES("bcd"),   BYTES("efg"), BYTES("\r\n\r\n")
+    };
+    bool spoil[] = { false, true, true, true, false, true, true, false };
+    char text[64];
+    size_t len = 0;
+    thi_http1_field field;
+    thi_http1_request req;
+    thi_http1_error err;
+    ssize_t n = 0;
+    thi_http1_request_init(&req, &field, 1, NULL);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        memcpy(text + len, parts[i].ptr, parts[i].len);
+        n = thi_http1_request_parse(&req, text, len + parts[i].len, &err);
+        ck_assert_int_ge(n, 0);
+        if (spoil[i])
+            memset(text + len, '\0', parts[i].len);
+        len += parts[i].len;
+    }
+    ck_assert_int_eq(n, (ssize_t)len);
+    ck_assert_uint_eq(thi_http1_value(&req.head, 0).len, 6);
+    ck_assert_uint_eq(req.query.len, 3);
+}
+END_TEST
+
 START_TEST(what_follows_the_head_is_left_alone)
 {
     th_str text = BYTES("GET / HTTP/1.1\r\n\r\n\0\n\r garbage");
@@ -502,6 +532,7 @@ static void fill(Suite *suite)
     tcase_add_test(basics, fields_are_found_by_id_and_by_name);
     tcase_add_test(basics, a_head_may_be_moved_after_parsing);
     tcase_add_test(basics, what_follows_the_head_is_left_alone);
+    tcase_add_test(basics, bytes_are_looked_at_once);
     tcase_add_test(basics, misuse_is_einval_and_nothing_is_more);
     tcase_add_test(basics, every_prefix_of_a_request_is_incomplete);
     tcase_add_test(basics, pipelined_requests_follow_each_other);
