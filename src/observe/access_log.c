@@ -20,6 +20,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -130,6 +131,9 @@ static bool wait_for_lines(th_access_log *log)
 static void *write_lines(void *arg)
 {
     th_access_log *log = arg;
+    sigset_t all; /* a reader that has gone must not end the process, nor other signals land here */
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
     do {
         (void)thi_sys_poll(NULL, 0, GATHER_TIME);
         while (write_round(log))
