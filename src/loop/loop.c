@@ -59,13 +59,15 @@ void thi_loop_close(thi_loop *loop)
 int thi_loop_watch(thi_loop *loop, thi_watch *watch, int fd, unsigned flags,
                    void (*fn)(thi_watch *watch, unsigned events))
 {
+    thi_watch before = *watch; /* perhaps one in use, watched a second time */
     *watch = (thi_watch){ .fd = fd, .fn = fn, .flags = (uint8_t)flags };
     watch->ready = THI_READ | THI_WRITE;
     int err = loop->engine->add(loop, watch);
     if (err < 0)
-        return err;
-    loop->watches++;
-    return 0;
+        *watch = before;
+    else
+        loop->watches++;
+    return err;
 }
 
 void thi_loop_unwatch(thi_loop *loop, thi_watch *watch)

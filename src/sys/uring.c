@@ -116,7 +116,6 @@ int thi_uring_open(thi_uring *ring, unsigned requests, unsigned completions)
         return fd;
     *ring = (thi_uring){
         .fd = fd,
-        .setup = params.flags,
         .sq_size = params.sq_entries,
         .cq_size = params.cq_entries,
     };

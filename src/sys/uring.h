@@ -27,7 +27,6 @@ typedef struct thi_uring_done {
 typedef struct thi_uring {
     int fd;
     bool started;
-    unsigned setup;   /* IORING_SETUP_* flags that the kernel took */
     unsigned sq_size; /* entries; the index of an entry is its counter modulo this power of two */
     unsigned cq_size;
     unsigned filled;   /* counter of requests filled in: the submission tail to come */

@@ -205,6 +205,15 @@ START_TEST(choice_survives_each_failure_with_a_reason)
 }
 END_TEST
 
+START_TEST(choice_survives_lack_of_memory_with_a_reason)
+{
+    thi_alloc_fail_at(1);
+    choose("poll");
+    ck_assert_ptr_eq(choice.engine, &thi_engine_epoll);
+    ck_assert_ptr_nonnull(strstr(choice.why, th_strerror(-ENOMEM)));
+}
+END_TEST
+
 static void fill_suite(Suite *suite)
 {
     TCase *tcase = thi_check_case(suite, "choice");
@@ -223,6 +232,7 @@ static void fill_suite(Suite *suite)
     add_for_engines(tcase, each_system_call_may_fail);
     add_for_engines(tcase, each_allocation_may_fail);
     add_for_engines(tcase, choice_survives_each_failure_with_a_reason);
+    tcase_add_test(tcase, choice_survives_lack_of_memory_with_a_reason);
 }
 
 int main(void)

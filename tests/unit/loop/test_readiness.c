@@ -594,6 +594,7 @@ START_TEST(second_watch_on_a_descriptor_is_refused)
     probe first, second = { 0 };
     watch(&first, fds[0]);
     ck_assert_int_eq(thi_loop_watch(&loop, &second.watch, fds[0], 0, remember), -EEXIST);
+    ck_assert_int_eq(thi_loop_watch(&loop, &first.watch, fds[0], 0, NULL), -EEXIST);
     send_byte(fds[1]);
     wait_for(&first, THI_READ);
     turn_until(first.all & THI_READ);
