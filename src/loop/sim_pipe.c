@@ -78,8 +78,10 @@ static ssize_t reader_read(thi_sim *w, thi_sim_desc *desc, const struct iovec *i
         thi_sim_nudge(w, desc);
         return -EAGAIN;
     }
-    if (n > 1 && thi_sim_fault(w, TH_SIM_SHORT_READ))
+    if (n > 1 && thi_sim_fault(w, TH_SIM_SHORT_READ)) {
+        thi_sim_nudge(w, desc); /* the rest looks as if it came later */
         n = (size_t)thi_sim_draw(w, 1, (int64_t)n - 1);
+    }
     thi_sim_flow_get(w, flow, iov, n, false);
     return (ssize_t)n;
 }
@@ -149,8 +151,10 @@ static ssize_t writer_write(thi_sim *w, thi_sim_desc *desc, const struct iovec *
         p->flow.turned_away = true;
     if (n == 0 || (n < wanted && wanted <= PIPE_BUF))
         return -EAGAIN;
-    if (n > PIPE_BUF && thi_sim_fault(w, TH_SIM_SHORT_WRITE))
+    if (n > PIPE_BUF && thi_sim_fault(w, TH_SIM_SHORT_WRITE)) {
+        p->flow.turned_away = true; /* it looks full */
         n = (size_t)thi_sim_draw(w, PIPE_BUF, (int64_t)n - 1);
+    }
     thi_sim_flow_put(w, &p->flow, iov, n);
     return (ssize_t)n;
 }

@@ -6,6 +6,7 @@
 #include "base/util.h"
 
 #include <errno.h>
+#include <linux/sock_diag.h>
 #include <string.h>
 
 static thi_sim_option *find(thi_sim_endpoint *ep, int level, int name)
@@ -65,6 +66,16 @@ static bool ask_socket(thi_sim_endpoint *ep, int name, int *value)
     }
 }
 
+/* How much of what was written waits in the sender's buffer: SO_MEMINFO, which is in no manual. */
+static void ask_memory(const thi_sim_endpoint *ep, uint32_t info[SK_MEMINFO_VARS])
+{
+    if (ep->state != THI_SIM_CONNECTED)
+        return;
+    const thi_sim_flow *out = thi_sim_outflow(ep);
+    info[SK_MEMINFO_SNDBUF] = (uint32_t)out->size;
+    info[SK_MEMINFO_WMEM_QUEUED] = (uint32_t)(out->sent - out->acked);
+}
+
 static int give(const void *value, socklen_t len, void *val, socklen_t *n)
 {
     *n = thi_min(*n, len);
@@ -79,6 +90,11 @@ int thi_sim_sockopt_get(thi_sim_endpoint *ep, int level, int name, void *val, so
         return -EFAULT;
     if (level == SOL_SOCKET && ask_socket(ep, name, &value))
         return give(&value, sizeof value, val, n);
+    if (level == SOL_SOCKET && name == SO_MEMINFO) {
+        uint32_t info[SK_MEMINFO_VARS] = { 0 };
+        ask_memory(ep, info);
+        return give(info, sizeof info, val, n);
+    }
     if (level != SOL_SOCKET && ep->family == AF_UNIX)
         return -EOPNOTSUPP;
     const thi_sim_option *o = find(ep, level, name);

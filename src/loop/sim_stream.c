@@ -205,10 +205,25 @@ static ssize_t read_unconnected(thi_sim_endpoint *ep)
     }
 }
 
-/* Fewer bytes than possible, down to one, if chance wants it so. */
-static size_t cut_short(thi_sim *w, enum th_sim_fault kind, size_t n)
+/*
+ * Fewer bytes than possible, down to one, if chance wants it so. To whoever takes a short read for
+ * the end of what is there, as epoll(7) allows, the rest must look as if it came a little later.
+ */
+static size_t cut_read(thi_sim *w, thi_sim_endpoint *ep, size_t n)
 {
-    return n > 1 && thi_sim_fault(w, kind) ? (size_t)thi_sim_draw(w, 1, (int64_t)n - 1) : n;
+    if (n <= 1 || !thi_sim_fault(w, TH_SIM_SHORT_READ))
+        return n;
+    thi_sim_nudge(w, &ep->desc);
+    return (size_t)thi_sim_draw(w, 1, (int64_t)n - 1);
+}
+
+/* And after a short write, as if the buffer were full. */
+static size_t cut_write(thi_sim *w, thi_sim_flow *flow, size_t n)
+{
+    if (n <= 1 || !thi_sim_fault(w, TH_SIM_SHORT_WRITE))
+        return n;
+    flow->turned_away = true;
+    return (size_t)thi_sim_draw(w, 1, (int64_t)n - 1);
 }
 
 static ssize_t read_nothing(thi_sim_endpoint *ep)
@@ -235,7 +250,7 @@ ssize_t thi_sim_stream_read(thi_sim *w, thi_sim_endpoint *ep, const struct iovec
         thi_sim_nudge(w, &ep->desc);
         return -EAGAIN;
     }
-    n = cut_short(w, TH_SIM_SHORT_READ, n);
+    n = cut_read(w, ep, n);
     thi_sim_flow_get(w, flow, iov, n, flags & MSG_PEEK);
     return (ssize_t)n;
 }
@@ -289,7 +304,7 @@ ssize_t thi_sim_stream_write(thi_sim *w, thi_sim_endpoint *ep, const struct iove
         flow->turned_away = true;
     if (n == 0)
         return -EAGAIN;
-    n = cut_short(w, TH_SIM_SHORT_WRITE, n);
+    n = cut_write(w, flow, n);
     thi_sim_flow_put(w, flow, iov, n);
     return (ssize_t)n;
 }

@@ -211,7 +211,7 @@ static int reach_home(void *arg)
 
 START_TEST(scope_waits_for_calls_that_are_under_way)
 {
-    explore(reach_home, 2, 16);
+    explore(reach_home, 2, 13);
 }
 END_TEST
 

@@ -3,8 +3,9 @@
 /*
  * Running a scenario under many seeds.
  *
- * THRUM_SIM_SEEDS says how many (200 without it), THRUM_SIM_SEED=n runs that one alone, and with
- * THRUM_SIM_TRACE=1 its trace goes to standard error. A failure names its seed.
+ * THRUM_SIM_SEEDS says how many (200 without it, fewer where CK_TIMEOUT_MULTIPLIER says that the
+ * build is slow), THRUM_SIM_SEED=n runs that one alone, and with THRUM_SIM_TRACE=1 its trace goes
+ * to standard error. A failure names its seed.
  */
 #ifndef THI_TEST_SIM_SEEDS_H
 #define THI_TEST_SIM_SEEDS_H
@@ -44,6 +45,12 @@ static inline uint64_t sim_env(const char *name, uint64_t otherwise)
     return text && *text ? strtoull(text, NULL, 0) : otherwise;
 }
 
+static inline uint64_t sim_count(void)
+{
+    uint64_t slow = sim_env("CK_TIMEOUT_MULTIPLIER", 1);
+    return sim_env("THRUM_SIM_SEEDS", slow > 1 ? 200 / slow : 200);
+}
+
 static inline void sim_print(void *arg, const char *line)
 {
     (void)arg;
@@ -75,7 +82,7 @@ static inline void sim_seeds(int (*app)(void *arg), void *arg, void (*configure)
 {
     uint64_t only = sim_env("THRUM_SIM_SEED", UINT64_MAX);
     uint64_t first = only == UINT64_MAX ? 1 : only;
-    uint64_t count = only == UINT64_MAX ? sim_env("THRUM_SIM_SEEDS", 200) : 1;
+    uint64_t count = only == UINT64_MAX ? sim_count() : 1;
     uint64_t last_hash = 0;
     for (uint64_t seed = first; seed < first + count; seed++) {
         th_sim_opts opts = { .seed = seed };

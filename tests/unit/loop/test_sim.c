@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -350,7 +351,7 @@ START_TEST(file_is_sent_from_its_offset)
         ck_assert_int_gt(n, 0);
         char got[16] = "";
         ck_assert_int_eq(take(fds[1], got, sizeof got), n);
-        ck_assert_int_eq(strncmp(got, "0123456789" + at - n, (size_t)n), 0);
+        ck_assert_int_eq(strncmp(got, &"0123456789"[at - n], (size_t)n), 0);
     }
     ck_assert_int_eq(thi_sys_sendfile(fds[0], fileno(file), &at, 100), 0);
     fclose(file);
@@ -699,6 +700,23 @@ START_TEST(options_are_remembered_and_inherited)
 }
 END_TEST
 
+START_TEST(bytes_that_the_peer_has_not_taken_are_told)
+{
+    open_world(_i);
+    int fds[2];
+    make_pair(fds);
+    uint32_t info[SK_MEMINFO_VARS] = { 0 };
+    socklen_t n = sizeof info;
+    send_byte(fds[0], 'x');
+    ck_assert_int_eq(thi_sys_getsockopt(fds[0], SOL_SOCKET, SO_MEMINFO, info, &n), 0);
+    ck_assert_uint_eq(n, sizeof info);
+    ck_assert_uint_gt(info[SK_MEMINFO_SNDBUF], 0);
+    ck_assert_uint_gt(info[SK_MEMINFO_WMEM_QUEUED] + info[SK_MEMINFO_WMEM_ALLOC], 0);
+    close_both(fds);
+    close_world();
+}
+END_TEST
+
 START_TEST(kinds_of_descriptors_show_in_fstat)
 {
     open_world(_i);
@@ -980,6 +998,7 @@ static void fill_suite(Suite *suite)
 
     tcase = thi_check_case(suite, "options");
     add(tcase, options_are_remembered_and_inherited);
+    add(tcase, bytes_that_the_peer_has_not_taken_are_told);
     add(tcase, kinds_of_descriptors_show_in_fstat);
 
     tcase = thi_check_case(suite, "Unix sockets");
