@@ -7,9 +7,11 @@
  * worker that is busier than another picked at random hands the connection over; it never moves
  * later.
  *
- * The end comes in two steps. First every part stops accepting. The last of them to do so posts a
- * message to all: since a loop handles messages in order, whatever was handed over before has
- * arrived when that message does. From then on a part only waits for its own connections.
+ * The end: a part that stops takes back `ready` and then waits until nothing is on its way to it.
+ * Who hands over counts the connection in `incoming` first and then looks at `ready`; both are
+ * sequentially consistent, so either the sender sees that the part has stopped, and keeps the
+ * connection, or the part sees that something will come. What was counted is always delivered, be
+ * it only the news that it is not coming.
  *
  * When there are no descriptors left, a level-triggered listener would spin. Accepting is suspended
  * for a moment instead, and clients wait in the kernel's queue.
@@ -158,7 +160,7 @@ void thi_server_conn_ended(thi_server_part *part)
         wake_part(part);
 }
 
-/* A connection on its way to another part. */
+/* A connection on its way to another part; fd is -1 when it was kept after all. */
 typedef struct handover {
     thi_msg msg;
     thi_server_part *part;
@@ -170,7 +172,10 @@ static void on_handover(thi_msg *msg)
     handover h = *thi_container_of(msg, handover, msg);
     thi_free(thi_container_of(msg, handover, msg));
     atomic_fetch_sub(&h.part->incoming, 1);
-    take_connection(h.part, h.fd);
+    if (h.fd >= 0)
+        take_connection(h.part, h.fd);
+    if (h.part->stopping)
+        wake_part(h.part);
 }
 
 static size_t load_of(thi_server_part *part)
@@ -203,8 +208,14 @@ static void share_out(thi_server_part *here, int fd)
     }
     *h = (handover){ .msg.fn = on_handover, .part = part, .fd = fd };
     atomic_fetch_add(&part->incoming, 1);
-    thi_metric_add(THI_M_CONNS_HANDED_OVER, 1);
+    bool kept = !atomic_load(&part->ready);
+    if (kept)
+        h->fd = -1;
+    else
+        thi_metric_add(THI_M_CONNS_HANDED_OVER, 1);
     thi_loop_post(&part->worker->loop, &h->msg);
+    if (kept)
+        take_connection(here, fd);
 }
 
 /* Whether accept(2) failed because of the one connection, not because of us: accept(2) lists them.
@@ -261,31 +272,20 @@ static void on_acceptable(thi_watch *watch, unsigned events)
 
 /* ---- the life of a part ---- */
 
-static void on_drain(thi_msg *msg)
-{
-    thi_server_part *part = thi_container_of(msg, thi_server_part, drain);
-    part->drained = true;
-    wake_part(part);
-}
-
 static void stop_part(thi_server_part *part)
 {
     thi_server *server = part->server;
     if (part->stopping)
         return;
     part->stopping = true;
+    atomic_store(&part->ready, false);
     unlisten(part);
     thi_timer_cancel(&part->worker->loop.timers, &part->retry);
     if (atomic_exchange(&part->wants_resume, false))
         part->full = false; /* otherwise the message is on its way, and is waited for */
     if (server->ops->stopping)
         server->ops->stopping(part);
-    if (atomic_fetch_sub(&server->accepting, 1) > 1)
-        return;
-    for (unsigned i = 0; i < server->part_count; i++) {
-        server->parts[i].drain.fn = on_drain;
-        thi_loop_post(&server->parts[i].worker->loop, &server->parts[i].drain);
-    }
+    wake_part(part);
 }
 
 static void on_stop(thi_stopper *stopper)
@@ -309,7 +309,7 @@ static void part_sleep_wake(thi_wait *wait, int result)
 
 static bool is_over(const thi_server_part *part)
 {
-    return part->drained && part->open == 0 && !part->full;
+    return part->stopping && part->open == 0 && !part->full && atomic_load(&part->incoming) == 0;
 }
 
 /*
@@ -380,7 +380,6 @@ static int make_parts(thi_server *server, thi_runtime *rt)
         return -ENOMEM;
     }
     server->part_count = rt->count;
-    atomic_store(&server->accepting, rt->count);
     for (unsigned i = 0; i < rt->count; i++) {
         thi_server_part *part = &server->parts[i];
         part->server = server;
@@ -404,11 +403,8 @@ int thi_server_run(thi_server *server)
     for (unsigned i = 0; i < server->part_count && err == 0; i++) {
         th_spawn_opts opts = { .name = "server", .place = 1 + (int)i };
         err = th_spawn_with(&server->scope, run_part, &server->parts[i], &opts, NULL);
-        if (err < 0) { /* parts that never ran do not accept */
-            atomic_fetch_sub(&server->accepting, server->part_count - i);
-            server->part_count = i;
+        if (err < 0)
             (void)th_scope_cancel(&server->scope, err);
-        }
     }
     int ended = th_scope_close(&server->scope);
     thi_free(server->parts[0].acceptors);

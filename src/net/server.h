@@ -41,7 +41,6 @@ struct thi_server_part {
     size_t open;    /* connections here */
     bool begun;     /* the user's `begin` has succeeded */
     bool stopping;  /* accepts no more */
-    bool drained;   /* and none is on its way here from another part */
     bool listens;   /* its acceptors are in the loop */
     bool full;      /* does not accept until a connection ends somewhere */
     thi_acceptor *acceptors;
@@ -49,7 +48,6 @@ struct thi_server_part {
     thi_wait *sleeper; /* the wait of the part's own fiber */
     thi_timer retry;   /* runs while accepting is suspended for lack of descriptors or memory */
     thi_msg resume;    /* out when `full` is to end */
-    thi_msg drain;     /* out when no part accepts any more */
     uint64_t dice;
     atomic_bool ready; /* takes connections from other parts */
     atomic_bool wants_resume;
@@ -67,7 +65,6 @@ struct thi_server {
     thi_server_part *parts;
     unsigned part_count;
     atomic_size_t open;    /* connections in all parts, counted where there is a limit */
-    atomic_uint accepting; /* parts that accept */
     th_scope scope;        /* of the parts' fibers */
 };
 
