@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 
-"""Renders results of run.py and fibers.py as Markdown, for docs/benchmarks.md."""
+"""Renders results of run.py and fibers.py as Markdown."""
 
 import argparse
 import json

@@ -22,24 +22,19 @@
 TH_BEGIN_DECLS
 
 /*
- * What can go wrong. Each chance for a fault is one call, connection, delivery or step that it could
- * strike.
- *   SHORT_READ   a read gives less than is there, down to one byte
- *   SHORT_WRITE  a write takes less than there is room for, down to one byte
- *   AGAIN        EAGAIN although the socket was reported ready; it is reported again later
- *   RESET        a TCP connection breaks under a read or write: ECONNRESET at both ends
- *   BROKEN_PIPE  the same, told to a writer as EPIPE
- *   REFUSE       a TCP connection is refused
- *   NO_ANSWER    nobody answers an attempt to connect: ETIMEDOUT after 127 seconds
- *   ABORTED      accept: the client has gone already, ECONNABORTED
- *   ACCEPT_FULL  accept: EMFILE or ENFILE
- *   NO_FILES     a new socket, pipe or eventfd: EMFILE
- *   NO_BUFFERS   a write on a socket: ENOBUFS or ENOMEM
- *   NO_MEMORY    an allocation of the library (`at` counts allocations, `per_million` steps)
- *   DELAY        bytes or a connection travel for up to three seconds more
- *   STALL        a worker stands still for up to 200 milliseconds
- *   NEVER_READS  an end of a TCP connection takes in nothing until the faults are over
- *   WALL_JUMP    the calendar clock jumps by up to an hour, either way
+ * What can go wrong. Each chance for a fault is one call, connection, delivery or step that it
+ * could strike. SHORT_READ   a read gives less than is there, down to one byte SHORT_WRITE  a write
+ * takes less than there is room for, down to one byte AGAIN        EAGAIN although the socket was
+ * reported ready; it is reported again later RESET        a TCP connection breaks under a read or
+ * write: ECONNRESET at both ends BROKEN_PIPE  the same, told to a writer as EPIPE REFUSE       a
+ * TCP connection is refused NO_ANSWER    nobody answers an attempt to connect: ETIMEDOUT after 127
+ * seconds ABORTED      accept: the client has gone already, ECONNABORTED ACCEPT_FULL  accept:
+ * EMFILE or ENFILE NO_FILES     a new socket, pipe or eventfd: EMFILE NO_BUFFERS   a write on a
+ * socket: ENOBUFS or ENOMEM NO_MEMORY    an allocation of the library (`at` counts allocations,
+ * `per_million` steps) DELAY        bytes or a connection travel for up to three seconds more STALL
+ * a worker stands still for up to 200 milliseconds NEVER_READS  an end of a TCP connection takes in
+ * nothing until the faults are over WALL_JUMP    the calendar clock jumps by up to an hour, either
+ * way
  */
 #define TH_SIM_FAULT_LIST(X)                                                                       \
     X(SHORT_READ, "short-read")                                                                    \
@@ -74,49 +69,50 @@ typedef struct th_sim_odds {
 
 /* How to simulate; all zero is a friendly world. */
 typedef struct th_sim_opts {
-    size_t size;         /* sizeof(th_sim_opts), or 0 for the present one */
-    uint64_t seed;       /* decides everything; any number is good */
-    unsigned workers;    /* virtual ones, up to 64; 0: 1 */
-    size_t stack_size;   /* of a fiber, bytes; 0: the runtime's default */
-    int64_t grace;       /* as in th_run_opts, virtual ns; 0: the runtime's default */
-    int64_t time_limit;  /* virtual ns that the run may take; 0: a day */
-    uint64_t step_limit; /* turns of workers that it may take; 0: ten million */
-    int64_t latency_min; /* the shortest way of bytes over TCP, virtual ns */
-    int64_t latency_max; /* the longest one without a fault; both 0: 20 us to 2 ms */
-    size_t buffer_max;   /* largest buffer of a connection, bytes; sizes are drawn; 0: 64 KiB */
+    size_t size;          /* sizeof(th_sim_opts), or 0 for the present one */
+    uint64_t seed;        /* decides everything; any number is good */
+    unsigned workers;     /* virtual ones, up to 64; 0: 1 */
+    size_t stack_size;    /* of a fiber, bytes; 0: the runtime's default */
+    int64_t grace;        /* as in th_run_opts, virtual ns; 0: the runtime's default */
+    int64_t time_limit;   /* virtual ns that the run may take; 0: a day */
+    uint64_t step_limit;  /* turns of workers that it may take; 0: ten million */
+    int64_t latency_min;  /* the shortest way of bytes over TCP, virtual ns */
+    int64_t latency_max;  /* the longest one without a fault; both 0: 20 us to 2 ms */
+    size_t buffer_max;    /* largest buffer of a connection, bytes; sizes are drawn; 0: 64 KiB */
     unsigned descriptors; /* that may be open; 0: 65536 */
     const char *schedule; /* choices to make instead of drawn ones, as th_sim_explore() tells them;
                              what follows them is as calm as can be; NULL: by the seed */
     void (*trace)(void *arg, const char *line); /* told each event as text; may be NULL */
     void *trace_arg;
-    int64_t fault_until; /* virtual ns from the start after which nothing fails any more; 0: never */
+    int64_t
+        fault_until; /* virtual ns from the start after which nothing fails any more; 0: never */
     th_sim_odds faults[TH_SIM_FAULTS];
 } th_sim_opts;
 
 /* How a run went. */
 typedef struct th_sim_result {
     uint64_t seed;
-    uint64_t hash;            /* over every choice and event; equal for equal runs */
-    uint64_t steps;           /* turns of workers */
-    int64_t time;             /* virtual ns that passed */
-    int verdict;              /* 0; -EDEADLK or TH_ELIMIT when the run had to be broken off */
-    size_t open_descriptors;  /* that nobody closed */
-    int64_t live_allocations; /* of the library that nobody freed */
+    uint64_t hash;                  /* over every choice and event; equal for equal runs */
+    uint64_t steps;                 /* turns of workers */
+    int64_t time;                   /* virtual ns that passed */
+    int verdict;                    /* 0; -EDEADLK or TH_ELIMIT when the run had to be broken off */
+    size_t open_descriptors;        /* that nobody closed */
+    int64_t live_allocations;       /* of the library that nobody freed */
     uint64_t faults[TH_SIM_FAULTS]; /* that struck */
 } th_sim_result;
 
 /**
  * Runs a function as the main fiber of a simulated runtime.
  *
- * When every fiber waits and nothing can ever wake one, or when a limit of opts is reached, the root
- * scope is cancelled, so that everything unwinds; what does not end even then is abandoned.
+ * When every fiber waits and nothing can ever wake one, or when a limit of opts is reached, the
+ * root scope is cancelled, so that everything unwinds; what does not end even then is abandoned.
  *
  * @param app     the main fiber's function
  * @param arg     handed to app
  * @param opts    options, or NULL for the defaults; read during the call only
  * @param result  out: how it went, filled in whenever app was called; may be NULL
- * @return app's result; -EDEADLK when fibers waited for ever, with a detail that names them and what
- *         they waited for; TH_ELIMIT when a limit was reached, with a detail; -EINVAL for wrong
+ * @return app's result; -EDEADLK when fibers waited for ever, with a detail that names them and
+ * what they waited for; TH_ELIMIT when a limit was reached, with a detail; -EINVAL for wrong
  *         options; -EBUSY when the thread runs a runtime or a simulation already; -ENOMEM
  *
  * Suspends: no (the calling thread simulates until the end)
@@ -167,8 +163,8 @@ typedef struct th_sim_explored {
  * On cancel: not applicable
  * Since: 0.1
  */
-TH_API TH_MUST int th_sim_explore(int (*app)(void *arg), void *arg,
-                                  const th_sim_explore_opts *opts, th_sim_explored *explored);
+TH_API TH_MUST int th_sim_explore(int (*app)(void *arg), void *arg, const th_sim_explore_opts *opts,
+                                  th_sim_explored *explored);
 
 /**
  * Gives every fault the same odds, for a hostile world.
