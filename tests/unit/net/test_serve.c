@@ -3,13 +3,16 @@
 /* Serving: limits, balance, orderly and other ends, and a kernel that refuses. */
 #include "runtime/in_fiber.h"
 
+#include "base/alloc.h"
 #include "base/metrics.h"
+#include "net/listener.h"
 #include "runtime/worker.h"
 #include "sys/sys.h"
 
 #include <thrum/dial.h>
 #include <thrum/serve.h>
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
@@ -464,6 +467,100 @@ FIBER_TEST(an_error_of_one_connection_is_skipped)
     thi_sys_table = before;
 }
 
+/* ---- torture --------------------------------------------------------------------------------- */
+
+static int call_and_end(void *arg)
+{
+    server *s = arg;
+    char text[TH_ADDR_TEXT];
+    char byte = 'x';
+    th_stream *stream;
+    int err = th_dial(th_addr_format(&s->listener->addr, text, sizeof text), &stream);
+    if (err < 0)
+        return err;
+    ssize_t n = th_stream_write(stream, &byte, 1);
+    if (n == 1)
+        n = th_stream_read(stream, &byte, 1);
+    th_stream_free(stream);
+    return n == 1 ? -EINTR : (int)n; /* any failure ends the others of the scope */
+}
+
+static int serve_or_fail(void *arg)
+{
+    server *s = arg;
+    return th_serve_on(&s->listener, 1, echo, NULL, NULL);
+}
+
+/* A fault to come once the runtime runs. */
+typedef struct fault {
+    int64_t allocation;
+} fault;
+
+/* One connection to a server, after which both end; -EINTR when all of it worked. */
+static int one_connection(void *arg)
+{
+    fault *f = arg;
+    server s = { .result = 0 };
+    ck_assert_int_eq(th_listen("127.0.0.1:0", NULL, &s.listener), 0);
+    ck_assert_int_eq(th_scope_open(&s.scope, &(th_scope_opts){ .cancel_rest = 1 }), 0);
+    if (f->allocation)
+        thi_alloc_fail_at(f->allocation);
+    int err = th_spawn(&s.scope, serve_or_fail, &s);
+    if (err == 0)
+        err = th_spawn(&s.scope, call_and_end, &s);
+    if (err < 0)
+        (void)th_scope_cancel(&s.scope, err);
+    int closed = th_scope_close(&s.scope);
+    th_listener_close(s.listener);
+    return err < 0 ? err : closed;
+}
+
+static int count_descriptors(void)
+{
+    int count = 0;
+    for (int fd = 0; fd < 128; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+static int run_one(fault *f, unsigned workers, int engine)
+{
+    th_run_opts opts = { .workers = workers, .backend = engine_names[engine], .no_signals = 1 };
+    return th_run(one_connection, f, &opts);
+}
+
+static void refuse_each_allocation(unsigned workers, int engine)
+{
+    fault none = { .allocation = 0 };
+    ck_assert_int_eq(run_one(&none, workers, engine), -EINTR);
+    int descriptors = count_descriptors();
+    int64_t live = thi_alloc_live();
+    for (int64_t n = 1;; n++) {
+        fault f = { .allocation = n };
+        int err = run_one(&f, workers, engine);
+        bool untouched = thi_alloc_fail_at(0) > 0;
+        ck_assert_msg(err == -EINTR || err == -ENOMEM || err == TH_EOF || err == -ECONNRESET,
+                      "allocation %d: %s", (int)n, th_errname(err));
+        ck_assert_int_eq(thi_alloc_live(), live);
+        ck_assert_int_eq(count_descriptors(), descriptors);
+        if (untouched)
+            break;
+        ck_assert_int_lt(n, 500);
+    }
+}
+
+START_TEST(without_memory_nothing_leaks_or_hangs)
+{
+    refuse_each_allocation(1, _i);
+}
+END_TEST
+
+START_TEST(without_memory_two_workers_neither_leak_nor_hang)
+{
+    refuse_each_allocation(2, _i);
+}
+END_TEST
+
 static void fill_suite(Suite *suite)
 {
     TCase *tcase = thi_check_case(suite, "serving");
@@ -486,6 +583,10 @@ static void fill_suite(Suite *suite)
     tcase = thi_check_case(suite, "kernel");
     add_on_engines(tcase, without_descriptors_accepting_pauses_and_goes_on_later);
     add_on_engines(tcase, an_error_of_one_connection_is_skipped);
+    tcase = thi_check_case(suite, "torture");
+    tcase_set_timeout(tcase, 10);
+    add_on_engines(tcase, without_memory_nothing_leaks_or_hangs);
+    add_on_engines(tcase, without_memory_two_workers_neither_leak_nor_hang);
 }
 
 int main(void)
