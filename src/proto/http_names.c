@@ -54,15 +54,11 @@ th_str thi_http_method_name(thi_http_method method)
 }
 
 /*
- * Eight bytes in lower case. Setting the bit 0x20 makes capitals small and leaves small letters,
- * digits and the hyphen alone; the other bytes that it maps onto one of those are no tchar.
+ * A token's bytes in lower case. Setting the bit 0x20 makes capitals small and leaves small
+ * letters, digits and the hyphen alone; the other bytes that it maps onto one of those are no
+ * tchar.
  */
-static inline uint64_t lower8(const char *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof v);
-    return v | 0x2020202020202020u;
-}
+#define LOWER UINT64_C(0x2020202020202020)
 
 static inline uint64_t load8(const char *p)
 {
@@ -71,19 +67,29 @@ static inline uint64_t load8(const char *p)
     return v;
 }
 
-/* Compares len bytes of a token with a name in lower case; the last eight bytes may overlap. */
+static inline uint32_t load4(const char *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* Compares len bytes of a token with a name in lower case; the last piece may overlap the others.
+ */
 static inline bool same_name(const char *token, const char *name, size_t len)
 {
-    if (len < 8) {
-        for (size_t i = 0; i < len; i++) {
-            if ((token[i] | 0x20) != name[i])
-                return false;
-        }
-        return true;
+    uint64_t differ = 0;
+    if (len >= 8) {
+        for (size_t i = 0; i + 8 < len; i += 8)
+            differ |= (load8(token + i) | LOWER) ^ load8(name + i);
+        differ |= (load8(token + len - 8) | LOWER) ^ load8(name + len - 8);
+    } else if (len >= 4) {
+        differ = (load4(token) | (uint32_t)LOWER) ^ load4(name);
+        differ |= (load4(token + len - 4) | (uint32_t)LOWER) ^ load4(name + len - 4);
+    } else {
+        for (size_t i = 0; i < len; i++)
+            differ |= (uint64_t)((token[i] | 0x20) ^ name[i]);
     }
-    uint64_t differ = lower8(token + len - 8) ^ load8(name + len - 8);
-    for (size_t i = 0; i + 8 < len; i += 8)
-        differ |= lower8(token + i) ^ load8(name + i);
     return differ == 0;
 }
 
