@@ -6,6 +6,7 @@ PREFIX   ?= /usr/local
 DESTDIR  ?=
 ARGS     ?=
 SECONDS  ?= 60
+SEEDS    ?= 1000
 PYTHON   ?= /usr/bin/python3
 JOBS     := $(shell nproc)
 # The folder in build/ that `make install` builds in; tests take another, which no root owns.
@@ -23,7 +24,7 @@ options-aarch64 := -Dwerror=true --cross-file $(sysroot)/where.ini --cross-file 
 build/fuzz/build.ninja: export CC = clang
 
 .NOTPARALLEL:
-.PHONY: help serve test check bench asan tsan valgrind fuzz aarch64 format deps install clean
+.PHONY: help serve test sim check bench asan tsan valgrind fuzz aarch64 format deps install clean
 
 help:                 ## this list
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,6 +36,10 @@ serve: setup-build build/release/build.ninja  ## build, then serve the built-in 
 test: setup-build setup-test build/test/build.ninja  ## build, then all tests
 	@ninja -C build/test -j $(JOBS)
 	@tools/run_tests.py build/test
+
+sim: setup-build setup-test build/test/build.ninja  ## the simulated scenarios under many seeds; SEEDS=1000
+	@ninja -C build/test -j $(JOBS)
+	@THRUM_SIM_SEEDS=$(SEEDS) CK_TIMEOUT_MULTIPLIER=20 meson test -C build/test --no-rebuild --print-errorlogs --suite sim --timeout-multiplier 20
 
 check: setup-build setup-test setup-check build/test/build.ninja  ## format, layers, sizes, symbols, headers, docstrings, clang-tidy
 	@ninja -C build/test -j $(JOBS)
