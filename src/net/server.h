@@ -64,8 +64,8 @@ struct thi_server {
     uint32_t limit; /* connections at the same time; 0: none */
     thi_server_part *parts;
     unsigned part_count;
-    atomic_size_t open;    /* connections in all parts, counted where there is a limit */
-    th_scope scope;        /* of the parts' fibers */
+    atomic_size_t open; /* connections in all parts, counted where there is a limit */
+    th_scope scope;     /* of the parts' fibers */
 };
 
 /*

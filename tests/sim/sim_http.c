@@ -338,7 +338,7 @@ static int get_head(dialogue *d, head *h)
     int err = get_line(d, line, sizeof line);
     *h = (head){ .length = -1 };
     if (err == 0 && sscanf(line, "HTTP/1.1 %d", &h->status) != 1)
-        expect(!"a status line");
+        expect(false); /* no status line */
     while (err == 0 && (err = get_line(d, line, sizeof line)) == 0 && line[0] != '\0') {
         if (strncasecmp(line, "content-length:", 15) == 0)
             h->length = strtol(line + 15, NULL, 10);
