@@ -86,13 +86,15 @@ START_TEST(descriptor_closed_before_the_kernel_saw_it_is_told_once_per_want)
 }
 END_TEST
 
-START_TEST(removing_many_gives_every_file_back_at_once)
+#define PIPES 400
+
+static int writers[PIPES];
+
+/* Watches the reading ends of many pipes. */
+static void watch_pipes(void)
 {
-    enum { PIPES = 400 };
-    static int writers[PIPES];
     signal(SIGPIPE, SIG_IGN);
     ck_assert_int_gt(thi_machine_raise_nofile(), 2 * PIPES + 50);
-    open_uring();
     for (int i = 0; i < PIPES; i++) {
         int ends[2];
         ck_assert_int_eq(pipe2(ends, O_NONBLOCK), 0);
@@ -100,13 +102,35 @@ START_TEST(removing_many_gives_every_file_back_at_once)
         ck_assert_int_eq(thi_loop_watch(&loop, &many[i], ends[0], 0, count_reads), 0);
     }
     settle();
+}
+
+/* Closing the reading end closes the pipe: the kernel holds no reference to it. */
+static void assert_given_back(int i, int reader)
+{
+    close(reader);
+    ck_assert_int_eq(write(writers[i], "x", 1), -1);
+    ck_assert_int_eq(errno, EPIPE);
+}
+
+START_TEST(removing_many_gives_every_file_back_at_once)
+{
+    open_uring();
+    watch_pipes();
     for (int i = 0; i < PIPES; i++) {
         int fd = many[i].fd;
         thi_loop_unwatch(&loop, &many[i]);
-        close(fd);
-        ck_assert_int_eq(write(writers[i], "x", 1), -1);
-        ck_assert_int_eq(errno, EPIPE);
+        assert_given_back(i, fd);
     }
+}
+END_TEST
+
+START_TEST(closing_the_loop_gives_every_file_back_at_once)
+{
+    open_uring();
+    watch_pipes();
+    thi_loop_close(&loop);
+    for (int i = 0; i < PIPES; i++)
+        assert_given_back(i, many[i].fd);
 }
 END_TEST
 
@@ -350,6 +374,7 @@ static void fill_suite(Suite *suite)
     tcase_add_test(tcase, descriptor_closed_before_the_kernel_saw_it_is_told_once_per_want);
     tcase_add_test(tcase, removing_many_gives_every_file_back_at_once);
 
+    tcase_add_test(tcase, closing_the_loop_gives_every_file_back_at_once);
     tcase_add_test(tcase, removal_is_not_held_up_by_the_events_of_others);
 
     tcase = thi_check_case(suite, "refusing");
