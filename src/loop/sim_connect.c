@@ -60,8 +60,7 @@ static bool overlap(const thi_sim_endpoint *a, const thi_sim_endpoint *b)
            thi_sim_addr_match(&b->local, only_v6(b), &a->local);
 }
 
-/* ---- binding ----------------------------------------------------------------------------------
- */
+/* ---- binding ---- */
 
 /*
  * Two sockets may hold the same address if both say so, with SO_REUSEADDR only as long as the one
@@ -147,8 +146,7 @@ int thi_sim_bind(thi_sim *w, thi_sim_endpoint *ep, const struct sockaddr *sa, so
     return hold(w, ep);
 }
 
-/* ---- listening --------------------------------------------------------------------------------
- */
+/* ---- listening ---- */
 
 int thi_sim_listen(thi_sim *w, thi_sim_endpoint *ep, int backlog)
 {
@@ -216,8 +214,7 @@ static void establish(thi_sim_endpoint *ep, thi_sim_endpoint *far, thi_sim_endpo
     thi_sim_announce(&ep->desc, THI_WRITE);
 }
 
-/* ---- connecting -------------------------------------------------------------------------------
- */
+/* ---- connecting ---- */
 
 static void fail(thi_sim *w, thi_sim_endpoint *ep, int error)
 {
@@ -356,8 +353,7 @@ int thi_sim_connect(thi_sim *w, thi_sim_endpoint *ep, const struct sockaddr *sa,
     return err;
 }
 
-/* ---- accepting --------------------------------------------------------------------------------
- */
+/* ---- accepting ---- */
 
 static thi_sim_endpoint *take_waiting(thi_sim_endpoint *listener)
 {

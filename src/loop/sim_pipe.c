@@ -56,8 +56,7 @@ static void on_room(thi_sim *w, thi_sim_flow *flow)
         flow->turned_away = true;
 }
 
-/* ---- the reading end --------------------------------------------------------------------------
- */
+/* ---- the reading end ---- */
 
 static unsigned reader_level(thi_sim_desc *desc)
 {
@@ -119,8 +118,7 @@ static const thi_sim_kind reader_kind = {
     .close = reader_close,
 };
 
-/* ---- the writing end --------------------------------------------------------------------------
- */
+/* ---- the writing end ---- */
 
 static unsigned writer_level(thi_sim_desc *desc)
 {

@@ -28,8 +28,7 @@ static thi_sim_link *link_of(thi_sim_flow *flow)
     return thi_container_of(flow - flow->side, thi_sim_link, flows[0]);
 }
 
-/* ---- resets -----------------------------------------------------------------------------------
- */
+/* ---- resets ---- */
 
 /* The end is told that the connection is broken. */
 static void kill_end(thi_sim *w, thi_sim_endpoint *ep, int error)
@@ -79,8 +78,7 @@ static void break_link(thi_sim *w, thi_sim_endpoint *ep)
         send_reset(w, link, other);
 }
 
-/* ---- links ------------------------------------------------------------------------------------
- */
+/* ---- links ---- */
 
 static void on_arrival(thi_sim *w, thi_sim_flow *flow)
 {
@@ -177,8 +175,7 @@ void thi_sim_stream_leave(thi_sim *w, thi_sim_endpoint *ep)
         free_link(w, link);
 }
 
-/* ---- reading and writing ----------------------------------------------------------------------
- */
+/* ---- reading and writing ---- */
 
 /* The pending error as a result, told once; 0 when there is none. */
 static int take_error(thi_sim_endpoint *ep)
@@ -309,8 +306,7 @@ ssize_t thi_sim_stream_write(thi_sim *w, thi_sim_endpoint *ep, const struct iove
     return (ssize_t)n;
 }
 
-/* ---- the end of a direction -------------------------------------------------------------------
- */
+/* ---- the end of a direction ---- */
 
 /* A local writer learns at once that nobody will read. */
 static void shut_reading(thi_sim_endpoint *ep)

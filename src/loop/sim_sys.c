@@ -29,8 +29,7 @@
 #include <limits.h>
 #include <string.h>
 
-/* ---- clock and randomness ---------------------------------------------------------------------
- */
+/* ---- clock and randomness ---- */
 
 static int64_t sim_clock(void)
 {
@@ -50,15 +49,16 @@ static int sim_random(void *buf, size_t n)
     return 0;
 }
 
-/* ---- sockets ----------------------------------------------------------------------------------
- */
+/* ---- sockets ---- */
 
-/* Finds the endpoint, or leaves the function. */
-#define FIND_ENDPOINT(fd)                                                                          \
-    thi_sim_endpoint *ep;                                                                          \
-    int find_err_ = thi_sim_socket_find(thi_sim_self, fd, &ep);                                    \
-    if (find_err_ < 0)                                                                             \
-    return find_err_
+/* The socket of a number; NULL with the reason in *err. */
+static thi_sim_endpoint *find_socket(int fd, int *err)
+{
+    thi_sim_endpoint *ep = NULL;
+    *err = thi_sim_socket_find(thi_sim_self, fd, &ep);
+    thi_sim_self->call_fd = *err == 0 ? fd : 0;
+    return ep;
+}
 
 static int do_socket(int domain, int type, int protocol)
 {
@@ -72,42 +72,52 @@ static int do_socketpair(int domain, int type, int fds[2])
 
 static int do_bind(int fd, const struct sockaddr *sa, socklen_t n)
 {
-    FIND_ENDPOINT(fd);
-    return thi_sim_bind(thi_sim_self, ep, sa, n);
+    int err;
+    thi_sim_endpoint *ep = find_socket(fd, &err);
+    return ep ? thi_sim_bind(thi_sim_self, ep, sa, n) : err;
 }
 
 static int do_listen(int fd, int backlog)
 {
-    FIND_ENDPOINT(fd);
-    return thi_sim_listen(thi_sim_self, ep, backlog);
+    int err;
+    thi_sim_endpoint *ep = find_socket(fd, &err);
+    return ep ? thi_sim_listen(thi_sim_self, ep, backlog) : err;
 }
 
 static int do_accept(int fd, struct sockaddr *sa, socklen_t *n)
 {
-    FIND_ENDPOINT(fd);
+    int err;
+    thi_sim_endpoint *ep = find_socket(fd, &err);
     thi_sim_endpoint *accepted;
-    int made = thi_sim_accept(thi_sim_self, ep, &accepted);
-    if (made >= 0 && n)
+    if (ep)
+        err = thi_sim_accept(thi_sim_self, ep, &accepted);
+    if (ep && err >= 0 && n)
         thi_sim_addr_write(&accepted->peer, accepted->family, sa, n);
-    return made;
+    return err;
 }
 
 static int do_connect(int fd, const struct sockaddr *sa, socklen_t n)
 {
-    FIND_ENDPOINT(fd);
-    return thi_sim_connect(thi_sim_self, ep, sa, n);
+    int err;
+    thi_sim_endpoint *ep = find_socket(fd, &err);
+    return ep ? thi_sim_connect(thi_sim_self, ep, sa, n) : err;
 }
 
 static int do_getsockname(int fd, struct sockaddr *sa, socklen_t *n)
 {
-    FIND_ENDPOINT(fd);
-    thi_sim_addr_write(&ep->local, ep->family, sa, n);
-    return 0;
+    int err;
+    thi_sim_endpoint *ep = find_socket(fd, &err);
+    if (ep)
+        thi_sim_addr_write(&ep->local, ep->family, sa, n);
+    return err;
 }
 
 static int do_getpeername(int fd, struct sockaddr *sa, socklen_t *n)
 {
-    FIND_ENDPOINT(fd);
+    int err;
+    thi_sim_endpoint *ep = find_socket(fd, &err);
+    if (!ep)
+        return err;
     if (ep->state != THI_SIM_CONNECTED || (ep->dead && ep->family != AF_UNIX))
         return -ENOTCONN;
     thi_sim_addr_write(&ep->peer, ep->family, sa, n);
@@ -116,24 +126,26 @@ static int do_getpeername(int fd, struct sockaddr *sa, socklen_t *n)
 
 static int do_setsockopt(int fd, int level, int name, const void *val, socklen_t n)
 {
-    FIND_ENDPOINT(fd);
-    return thi_sim_sockopt_set(ep, level, name, val, n);
+    int err;
+    thi_sim_endpoint *ep = find_socket(fd, &err);
+    return ep ? thi_sim_sockopt_set(ep, level, name, val, n) : err;
 }
 
 static int do_getsockopt(int fd, int level, int name, void *val, socklen_t *n)
 {
-    FIND_ENDPOINT(fd);
-    return thi_sim_sockopt_get(ep, level, name, val, n);
+    int err;
+    thi_sim_endpoint *ep = find_socket(fd, &err);
+    return ep ? thi_sim_sockopt_get(ep, level, name, val, n) : err;
 }
 
 static int do_shutdown(int fd, int how)
 {
-    FIND_ENDPOINT(fd);
-    return thi_sim_stream_shutdown(thi_sim_self, ep, how);
+    int err;
+    thi_sim_endpoint *ep = find_socket(fd, &err);
+    return ep ? thi_sim_stream_shutdown(thi_sim_self, ep, how) : err;
 }
 
-/* ---- transfers --------------------------------------------------------------------------------
- */
+/* ---- transfers ---- */
 
 static ssize_t read_pieces(thi_sim_desc *desc, const struct iovec *iov, int count, int flags)
 {
@@ -160,24 +172,29 @@ static struct iovec one_piece(const void *buf, size_t n)
 
 static ssize_t do_recv(int fd, void *buf, size_t n, int flags)
 {
-    FIND_ENDPOINT(fd);
+    int err;
+    thi_sim_endpoint *ep = find_socket(fd, &err);
     struct iovec iov = one_piece(buf, n);
-    return read_pieces(&ep->desc, &iov, 1, flags);
+    return ep ? read_pieces(&ep->desc, &iov, 1, flags) : err;
 }
 
 static ssize_t do_send(int fd, const void *buf, size_t n, int flags)
 {
     (void)flags;
-    FIND_ENDPOINT(fd);
+    int err;
+    thi_sim_endpoint *ep = find_socket(fd, &err);
     struct iovec iov = one_piece(buf, n);
-    return write_pieces(&ep->desc, &iov, 1);
+    return ep ? write_pieces(&ep->desc, &iov, 1) : err;
 }
 
 /* Descriptors do not travel between simulated processes: there is only one. */
 static ssize_t do_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
     (void)flags;
-    FIND_ENDPOINT(fd);
+    int err;
+    thi_sim_endpoint *ep = find_socket(fd, &err);
+    if (!ep)
+        return err;
     if (msg->msg_controllen > 0)
         return -EOPNOTSUPP;
     return write_pieces(&ep->desc, msg->msg_iov, (int)thi_min(msg->msg_iovlen, (size_t)INT_MAX));
@@ -185,9 +202,12 @@ static ssize_t do_sendmsg(int fd, const struct msghdr *msg, int flags)
 
 static ssize_t do_recvmsg(int fd, struct msghdr *msg, int flags)
 {
-    FIND_ENDPOINT(fd);
-    ssize_t n =
-        read_pieces(&ep->desc, msg->msg_iov, (int)thi_min(msg->msg_iovlen, (size_t)INT_MAX), flags);
+    int err;
+    thi_sim_endpoint *ep = find_socket(fd, &err);
+    if (!ep)
+        return err;
+    int count = (int)thi_min(msg->msg_iovlen, (size_t)INT_MAX);
+    ssize_t n = read_pieces(&ep->desc, msg->msg_iov, count, flags);
     if (n >= 0) {
         msg->msg_namelen = 0;
         msg->msg_controllen = 0;
@@ -196,8 +216,7 @@ static ssize_t do_recvmsg(int fd, struct msghdr *msg, int flags)
     return n;
 }
 
-/* ---- descriptors and files --------------------------------------------------------------------
- */
+/* ---- descriptors and files ---- */
 
 /* The real system's table, for what is not simulated. */
 static const thi_sys *real(void)
@@ -206,15 +225,20 @@ static const thi_sys *real(void)
     return &thi_sys_real;
 }
 
-/* Finds the simulated descriptor; NULL for a real one; leaves the function when it is closed. */
-#define FIND_DESC(fd)                                                                              \
-    thi_sim_desc *desc = thi_sim_desc_find(thi_sim_self, fd);                                      \
-    if (!desc && (fd) >= THI_SIM_FD_BASE)                                                          \
-    return -EBADF
+/*
+ * The simulated descriptor of a number; NULL for others, which are the real system's matter: it
+ * says EBADF to a simulated one that is closed.
+ */
+static thi_sim_desc *find_desc(int fd)
+{
+    thi_sim_desc *desc = thi_sim_desc_find(thi_sim_self, fd);
+    thi_sim_self->call_fd = desc ? fd : 0;
+    return desc;
+}
 
 static int do_close(int fd)
 {
-    FIND_DESC(fd);
+    thi_sim_desc *desc = find_desc(fd);
     if (!desc)
         return real()->close(fd);
     thi_sim_desc_close(thi_sim_self, desc);
@@ -233,33 +257,33 @@ static int do_eventfd(void)
 
 static ssize_t do_read(int fd, void *buf, size_t n)
 {
-    FIND_DESC(fd);
+    thi_sim_desc *desc = find_desc(fd);
     struct iovec iov = one_piece(buf, n);
     return desc ? read_pieces(desc, &iov, 1, 0) : real()->read(fd, buf, n);
 }
 
 static ssize_t do_write(int fd, const void *buf, size_t n)
 {
-    FIND_DESC(fd);
+    thi_sim_desc *desc = find_desc(fd);
     struct iovec iov = one_piece(buf, n);
     return desc ? write_pieces(desc, &iov, 1) : real()->write(fd, buf, n);
 }
 
 static ssize_t do_readv(int fd, const struct iovec *iov, int count)
 {
-    FIND_DESC(fd);
+    thi_sim_desc *desc = find_desc(fd);
     return desc ? read_pieces(desc, iov, count, 0) : real()->readv(fd, iov, count);
 }
 
 static ssize_t do_writev(int fd, const struct iovec *iov, int count)
 {
-    FIND_DESC(fd);
+    thi_sim_desc *desc = find_desc(fd);
     return desc ? write_pieces(desc, iov, count) : real()->writev(fd, iov, count);
 }
 
 static ssize_t do_pread(int fd, void *buf, size_t n, off_t at)
 {
-    FIND_DESC(fd);
+    thi_sim_desc *desc = find_desc(fd);
     return desc ? -ESPIPE : real()->pread(fd, buf, n, at);
 }
 
@@ -268,7 +292,7 @@ static ssize_t do_pread(int fd, void *buf, size_t n, off_t at)
 /* Reads a piece of the real file and writes it; the position moves by what was taken. */
 static ssize_t do_sendfile(int out, int in, off_t *at, size_t n)
 {
-    FIND_DESC(out);
+    thi_sim_desc *desc = find_desc(out);
     if (!desc)
         return real()->sendfile(out, in, at, n);
     if (!at || in >= THI_SIM_FD_BASE)
@@ -299,7 +323,7 @@ static int do_openat2(int dir, const char *path, int flags, uint64_t resolve)
 
 static int do_fstat(int fd, struct stat *st)
 {
-    FIND_DESC(fd);
+    thi_sim_desc *desc = find_desc(fd);
     if (!desc)
         return real()->fstat(fd, st);
     *st = (struct stat){ .st_mode = desc->kind->mode | 0600, .st_nlink = 1 };
@@ -326,7 +350,7 @@ static int do_unlink(const char *path)
 
 static int do_fcntl(int fd, int command, long arg)
 {
-    FIND_DESC(fd);
+    thi_sim_desc *desc = find_desc(fd);
     if (!desc)
         return real()->fcntl(fd, command, arg);
     switch (command) {
@@ -342,22 +366,22 @@ static int do_fcntl(int fd, int command, long arg)
     }
 }
 
-/* ---- the table --------------------------------------------------------------------------------
- */
+/* ---- the table ---- */
 
 /* Somebody else may run first, seldom enough that a call mostly follows the one before. */
 static void interrupt(void)
 {
     thi_sim *w = thi_sim_self;
-    w->outside = false;
     if (w->pause)
         w->pause(w);
+    w->outside = false;
+    w->call_fd = 0;
 }
 
 static void trace(const char *name, int64_t result)
 {
     thi_sim *w = thi_sim_self;
-    thi_sim_trace(w, name, w->outside && result > 0 ? 0 : result, 0);
+    thi_sim_trace(w, name, w->call_fd, w->outside && result > 0 ? 0 : result);
 }
 
 #define SIM_CALL(ret, name, params, args)                                                          \

@@ -56,6 +56,7 @@ struct thi_sim {
 
     /* sim_sys */
     bool outside;                 /* the present call was passed on to the real system */
+    int call_fd;                  /* the simulated descriptor that it is about; 0: none */
     const struct thi_sys *former; /* the table that was in force before */
 
     /*

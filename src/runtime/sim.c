@@ -88,8 +88,7 @@ static simulation *simulation_of(thi_sim *w)
     return thi_container_of(w, simulation, world);
 }
 
-/* ---- switching between the driver and a worker ------------------------------------------------
- */
+/* ---- switching between the driver and a worker ---- */
 
 /* Leaves the running worker, on a fiber's stack or its own, until the driver resumes it. */
 static void leave(simulation *sim)
@@ -127,8 +126,7 @@ static void play(void *arg)
     leave(simulation_of(thi_sim_self));
 }
 
-/* ---- what the world asks of whoever drives it -------------------------------------------------
- */
+/* ---- what the world asks of whoever drives it ---- */
 
 static int wait_in_turn(thi_sim *w, thi_loop *loop, int64_t timeout)
 {
@@ -199,8 +197,7 @@ static th_fiber *pick_fiber(thi_worker *worker)
     return fiber;
 }
 
-/* ---- the end that should not be ---------------------------------------------------------------
- */
+/* ---- the end that should not be ---- */
 
 typedef struct listing {
     char *text;
@@ -276,8 +273,7 @@ static void abandon(simulation *sim)
     thi_sim_trace(&sim->world, "abandoned", 0, 0);
 }
 
-/* ---- the driver -------------------------------------------------------------------------------
- */
+/* ---- the driver ---- */
 
 static bool is_due(const simulation *sim, const player *p)
 {
@@ -426,8 +422,7 @@ static int drive(thi_runtime *runtime)
     return runtime->result;
 }
 
-/* ---- the run ----------------------------------------------------------------------------------
- */
+/* ---- the run ---- */
 
 static int check_opts(const th_sim_opts *opts)
 {

@@ -36,8 +36,7 @@ static int verdict(void)
     return sim_failure[0] ? -EPROTO : 0;
 }
 
-/* ---- cancelling -------------------------------------------------------------------------------
- */
+/* ---- cancelling ---- */
 
 static int outcomes[3];
 
@@ -153,8 +152,7 @@ START_TEST(joiners_are_woken_once_each)
 }
 END_TEST
 
-/* ---- two workers ------------------------------------------------------------------------------
- */
+/* ---- two workers ---- */
 
 static int far_child(void *arg)
 {
@@ -216,8 +214,7 @@ START_TEST(scope_waits_for_calls_that_are_under_way)
 }
 END_TEST
 
-/* ---- streams ----------------------------------------------------------------------------------
- */
+/* ---- streams ---- */
 
 static th_stream *client;
 static th_listener *listener;
@@ -277,8 +274,7 @@ START_TEST(closing_wakes_the_reader_whatever_comes_first)
 }
 END_TEST
 
-/* ---- exploring itself -------------------------------------------------------------------------
- */
+/* ---- exploring itself ---- */
 
 static int steps;
 

@@ -47,8 +47,7 @@ static char pattern(size_t i)
     return (char)('a' + i * 7 % 26);
 }
 
-/* ---- the server -------------------------------------------------------------------------------
- */
+/* ---- the server ---- */
 
 static int on_text(th_http_request *request, th_http_reply *reply, void *arg)
 {
@@ -131,8 +130,7 @@ static int run_server(void *arg)
     }
 }
 
-/* ---- the model --------------------------------------------------------------------------------
- */
+/* ---- the model ---- */
 
 /* What a connection sends, and what must come back. */
 typedef struct dialogue {
@@ -249,8 +247,7 @@ static void add_request(dialogue *d, bool last)
     }
 }
 
-/* ---- the client -------------------------------------------------------------------------------
- */
+/* ---- the client ---- */
 
 static int send_requests(void *arg)
 {
@@ -417,8 +414,7 @@ static int run_client(void *arg)
     return 0;
 }
 
-/* ---- the play ---------------------------------------------------------------------------------
- */
+/* ---- the play ---- */
 
 #define until_it_works(call)                                                                       \
     for (;;) {                                                                                     \

@@ -39,8 +39,7 @@ static bool faults_are_on(const stage *st)
     return st->faulty && th_now() < st->calm;
 }
 
-/* ---- the server -------------------------------------------------------------------------------
- */
+/* ---- the server ---- */
 
 /* Under faults even the start of a server may fail, and is tried again. */
 static int run_server(void *arg)
@@ -89,8 +88,7 @@ static int ignore(th_stream *stream, void *arg)
     return th_sleep(TH_NEVER);
 }
 
-/* ---- the clients ------------------------------------------------------------------------------
- */
+/* ---- the clients ---- */
 
 static unsigned char pattern(uint64_t n, size_t i)
 {
@@ -239,8 +237,7 @@ static int run_client(void *arg)
     return 0;
 }
 
-/* ---- the play ---------------------------------------------------------------------------------
- */
+/* ---- the play ---- */
 
 /* Does something that may fail while there are faults. */
 #define until_it_works(st, call)                                                                   \

@@ -122,8 +122,7 @@ static void close_both(const int fds[2])
     ck_assert_int_eq(thi_sys_close(fds[1]), 0);
 }
 
-/* ---- TCP helpers ------------------------------------------------------------------------------
- */
+/* ---- TCP helpers ---- */
 
 static struct sockaddr_in v4(uint32_t host, uint16_t port)
 {
@@ -198,8 +197,7 @@ static void tcp_pair(int fds[2])
     ck_assert_int_eq(thi_sys_close(listener), 0);
 }
 
-/* ---- what every socket does -------------------------------------------------------------------
- */
+/* ---- what every socket does ---- */
 
 START_TEST(closed_and_foreign_descriptors_are_refused)
 {
@@ -360,8 +358,7 @@ START_TEST(file_is_sent_from_its_offset)
 }
 END_TEST
 
-/* ---- the end of a TCP connection --------------------------------------------------------------
- */
+/* ---- the end of a TCP connection ---- */
 
 START_TEST(half_closed_connection_carries_the_other_direction)
 {
@@ -482,8 +479,7 @@ START_TEST(arrived_bytes_can_be_read_before_the_reset)
 }
 END_TEST
 
-/* ---- finding each other -----------------------------------------------------------------------
- */
+/* ---- finding each other ---- */
 
 START_TEST(names_of_both_ends_agree)
 {
@@ -662,8 +658,7 @@ START_TEST(nothing_to_accept_is_eagain)
 }
 END_TEST
 
-/* ---- options ----------------------------------------------------------------------------------
- */
+/* ---- options ---- */
 
 static int int_option(int fd, int level, int name)
 {
@@ -738,8 +733,7 @@ START_TEST(kinds_of_descriptors_show_in_fstat)
 }
 END_TEST
 
-/* ---- Unix sockets -----------------------------------------------------------------------------
- */
+/* ---- Unix sockets ---- */
 
 static struct sockaddr_un unix_name(char path[108])
 {
@@ -891,8 +885,7 @@ START_TEST(local_pair_ends_at_once)
 }
 END_TEST
 
-/* ---- pipes and eventfds -----------------------------------------------------------------------
- */
+/* ---- pipes and eventfds ---- */
 
 START_TEST(pipe_carries_bytes_and_its_end)
 {

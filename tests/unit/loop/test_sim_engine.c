@@ -233,8 +233,7 @@ START_TEST(shared_watch_falls_silent_after_a_hang_up)
 }
 END_TEST
 
-/* ---- the end of a watch -----------------------------------------------------------------------
- */
+/* ---- the end of a watch ---- */
 
 static probe twins[2];
 
@@ -303,8 +302,7 @@ START_TEST(engine_needs_a_world)
 }
 END_TEST
 
-/* ---- time -------------------------------------------------------------------------------------
- */
+/* ---- time ---- */
 
 START_TEST(wait_takes_exactly_its_virtual_time)
 {
@@ -335,8 +333,7 @@ START_TEST(wait_for_what_can_never_come_is_found_out)
 }
 END_TEST
 
-/* ---- traffic ----------------------------------------------------------------------------------
- */
+/* ---- traffic ---- */
 
 #define TRAFFIC 3000
 

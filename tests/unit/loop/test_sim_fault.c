@@ -90,8 +90,7 @@ static ssize_t receive(size_t n)
     return thi_sys_recv(fds[1], buf, n, 0);
 }
 
-/* ---- transfers --------------------------------------------------------------------------------
- */
+/* ---- transfers ---- */
 
 START_TEST(read_is_cut_short_and_the_rest_stays)
 {
@@ -192,8 +191,7 @@ START_TEST(peer_that_never_reads_fills_the_buffer_until_the_faults_end)
 }
 END_TEST
 
-/* ---- connections ------------------------------------------------------------------------------
- */
+/* ---- connections ---- */
 
 START_TEST(connection_is_refused_although_somebody_listens)
 {
@@ -287,8 +285,7 @@ START_TEST(queue_takes_its_backlog_and_one_more)
 }
 END_TEST
 
-/* ---- clocks and memory ------------------------------------------------------------------------
- */
+/* ---- clocks and memory ---- */
 
 START_TEST(calendar_clock_jumps_and_the_other_does_not)
 {
@@ -350,8 +347,7 @@ START_TEST(lack_of_memory_is_an_error_of_the_call_and_leaks_nothing)
 }
 END_TEST
 
-/* ---- when faults strike -----------------------------------------------------------------------
- */
+/* ---- when faults strike ---- */
 
 START_TEST(faults_strike_with_their_probability)
 {

@@ -25,8 +25,7 @@ static int run(int (*app)(void *arg), const th_sim_opts *opts)
     return th_sim_run(app, NULL, opts, &result);
 }
 
-/* ---- what a run is ----------------------------------------------------------------------------
- */
+/* ---- what a run is ---- */
 
 static int return_7(void *arg)
 {
@@ -111,8 +110,7 @@ START_TEST(real_system_is_back_afterwards)
 }
 END_TEST
 
-/* ---- time -------------------------------------------------------------------------------------
- */
+/* ---- time ---- */
 
 static int sleep_a_year(void *arg)
 {
@@ -147,8 +145,7 @@ START_TEST(time_passes_for_those_who_poll)
 }
 END_TEST
 
-/* ---- repeating --------------------------------------------------------------------------------
- */
+/* ---- repeating ---- */
 
 static char order[64];
 
@@ -261,8 +258,7 @@ START_TEST(scenario_draws_the_same_numbers_in_any_world)
 }
 END_TEST
 
-/* ---- runs that do not end ---------------------------------------------------------------------
- */
+/* ---- runs that do not end ---- */
 
 static int wait_for_ever(void *arg)
 {
@@ -369,8 +365,7 @@ START_TEST(descriptors_left_open_are_counted)
 }
 END_TEST
 
-/* ---- signals and faults -----------------------------------------------------------------------
- */
+/* ---- signals and faults ---- */
 
 static int wait_for_signal(void *arg)
 {
