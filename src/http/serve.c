@@ -199,11 +199,10 @@ static int more_of_head(thi_http_conn *conn)
     }
     make_room(work);
     ssize_t n = thi_http_conn_fill(conn);
-    if (n > 0)
-        return NEXT;
+    /* The time may run out in the very turn in which a byte comes: nobody waits then to be told. */
     if (conn->late && started)
         return refuse(conn, 408, "the request's head did not come in time", false);
-    return CLOSE;
+    return n > 0 ? NEXT : CLOSE;
 }
 
 /*
