@@ -21,7 +21,7 @@
 
 #define RATE_STRETCH (5 * TH_SECOND)
 #define WORK_KEPT    64
-#define ARENA_LIMIT  (16 * 1024 * 1024)
+#define ARENA_BESIDE ((size_t)16 * 1024 * 1024) /* of a request's memory, beside its body */
 
 static thi_http_part *part_of(const thi_http_conn *conn)
 {
@@ -53,15 +53,24 @@ static void free_work(thi_http_work *work)
     thi_free(work);
 }
 
+/* A body that comes in chunks takes up to twice its size when it is read as a whole; 0: no limit.
+ */
+static size_t arena_limit(const th_http_opts *opts)
+{
+    bool bounded = opts->body_size >= 0 && opts->body_size < INT64_MAX / 4;
+    return bounded ? ARENA_BESIDE + 2 * (size_t)opts->body_size : 0;
+}
+
 int thi_http_conn_take_work(thi_http_conn *conn)
 {
     thi_http_part *part = part_of(conn);
+    const th_http_opts *opts = &thi_http_service_of(conn)->opts;
     thi_http_work *work = part->free;
     if (work) {
         part->free = work->next;
         part->free_count--;
     } else {
-        work = new_work(&thi_http_service_of(conn)->opts);
+        work = new_work(opts);
         if (!work)
             return -ENOMEM;
     }
@@ -70,7 +79,7 @@ int thi_http_conn_take_work(thi_http_conn *conn)
     work->out_len = 0;
     work->request.conn = conn;
     work->reply.conn = conn;
-    th_arena_init(&work->request.arena, work->arena, sizeof work->arena, ARENA_LIMIT);
+    th_arena_init(&work->request.arena, work->arena, sizeof work->arena, arena_limit(opts));
     conn->work = work;
     return 0;
 }
