@@ -104,6 +104,10 @@ static chunk *take_smallest(chunk **list)
 
 void th_arena_reset(th_arena *arena)
 {
+    if (!arena->chunks_) { /* all of it came from the caller's storage, and closed_ is 0 */
+        arena->pos_ = arena->start_;
+        return;
+    }
     bool keep = !arena->storage_ && !thi_alloc_plain();
     chunk *kept = keep ? take_smallest(&arena->chunks_) : NULL;
     free_chunks(arena->chunks_);

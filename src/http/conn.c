@@ -28,6 +28,14 @@ static thi_http_part *part_of(const thi_http_conn *conn)
     return conn->part->user;
 }
 
+/* A body that comes in chunks takes up to twice its size when it is read as a whole; 0: no limit.
+ */
+static size_t arena_limit(const th_http_opts *opts)
+{
+    bool bounded = opts->body_size >= 0 && opts->body_size < INT64_MAX / 4;
+    return bounded ? ARENA_BESIDE + 2 * (size_t)opts->body_size : 0;
+}
+
 static thi_http_work *new_work(const th_http_opts *opts)
 {
     size_t in_size = opts->head_size + THI_HTTP_BODY_ROOM;
@@ -43,22 +51,16 @@ static thi_http_work *new_work(const th_http_opts *opts)
         return NULL;
     }
     work->in_size = in_size;
+    th_arena_init(&work->request.arena, work->arena, sizeof work->arena, arena_limit(opts));
     return work;
 }
 
 static void free_work(thi_http_work *work)
 {
+    th_arena_deinit(&work->request.arena);
     thi_free(work->in);
     thi_free(work->fields);
     thi_free(work);
-}
-
-/* A body that comes in chunks takes up to twice its size when it is read as a whole; 0: no limit.
- */
-static size_t arena_limit(const th_http_opts *opts)
-{
-    bool bounded = opts->body_size >= 0 && opts->body_size < INT64_MAX / 4;
-    return bounded ? ARENA_BESIDE + 2 * (size_t)opts->body_size : 0;
 }
 
 int thi_http_conn_take_work(thi_http_conn *conn)
@@ -79,7 +81,6 @@ int thi_http_conn_take_work(thi_http_conn *conn)
     work->out_len = 0;
     work->request.conn = conn;
     work->reply.conn = conn;
-    th_arena_init(&work->request.arena, work->arena, sizeof work->arena, arena_limit(opts));
     conn->work = work;
     return 0;
 }
@@ -89,7 +90,7 @@ void thi_http_conn_give_work(thi_http_conn *conn)
     thi_http_part *part = part_of(conn);
     thi_http_work *work = conn->work;
     conn->work = NULL;
-    th_arena_deinit(&work->request.arena);
+    th_arena_reset(&work->request.arena);
     if (part->free_count >= WORK_KEPT) {
         free_work(work);
         return;
@@ -173,8 +174,8 @@ void thi_http_conn_check_rate(thi_http_conn *conn)
 ssize_t thi_http_conn_fill(thi_http_conn *conn)
 {
     thi_http_work *work = conn->work;
-    ssize_t n =
-        th_stream_read(&conn->socket.base, work->in + work->in_end, work->in_size - work->in_end);
+    th_stream *stream = &conn->socket.base;
+    ssize_t n = stream->ops->read(stream, work->in + work->in_end, work->in_size - work->in_end);
     if (n > 0) {
         work->in_end += (size_t)n;
         conn->moved += (uint64_t)n;
@@ -225,6 +226,8 @@ static int send_steps(thi_http_conn *conn, struct iovec *iov, int count)
             break;
         }
         conn->moved += (uint64_t)n;
+        if (count == 1 && (size_t)n == iov->iov_len)
+            break;
         count = drop_sent(iov, count, (size_t)n);
     }
     end_wait(conn);
@@ -233,7 +236,9 @@ static int send_steps(thi_http_conn *conn, struct iovec *iov, int count)
 
 int thi_http_conn_flush(thi_http_conn *conn)
 {
-    return thi_http_conn_send(conn, NULL, 0);
+    struct iovec gathered = { conn->work->out, conn->work->out_len };
+    conn->work->out_len = 0;
+    return gathered.iov_len > 0 ? send_steps(conn, &gathered, 1) : 0;
 }
 
 int thi_http_conn_send(thi_http_conn *conn, const struct iovec *iov, int count)

@@ -31,7 +31,7 @@ struct th_http_request {
     th_arena arena;
     thi_http1_request head;
     thi_http1_meaning meaning;
-    th_str path; /* decoded and resolved, in the arena */
+    th_str path; /* decoded and resolved: in the arena, or the target's own bytes */
     thi_http_param params[THI_HTTP_PARAMS_MAX];
     size_t param_count;
     thi_http1_chunked chunked;

@@ -100,29 +100,26 @@ int th_http_reply_header(th_http_reply *r, const char *name, const char *value)
 
 /* ---- the head ---- */
 
-#define PUT(conn, text) thi_http_conn_put(conn, text, sizeof(text) - 1)
+/*
+ * These write at `at`, where begin() has seen to it that there is room, and return where they
+ * stopped.
+ */
 
-static void put_str(thi_http_conn *conn, th_str s)
+#define PUT(at, text) put(at, text, sizeof(text) - 1)
+
+static inline char *put(char *at, const void *data, size_t size)
 {
-    thi_http_conn_put(conn, s.ptr, s.len);
+    return (char *)memcpy(at, data, size) + size;
 }
 
-static void put_number(thi_http_conn *conn, uint64_t n)
-{
-    char digits[THI_DECIMAL_MAX];
-    thi_http_conn_put(conn, digits, thi_write_decimal(digits, n));
-}
-
-static void put_status_line(thi_http_conn *conn, int status)
+static char *put_status_line(char *at, int status)
 {
     th_str line = thi_http1_status_line(status);
-    if (line.len > 0) {
-        put_str(conn, line);
-        return;
-    }
-    PUT(conn, "HTTP/1.1 ");
-    put_number(conn, (uint64_t)status);
-    PUT(conn, " \r\n");
+    if (line.len > 0)
+        return put(at, line.ptr, line.len);
+    at = PUT(at, "HTTP/1.1 ");
+    at += thi_write_decimal(at, (uint64_t)status);
+    return PUT(at, " \r\n");
 }
 
 /* The date has a resolution of seconds: it is made once for each, with the status line before it.
@@ -141,18 +138,18 @@ static void refresh_date(thi_http_part *part, int64_t now)
     part->ok_len = sizeof start - 1 + THI_HTTP_DATE_LEN + 2;
 }
 
-static void put_start(thi_http_conn *conn, int status)
+static char *put_start(char *at, thi_http_conn *conn, int status)
 {
     thi_http_part *part = conn->part->user;
     int64_t now = thi_http_loop(conn)->now;
     if (TH_UNLIKELY(now >= part->date_until))
         refresh_date(part, now);
     if (TH_LIKELY(status == 200)) {
-        thi_http_conn_put(conn, part->ok, part->ok_len);
-        return;
+        memcpy(at, part->ok, sizeof part->ok); /* all of it: a size that is known is a few moves */
+        return at + part->ok_len;
     }
-    put_status_line(conn, status);
-    thi_http_conn_put(conn, part->ok + THI_HTTP_OK_LINE, part->ok_len - THI_HTTP_OK_LINE);
+    at = put_status_line(at, status);
+    return put(at, part->ok + THI_HTTP_OK_LINE, part->ok_len - THI_HTTP_OK_LINE);
 }
 
 /* Whether the client said keep-alive in so many words. */
@@ -166,17 +163,18 @@ static bool asked_to_keep(const th_http_request *q)
     return false;
 }
 
-static void put_connection(th_http_reply *r)
+static char *put_connection(char *at, const th_http_reply *r)
 {
-    thi_http_conn *conn = r->conn;
+    const thi_http_conn *conn = r->conn;
     const th_http_request *q = &conn->work->request;
-    if (r->close) {
-        PUT(conn, "Connection: close\r\n");
-    } else if (thi_http1_has(&q->head.head, THI_FIELD_CONNECTION) && asked_to_keep(q)) {
-        PUT(conn, "Connection: keep-alive\r\nKeep-Alive: timeout=");
-        put_number(conn, (uint64_t)(thi_http_service_of(conn)->opts.idle_time / TH_SECOND));
-        PUT(conn, "\r\n");
-    }
+    if (r->close)
+        return PUT(at, "Connection: close\r\n");
+    if (!thi_http1_has(&q->head.head, THI_FIELD_CONNECTION) || !asked_to_keep(q))
+        return at;
+    at = PUT(at, "Connection: keep-alive\r\nKeep-Alive: timeout=");
+    at += thi_write_decimal(
+        at, (uint64_t)(thi_http_service_of(conn)->opts.idle_time / TH_SECOND));
+    return PUT(at, "\r\n");
 }
 
 /* RFC 9112, 6.3: these have no body, whatever their fields say. */
@@ -186,18 +184,15 @@ static bool is_without_body(int status)
 }
 
 /* The framing of a body of `length` bytes, -1 for unknown. */
-static void put_framing(th_http_reply *r, int64_t length)
+static char *put_framing(char *at, const th_http_reply *r, int64_t length)
 {
-    thi_http_conn *conn = r->conn;
     if (is_without_body(r->status))
-        return;
-    if (length >= 0) {
-        PUT(conn, "Content-Length: ");
-        put_number(conn, (uint64_t)length);
-        PUT(conn, "\r\n");
-    } else if (r->chunked) {
-        PUT(conn, "Transfer-Encoding: chunked\r\n");
-    }
+        return at;
+    if (length < 0)
+        return r->chunked ? PUT(at, "Transfer-Encoding: chunked\r\n") : at;
+    at = PUT(at, "Content-Length: ");
+    at += thi_write_decimal(at, (uint64_t)length);
+    return PUT(at, "\r\n");
 }
 
 /* The connection cannot go on after a body that the client may or may not send. */
@@ -207,14 +202,29 @@ static bool must_close(const th_http_reply *r)
     return !q->meaning.keep_alive || r->conn->part->stopping || !q->continued || q->failed < 0;
 }
 
-static int begin(th_http_reply *r, int status, const char *type, int64_t length)
+static char *put_head(char *at, const th_http_reply *r, th_str type, int64_t length)
+{
+    at = put_start(at, r->conn, r->status);
+    if (type.len > 0 && !r->has_type) {
+        at = PUT(at, "Content-Type: ");
+        at = put(at, type.ptr, type.len);
+        at = PUT(at, "\r\n");
+    }
+    if (r->fields_len > 0)
+        at = put(at, r->fields, r->fields_len);
+    at = put_framing(at, r, length);
+    at = put_connection(at, r);
+    return PUT(at, "\r\n");
+}
+
+static int begin(th_http_reply *r, int status, th_str type, int64_t length)
 {
     thi_http_conn *conn = r->conn;
-    const th_http_request *q = &conn->work->request;
-    size_t type_len = type ? strlen(type) : 0;
-    if (r->status != 0 || status < 200 || status > 599 || type_len > 256)
+    thi_http_work *work = conn->work;
+    const th_http_request *q = &work->request;
+    if (r->status != 0 || status < 200 || status > 599 || type.len > 256)
         return -EINVAL;
-    if (thi_http_conn_room(conn) < r->fields_len + type_len + OWN_FIELDS) {
+    if (thi_http_conn_room(conn) < r->fields_len + type.len + OWN_FIELDS) {
         int err = thi_http_conn_flush(conn);
         if (err < 0)
             return err;
@@ -225,27 +235,14 @@ static int begin(th_http_reply *r, int status, const char *type, int64_t length)
     r->close |= must_close(r);
     r->close |= length < 0 && !r->chunked && !r->head_only; /* only the end can tell the length */
     r->left = length;
-    put_start(conn, status);
-    if (type && !r->has_type) {
-        PUT(conn, "Content-Type: ");
-        thi_http_conn_put(conn, type, type_len);
-        PUT(conn, "\r\n");
-    }
-    if (r->fields_len > 0)
-        thi_http_conn_put(conn, r->fields, r->fields_len);
-    put_framing(r, length);
-    put_connection(r);
-    PUT(conn, "\r\n");
+    work->out_len = (size_t)(put_head(work->out + work->out_len, r, type, length) - work->out);
     return 0;
 }
 
 /* ---- bodies that are at hand ---- */
 
-int th_http_reply_bytes(th_http_reply *r, int status, const char *type, const void *data,
-                        size_t size)
+static int reply_bytes(th_http_reply *r, int status, th_str type, const void *data, size_t size)
 {
-    if (!r || (!data && size > 0) || size > SSIZE_MAX)
-        return -EINVAL;
     int err = begin(r, status, type, (int64_t)size);
     if (err < 0)
         return err;
@@ -261,18 +258,26 @@ int th_http_reply_bytes(th_http_reply *r, int status, const char *type, const vo
     return thi_http_conn_send(r->conn, &iov, 1);
 }
 
+int th_http_reply_bytes(th_http_reply *r, int status, const char *type, const void *data,
+                        size_t size)
+{
+    if (!r || (!data && size > 0) || size > SSIZE_MAX)
+        return -EINVAL;
+    return reply_bytes(r, status, th_str_of(type), data, size);
+}
+
 int th_http_reply_text(th_http_reply *r, int status, const char *text)
 {
-    if (!text)
+    if (!r || !text)
         return -EINVAL;
-    return th_http_reply_bytes(r, status, "text/plain; charset=utf-8", text, strlen(text));
+    return reply_bytes(r, status, TH_STR("text/plain; charset=utf-8"), text, strlen(text));
 }
 
 int th_http_reply_file(th_http_reply *r, int status, int fd, int64_t offset, int64_t size)
 {
     if (!r || fd < 0 || offset < 0 || size < 0)
         return -EINVAL;
-    int err = begin(r, status, NULL, size);
+    int err = begin(r, status, TH_STR(""), size);
     if (err < 0)
         return err;
     r->left = 0;
@@ -286,7 +291,7 @@ int th_http_reply_file(th_http_reply *r, int status, int fd, int64_t offset, int
 
 int th_http_reply_begin(th_http_reply *r, int status, int64_t length)
 {
-    return r && length >= -1 ? begin(r, status, NULL, length) : -EINVAL;
+    return r && length >= -1 ? begin(r, status, TH_STR(""), length) : -EINVAL;
 }
 
 /* A piece with its frame: gathered when it is small, sent at once when it is not. */
@@ -351,7 +356,7 @@ int thi_http_reply_end(th_http_reply *r)
         if (err < 0)
             return err;
     }
-    PUT(r->conn, "0\r\n\r\n");
+    thi_http_conn_put(r->conn, "0\r\n\r\n", 5);
     return 0;
 }
 

@@ -193,7 +193,9 @@ static int more_of_head(thi_http_conn *conn)
     if (!started) {
         work->in_at = work->in_end = 0;
         conn->began = thi_http_loop(conn)->now;
-        enter_phase(conn, THI_CONN_AWAKE, opts->idle_time);
+        /* A connection that was woken still has the timer of its idle time. */
+        if (conn->phase != THI_CONN_AWAKE)
+            enter_phase(conn, THI_CONN_AWAKE, opts->idle_time);
     } else if (conn->phase != THI_CONN_HEAD) {
         enter_phase(conn, THI_CONN_HEAD, opts->head_time);
     }
@@ -257,6 +259,10 @@ static int resolve_path(th_http_request *q, const char **refusal)
         return 0;
     }
     th_str raw = thi_http1_request_path(&q->head);
+    if (TH_LIKELY(thi_url_path_is_resolved(raw))) {
+        q->path = raw;
+        return 0;
+    }
     char *path = th_arena_alloc(&q->arena, raw.len + 1);
     if (!path)
         return -ENOMEM;
@@ -351,7 +357,7 @@ static void on_arrived(thi_socket *socket)
     if (!socket->closed) {
         conn->phase = THI_CONN_AWAKE; /* the timer may be due in the same turn */
         scope->live++;
-        if (thi_start_here(scope, &start, NULL) == 0)
+        if (thi_start_at_once(scope, &start) == 0)
             return;
         scope->live--;
         thi_log(TH_LOG_WARNING, "a connection was closed: no memory for a fiber");

@@ -143,8 +143,11 @@ static inline void thi_loop_deliver(thi_loop *loop, thi_watch *watch, unsigned e
     watch->fn(watch, events);
 }
 
+/* Sets a timer, or another due time for one that is set. */
 static inline void thi_loop_timer(thi_loop *loop, thi_timer *timer, int64_t due)
 {
+    if (TH_LIKELY(thi_timer_put_off(&loop->timers, timer, due)))
+        return;
     thi_timer_set(&loop->timers, timer, due, loop->now);
 }
 

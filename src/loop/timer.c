@@ -92,16 +92,15 @@ void thi_timer_set(thi_timers *timers, thi_timer *timer, int64_t due, int64_t no
 {
     if (due < now)
         due = now;
-    /* Lazily: a timer in the wheel that moves away stays where it is until its slot comes up. */
-    bool stays = timer->where == THI_TIMER_WHEEL && due >= timer->due;
-    if (!stays && timer->where != THI_TIMER_IDLE)
+    if (thi_timer_put_off(timers, timer, due))
+        return;
+    if (timer->where != THI_TIMER_IDLE)
         unfile(timers, timer);
-    else if (timer->where == THI_TIMER_IDLE)
+    else
         timers->count++;
     timer->due = due;
     timer->seq = ++timers->seq;
-    if (!stays)
-        file(timers, timer);
+    file(timers, timer);
 }
 
 void thi_timer_cancel(thi_timers *timers, thi_timer *timer)

@@ -66,6 +66,19 @@ static inline bool thi_timer_active(const thi_timer *timer)
  */
 void thi_timer_set(thi_timers *timers, thi_timer *timer, int64_t due, int64_t now);
 
+/*
+ * Moves a timer that is set in the wheel to a later time: it stays in its slot until that comes up.
+ * False, with nothing done, where that is not possible.
+ */
+static inline bool thi_timer_put_off(thi_timers *timers, thi_timer *timer, int64_t due)
+{
+    if (timer->where != THI_TIMER_WHEEL || due < timer->due)
+        return false;
+    timer->due = due;
+    timer->seq = ++timers->seq;
+    return true;
+}
+
 /* Makes the timer idle; no-op when it is. After this its memory may go. */
 void thi_timer_cancel(thi_timers *timers, thi_timer *timer);
 

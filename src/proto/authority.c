@@ -6,8 +6,8 @@
  * Grammar (RFC 3986, 3.2.2 and 3.2.3):
  *     authority  = host [ ":" port ]          without userinfo
  *     host       = "[" IPv6address / IPvFuture "]" / IPv4address / reg-name
- * Every IPv4address is a reg-name too; it is told apart for the benefit of the caller. An IPv6
- * address is checked by our own grammar and not by inet_pton(), because inet_pton() wants a
+ * Every IPv4address is a reg-name too, and few need it told apart: that is a call of its own. An
+ * IPv6 address is checked by our own grammar and not by inet_pton(), because inet_pton() wants a
  * terminated copy; zone identifiers are refused, as they mean nothing to another machine
  * (RFC 9110, 4.2.1 takes its host from RFC 3986, which has none).
  */
@@ -15,12 +15,10 @@
 
 #include <thrum/error.h>
 
-#include "proto/chars.h"
-
-#include <stdbool.h>
+#include "proto/scan.h"
 
 /* "1.2.3.4", each part 0 to 255 without a leading zero (dec-octet). */
-static bool is_ipv4(th_str s)
+bool thi_host_is_ipv4(th_str s)
 {
     unsigned dots = 0, digits = 0, value = 0;
     for (size_t i = 0; i < s.len; i++) {
@@ -62,7 +60,7 @@ static bool is_ipv6(th_str s)
             p++;
         if (p < end && *p == '.') {
             groups += 2;
-            return is_ipv4(th_str_make(first, (size_t)(end - first))) &&
+            return thi_host_is_ipv4(th_str_make(first, (size_t)(end - first))) &&
                    (gap ? groups < 8 : groups == 8);
         }
         if (p == first || p - first > 4 || ++groups > 8)
@@ -101,29 +99,27 @@ static bool is_ipvfuture(th_str s)
 /* Length of the reg-name at the beginning of s; stops at the first byte that is none of it. */
 static size_t name_length(th_str s)
 {
-    size_t i = 0;
-    while (i < s.len) {
-        if (thi_char_is(s.ptr[i], THI_CHAR_REGNAME))
-            i++;
-        else if (s.ptr[i] == '%' && s.len - i > 2 && thi_char_is(s.ptr[i + 1], THI_CHAR_HEX) &&
-                 thi_char_is(s.ptr[i + 2], THI_CHAR_HEX))
-            i += 3;
-        else
-            break;
+    const char *end = s.ptr + s.len;
+    const char *p = s.ptr;
+    for (;;) {
+        p = thi_scan_table(p, end, THI_CHAR_REGNAME);
+        if (end - p < 3 || *p != '%' || !thi_char_is(p[1], THI_CHAR_HEX) ||
+            !thi_char_is(p[2], THI_CHAR_HEX))
+            return (size_t)(p - s.ptr);
+        p += 3;
     }
-    return i;
 }
 
 /* Reads [ ":" *DIGIT ] that makes up the whole of s. */
 static int parse_port(th_str s, int32_t *port)
 {
-    int32_t value = -1;
-    for (size_t i = 0; i < s.len; i++) {
-        if (i == 0 && s.ptr[0] == ':')
-            continue;
-        if (i == 0 || !thi_char_is(s.ptr[i], THI_CHAR_DIGIT))
+    int32_t value = s.len > 1 ? 0 : -1;
+    if (s.len > 0 && s.ptr[0] != ':')
+        return TH_EADDRESS;
+    for (size_t i = 1; i < s.len; i++) {
+        if (!thi_char_is(s.ptr[i], THI_CHAR_DIGIT))
             return TH_EADDRESS;
-        value = (value < 0 ? 0 : value * 10) + (s.ptr[i] - '0');
+        value = value * 10 + (s.ptr[i] - '0');
         if (value > 65535)
             return TH_EADDRESS;
     }
@@ -138,7 +134,7 @@ static int parse_host(th_str text, thi_authority *out, th_str *rest)
     if (text.len == 0 || text.ptr[0] != '[') {
         len = name_length(text);
         out->host = th_str_make(text.ptr, len);
-        out->kind = is_ipv4(out->host) ? THI_HOST_IPV4 : THI_HOST_NAME;
+        out->kind = THI_HOST_NAME;
     } else {
         const char *close = memchr(text.ptr, ']', text.len);
         if (!close)

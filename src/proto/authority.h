@@ -7,11 +7,12 @@
 #include <thrum/defs.h>
 #include <thrum/str.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef enum thi_host_kind {
-    THI_HOST_NAME, /* a reg-name, possibly percent-encoded, in the case that was sent */
-    THI_HOST_IPV4,
+    THI_HOST_NAME, /* a reg-name, possibly percent-encoded, in the case that was sent; an IPv4
+                      address is one, too: thi_host_is_ipv4() tells */
     THI_HOST_IPV6, /* without its brackets */
     THI_HOST_IPVFUTURE
 } thi_host_kind;
@@ -27,5 +28,8 @@ typedef struct thi_authority {
  * Returns 0, or TH_EADDRESS.
  */
 TH_MUST int thi_authority_parse(th_str text, thi_authority *out);
+
+/* Whether a host is an IPv4 address in dotted form (RFC 3986, 3.2.2). */
+bool thi_host_is_ipv4(th_str host);
 
 #endif

@@ -188,13 +188,24 @@ static thi_http1_meaning no_meaning(void)
                                 .host = { .kind = THI_HOST_NAME, .port = -1 } };
 }
 
+/* The fields, besides Host, from which a request's meaning is made. Most requests have none. */
+#define MEANING_FIELDS                                                                             \
+    (UINT64_C(1) << THI_FIELD_CONTENT_LENGTH | UINT64_C(1) << THI_FIELD_TRANSFER_ENCODING |        \
+     UINT64_C(1) << THI_FIELD_EXPECT | UINT64_C(1) << THI_FIELD_CONNECTION)
+
 int thi_http1_request_meaning(const thi_http1_request *req, thi_http1_meaning *out,
                               thi_http1_error *err)
 {
     const thi_http1_head *head = &req->head;
     thi_http1_meaning found = no_meaning();
-    if (host(req, &found, err) < 0 || framing(head, &found, err) < 0 ||
-        expectation(head, &found, err) < 0)
+    if (host(req, &found, err) < 0)
+        return TH_EPROTO;
+    if (TH_LIKELY(!(head->known & MEANING_FIELDS))) {
+        found.keep_alive = head->minor >= 1;
+        *out = found;
+        return 0;
+    }
+    if (framing(head, &found, err) < 0 || expectation(head, &found, err) < 0)
         return TH_EPROTO;
 
     options asked = connection_options(head);

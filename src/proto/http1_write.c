@@ -96,16 +96,17 @@ size_t thi_write_decimal(char *out, uint64_t n)
                                 "25262728293031323334353637383940414243444546474849"
                                 "50515253545556575859606162636465666768697071727374"
                                 "75767778798081828384858687888990919293949596979899";
-    char text[THI_DECIMAL_MAX];
-    size_t at = sizeof text;
-    for (; n >= 10; n /= 100) {
+    size_t len = 1;
+    for (uint64_t bound = 10; n >= bound && len < THI_DECIMAL_MAX; bound *= 10)
+        len++;
+    size_t at = len;
+    for (; at >= 2; n /= 100) {
         at -= 2;
-        memcpy(text + at, pairs + n % 100 * 2, 2);
+        memcpy(out + at, pairs + n % 100 * 2, 2);
     }
-    if (n > 0 || at == sizeof text)
-        text[--at] = (char)('0' + n);
-    memcpy(out, text + at, sizeof text - at);
-    return sizeof text - at;
+    if (at == 1)
+        out[0] = (char)('0' + n);
+    return len;
 }
 
 size_t thi_http1_write_chunk_header(char *out, uint64_t n)

@@ -53,6 +53,22 @@ size_t thi_url_encode_path(th_str s, char *out);
 TH_MUST ssize_t thi_url_path_resolve(th_str path, char *out);
 
 /*
+ * Whether resolving a path would give the very same bytes, as it mostly does. The path is one that
+ * the parser of requests let through, and not empty.
+ */
+static inline bool thi_url_path_is_resolved(th_str path)
+{
+    if (path.ptr[0] != '/')
+        return false;
+    for (size_t i = 1; i < path.len; i++) {
+        char c = path.ptr[i];
+        if (c == '%' || (path.ptr[i - 1] == '/' && (c == '/' || c == '.')))
+            return false;
+    }
+    return true;
+}
+
+/*
  * Takes the next "name=value" off the front of a query, still encoded; a pair without "=" has an
  * empty value, empty pairs are skipped. Returns false at the end.
  */

@@ -161,6 +161,19 @@ void thi_sched_run(thi_worker *worker)
     adapt_slice(worker);
 }
 
+void thi_sched_run_first(thi_worker *worker, th_fiber *fiber)
+{
+    TH_ASSERT(!worker->current);
+    if (TH_UNLIKELY(worker->pick != NULL)) {
+        thi_sched_enqueue(worker, fiber);
+        return;
+    }
+    worker->budget = 0; /* whoever is ready waits for thi_sched_run() */
+    fiber->state = THI_FIBER_RUNNING;
+    worker->current = fiber;
+    thi_context_switch(&worker->scheduler, &fiber->context);
+}
+
 int thi_sched_expired(thi_scope *scope)
 {
     if (scope->status == 0)

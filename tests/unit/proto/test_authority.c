@@ -62,17 +62,17 @@ END_TEST
 
 START_TEST(rfc3986_3_2_2_ipv4)
 {
-    check("127.0.0.1", THI_HOST_IPV4, "127.0.0.1", -1);
-    check("255.255.255.255:1", THI_HOST_IPV4, "255.255.255.255", 1);
-    check("256.0.0.1", THI_HOST_NAME, "256.0.0.1", -1);
-    check("1.2.3", THI_HOST_NAME, "1.2.3", -1);
-    check("1.2.3.", THI_HOST_NAME, "1.2.3.", -1);
-    check("1.2.3.4000", THI_HOST_NAME, "1.2.3.4000", -1);
-    check("1.2.3.4.", THI_HOST_NAME, "1.2.3.4.", -1);
-    check("1.2.3.4.5", THI_HOST_NAME, "1.2.3.4.5", -1);
-    check("01.2.3.4", THI_HOST_NAME, "01.2.3.4", -1);
-    check("1.2..4", THI_HOST_NAME, "1.2..4", -1);
-    check("1.2.3.0004", THI_HOST_NAME, "1.2.3.0004", -1);
+    static const char *const yes[] = { "127.0.0.1", "255.255.255.255", "0.0.0.0" };
+    static const char *const no[] = { "256.0.0.1", "1.2.3",  "1.2.3.",     "1.2.3.4000", "1.2.3.4.",
+                                      "1.2.3.4.5", "1.2..4", "1.2.3.0004", "01.2.3.4",   "" };
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++) {
+        ck_assert(thi_host_is_ipv4(th_str_of(yes[i])));
+        check(yes[i], THI_HOST_NAME, yes[i], -1);
+    }
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++) {
+        ck_assert(!thi_host_is_ipv4(th_str_of(no[i])));
+        check(no[i], THI_HOST_NAME, no[i], -1); /* a name all the same */
+    }
 }
 END_TEST
 
