@@ -8,6 +8,7 @@
 #define THI_HTTP_CONN_H
 
 #include "http/message.h"
+#include "http/outbox.h"
 #include "net/server.h"
 #include "net/socket.h"
 
@@ -42,8 +43,9 @@ struct thi_http_conn {
     uint64_t rate_moved; /* `moved` when the stretch began, */
     size_t rate_held;    /* and what of it was held for the peer */
     uint8_t phase;
-    bool rated; /* a fiber waits for the peer, against the clock */
-    bool late;  /* the time of the phase has run out */
+    bool rated;  /* a fiber waits for the peer, against the clock */
+    bool late;   /* the time of the phase has run out */
+    bool posted; /* idle, and its last answer is still in the outbox */
 };
 
 /* What serving needs. Work places are kept by the part and reused. */
@@ -69,6 +71,7 @@ struct thi_http_part {
     uint32_t ok_len;
     char ok[64]; /* status line of 200 and the Date field, ready made: what most replies begin with
                   */
+    thi_http_outbox outbox;
 };
 
 struct thi_http_service {

@@ -172,8 +172,7 @@ static char *put_connection(char *at, const th_http_reply *r)
     if (!thi_http1_has(&q->head.head, THI_FIELD_CONNECTION) || !asked_to_keep(q))
         return at;
     at = PUT(at, "Connection: keep-alive\r\nKeep-Alive: timeout=");
-    at += thi_write_decimal(
-        at, (uint64_t)(thi_http_service_of(conn)->opts.idle_time / TH_SECOND));
+    at += thi_write_decimal(at, (uint64_t)(thi_http_service_of(conn)->opts.idle_time / TH_SECOND));
     return PUT(at, "\r\n");
 }
 

@@ -70,6 +70,7 @@ static void enter_phase(thi_http_conn *conn, uint8_t phase, int64_t span)
 static void free_conn(thi_http_conn *conn)
 {
     thi_server_part *part = conn->part;
+    TH_ASSERT(!conn->posted);
     thi_timer_cancel(&part->worker->loop.timers, &conn->timer);
     thi_socket_shut(&conn->socket);
     thi_list_remove(&conn->link);
@@ -177,17 +178,38 @@ static void make_room(thi_http_work *work)
     work->in_at = 0;
 }
 
+static thi_http_outbox *outbox_of(const thi_http_conn *conn)
+{
+    thi_http_part *part = conn->part->user;
+    return &part->outbox;
+}
+
+/*
+ * Whether what was gathered can leave with the answers of others, once the connection is idle. An
+ * answer that came while events are dispatched, by a fiber that never waited, can; for later ones
+ * the end of the events may be far away. A simulation runs no fiber from an event.
+ */
+static bool may_post(thi_http_conn *conn)
+{
+    const thi_worker *worker = conn->part->worker;
+    return (worker->loop.dispatching || worker->pick) &&
+           thi_http_outbox_takes(outbox_of(conn), conn->work->out_len);
+}
+
 /*
  * Gets more of a head. A connection that has sent nothing of it yet goes idle instead of waiting;
- * whatever was gathered for it leaves first in any case.
+ * whatever was gathered for it leaves first, or by the outbox.
  */
 static int more_of_head(thi_http_conn *conn)
 {
     thi_http_work *work = conn->work;
     bool started = thi_http_conn_buffered(conn) > 0;
+    bool idle = !started && !thi_socket_has_arrival(&conn->socket);
+    if (idle && may_post(conn))
+        return IDLE;
     if (thi_http_conn_flush(conn) < 0)
         return CLOSE;
-    if (!started && !thi_socket_has_arrival(&conn->socket))
+    if (idle && !thi_socket_has_arrival(&conn->socket))
         return IDLE;
     const th_http_opts *opts = &thi_http_service_of(conn)->opts;
     if (!started) {
@@ -343,18 +365,17 @@ static int serve_request(thi_http_conn *conn)
 
 static int serve(void *arg);
 
-/* On the loop: something has arrived at an idle connection, or its time is over. */
-static void on_arrived(thi_socket *socket)
+/* Gives an idle connection its fiber; one that cannot have it ends here. */
+static void wake_up(thi_http_conn *conn)
 {
-    thi_http_conn *conn = thi_container_of(socket, thi_http_conn, socket);
     thi_scope *scope = thi_scope_of(&conn->part->scope);
     thi_start start = { .fn = serve,
                         .arg = conn,
                         .name = "http request",
                         .stack_size = thi_http_service_of(conn)->opts.stack_size };
     thi_metric_add(THI_M_HTTP_CONNS_IDLE, -1);
-    socket->arrived = NULL;
-    if (!socket->closed) {
+    conn->socket.arrived = NULL;
+    if (!conn->socket.closed) {
         conn->phase = THI_CONN_AWAKE; /* the timer may be due in the same turn */
         scope->live++;
         if (thi_start_at_once(scope, &start) == 0)
@@ -362,7 +383,32 @@ static void on_arrived(thi_socket *socket)
         scope->live--;
         thi_log(TH_LOG_WARNING, "a connection was closed: no memory for a fiber");
     }
+    if (conn->work)
+        thi_http_conn_give_work(conn);
     free_conn(conn);
+}
+
+/* On the loop: something has arrived at an idle connection, or its time is over. */
+static void on_arrived(thi_socket *socket)
+{
+    wake_up(thi_container_of(socket, thi_http_conn, socket));
+}
+
+/* An answer has left the outbox; what the kernel did not take of it at once, a fiber sends. */
+static void on_posted(thi_socket *socket, size_t sent, th_str rest)
+{
+    thi_http_conn *conn = thi_container_of(socket, thi_http_conn, socket);
+    conn->posted = false;
+    conn->moved += sent;
+    if (TH_LIKELY(rest.len == 0))
+        return;
+    bool idle = !conn->work; /* else its fiber is there, and has just begun */
+    if (idle && thi_http_conn_take_work(conn) < 0)
+        thi_socket_shut(socket);
+    else
+        thi_http_conn_put(conn, rest.ptr, rest.len);
+    if (idle)
+        wake_up(conn);
 }
 
 /* Lets the connection wait without a fiber; false when it cannot. */
@@ -377,26 +423,47 @@ static bool go_idle(thi_http_conn *conn)
     return true;
 }
 
+/* Of a connection that is idle now: what may_post() has left. */
+static void post(thi_http_conn *conn)
+{
+    thi_http_work *work = conn->work;
+    if (work->out_len == 0)
+        return;
+    thi_http_outbox_put(outbox_of(conn), &conn->socket, work->out, work->out_len);
+    conn->posted = true;
+}
+
 static int serve(void *arg)
 {
     thi_http_conn *conn = arg;
     int result = CLOSE;
-    if (thi_http_conn_take_work(conn) == 0) {
+    if (conn->work || thi_http_conn_take_work(conn) == 0) {
+        if (TH_UNLIKELY(conn->posted))
+            thi_http_outbox_send(outbox_of(conn));
         do {
             result = read_head(conn);
             if (result == NEXT)
                 result = serve_request(conn);
         } while (result == NEXT);
-        if (result != IDLE && thi_http_conn_flush(conn) == 0 && result == LINGER)
+        if (result == IDLE && !go_idle(conn))
+            result = CLOSE;
+        if (result == IDLE)
+            post(conn);
+        else if (thi_http_conn_flush(conn) == 0 && result == LINGER)
             linger(conn);
         thi_http_conn_give_work(conn);
     }
-    if (result != IDLE || !go_idle(conn))
+    if (result != IDLE)
         free_conn(conn);
     return 0;
 }
 
 /* ---- from the server's parts ---- */
+
+void thi_http_serve_begin(thi_http_part *part)
+{
+    thi_http_outbox_init(&part->outbox, on_posted);
+}
 
 int thi_http_serve_new(thi_server_part *part, int fd)
 {
@@ -423,6 +490,8 @@ int thi_http_serve_new(thi_server_part *part, int fd)
 
 void thi_http_serve_close_idle(thi_server_part *part)
 {
+    thi_http_part *own = part->user;
+    thi_http_outbox_send(&own->outbox);
     thi_list_each_safe (node, &part->conns) {
         thi_http_conn *conn = thi_list_item(node, thi_http_conn, link);
         if (conn->phase == THI_CONN_IDLE) {

@@ -6,6 +6,9 @@
 
 #include "http/conn.h"
 
+/* Prepares a part for its connections. */
+void thi_http_serve_begin(thi_http_part *part);
+
 /* Takes a new connection of the part; -errno leaves the descriptor to the caller. */
 TH_MUST int thi_http_serve_new(thi_server_part *part, int fd);
 

@@ -13,14 +13,20 @@
 
 static int begin_part(thi_server_part *part)
 {
-    part->user = thi_calloc(1, sizeof(thi_http_part));
-    return part->user ? 0 : -ENOMEM;
+    thi_http_part *own = thi_calloc(1, sizeof *own);
+    if (!own)
+        return -ENOMEM;
+    thi_http_serve_begin(own);
+    part->user = own;
+    return 0;
 }
 
 static void end_part(thi_server_part *part)
 {
-    thi_http_part_clear(part->user);
-    thi_free(part->user);
+    thi_http_part *own = part->user;
+    thi_http_outbox_deinit(&own->outbox);
+    thi_http_part_clear(own);
+    thi_free(own);
 }
 
 static const thi_server_ops http_ops = {

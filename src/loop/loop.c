@@ -30,6 +30,7 @@ int thi_loop_open(thi_loop *loop, const thi_engine *engine)
 {
     *loop = (thi_loop){ .engine = engine, .now = thi_sys_clock() };
     thi_timers_init(&loop->timers, loop->now);
+    thi_list_init(&loop->deferred);
     thi_mpsc_init(&loop->inbox);
     atomic_init(&loop->sleeping, false);
     int err = engine->open(loop);
@@ -128,9 +129,26 @@ void thi_loop_look_at_clock(thi_loop *loop)
     loop->stale = false;
 }
 
+/* What one of them defers anew waits for the next time. */
+static void run_deferred(thi_loop *loop)
+{
+    thi_list present;
+    thi_list *node;
+    if (thi_list_empty(&loop->deferred))
+        return;
+    thi_list_init(&present);
+    thi_list_splice_back(&present, &loop->deferred);
+    while ((node = thi_list_pop_front(&present))) {
+        thi_deferred *deferred = thi_list_item(node, thi_deferred, link);
+        deferred->set = false;
+        deferred->fn(deferred);
+    }
+}
+
 int thi_loop_turn(thi_loop *loop, int64_t until)
 {
     loop->turns++;
+    run_deferred(loop);
     int64_t timeout = time_to_wait(loop, until);
     if (timeout != 0) {
         atomic_store(&loop->sleeping, true);
@@ -140,10 +158,13 @@ int thi_loop_turn(thi_loop *loop, int64_t until)
             loop->slept++;
     }
     loop->stale = true;
+    loop->dispatching = true;
     int err = loop->engine->wait(loop, timeout);
+    loop->dispatching = false;
     atomic_store_explicit(&loop->sleeping, false, memory_order_relaxed);
     if (loop->stale)
         thi_loop_look_at_clock(loop);
+    run_deferred(loop);
     read_inbox(loop);
     size_t fired = thi_timers_run(&loop->timers, loop->now);
     thi_metric_add(THI_M_LOOP_TURNS, 1);

@@ -39,6 +39,7 @@ typedef struct thi_loop thi_loop;
 typedef struct thi_watch thi_watch;
 typedef struct thi_engine thi_engine;
 typedef struct thi_msg thi_msg;
+typedef struct thi_deferred thi_deferred;
 
 /* One watched descriptor; the owner's storage, from thi_loop_watch to thi_loop_unwatch. */
 struct thi_watch {
@@ -56,15 +57,24 @@ struct thi_msg {
     void (*fn)(thi_msg *msg);
 };
 
+/* Something to do once the events of a turn have been dispatched; its owner's storage. */
+struct thi_deferred {
+    thi_list link;
+    bool set;
+    void (*fn)(thi_deferred *deferred);
+};
+
 struct thi_loop {
     const thi_engine *engine;
-    void *state;     /* the engine's own */
-    int64_t now;     /* the clock as of this turn's events */
-    bool stale;      /* `now` is from before the engine waited */
-    uint64_t turns;  /* turns taken */
-    uint64_t events; /* events dispatched */
-    uint64_t slept;  /* turns that were allowed to sleep */
-    size_t watches;  /* descriptors watched, the loop's own included */
+    void *state;      /* the engine's own */
+    int64_t now;      /* the clock as of this turn's events */
+    bool stale;       /* `now` is from before the engine waited */
+    bool dispatching; /* the engine waits, or hands out events */
+    uint64_t turns;   /* turns taken */
+    uint64_t events;  /* events dispatched */
+    uint64_t slept;   /* turns that were allowed to sleep */
+    size_t watches;   /* descriptors watched, the loop's own included */
+    thi_list deferred;
     thi_timers timers;
     thi_watch waker; /* on an eventfd */
     /* Written by other threads: kept a cache line away from what the loop writes all the time. */
@@ -117,9 +127,35 @@ void thi_loop_post(thi_loop *loop, thi_msg *msg);
 /* Makes a sleeping loop return from its turn. Any thread, and signal handlers. */
 void thi_loop_wake(thi_loop *loop);
 
+/* Prepares something to do later; it is not set. */
+static inline void thi_deferred_init(thi_deferred *deferred, void (*fn)(thi_deferred *deferred))
+{
+    deferred->set = false;
+    deferred->fn = fn;
+}
+
+/* Has it done when the events of this turn, or of the next one, have been dispatched, before the
+ * loop sleeps. No-op when it is set. */
+static inline void thi_loop_defer(thi_loop *loop, thi_deferred *deferred)
+{
+    if (deferred->set)
+        return;
+    deferred->set = true;
+    thi_list_push_back(&loop->deferred, &deferred->link);
+}
+
+/* Takes it back; no-op when it is not set. */
+static inline void thi_loop_undefer(thi_deferred *deferred)
+{
+    if (deferred->set)
+        thi_list_remove(&deferred->link);
+    deferred->set = false;
+}
+
 /*
  * One turn: waits for events until the given time at the latest (0: does not wait; INT64_MAX: as
- * long as it takes) or the next timer, then dispatches events, messages, timers, in this order.
+ * long as it takes) or the next timer, then dispatches events, what was deferred, messages, timers,
+ * in this order.
  * How many events the engine saw, or -errno; being interrupted is no error.
  */
 TH_MUST int thi_loop_turn(thi_loop *loop, int64_t until);

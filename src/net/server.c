@@ -283,7 +283,7 @@ static void stop_part(thi_server_part *part)
     thi_timer_cancel(&part->worker->loop.timers, &part->retry);
     if (atomic_exchange(&part->wants_resume, false))
         part->full = false; /* otherwise the message is on its way, and is waited for */
-    if (server->ops->stopping)
+    if (part->begun && server->ops->stopping)
         server->ops->stopping(part);
     wake_part(part);
 }
@@ -332,7 +332,7 @@ static int wait_for_end(thi_server_part *part)
         if (err < 0) {
             cancelled = err;
             stop_part(part);
-            if (part->server->ops->abort)
+            if (part->begun && part->server->ops->abort)
                 part->server->ops->abort(part);
         }
     }

@@ -20,7 +20,7 @@ typedef struct thi_server thi_server;
 typedef struct thi_server_part thi_server_part;
 typedef struct thi_acceptor thi_acceptor;
 
-/* All are called on the part's worker, outside of fibers; those that may be NULL say so. */
+/* All are called on the part's worker; those that may be NULL say so. */
 typedef struct thi_server_ops {
     /* Before the part accepts, and after its last connection has ended, on its fiber. Both may be
      * NULL; begin may fail with -errno. */
@@ -28,9 +28,10 @@ typedef struct thi_server_ops {
     void (*end)(thi_server_part *part);
     /* A connection for this part, which takes the descriptor; -errno leaves it to the caller. */
     int (*arrived)(thi_server_part *part, int fd);
-    /* An orderly stop has begun: close what is idle. May be NULL. */
+    /* After `begin`: an orderly stop has begun, close what is idle. May be NULL. */
     void (*stopping)(thi_server_part *part);
-    /* The time is over: close everything. May be NULL where the scope's cancellation does that. */
+    /* After `begin`: the time is over, close everything. May be NULL where the scope's cancellation
+     * does that. */
     void (*abort)(thi_server_part *part);
 } thi_server_ops;
 

@@ -130,6 +130,20 @@ static ssize_t socket_read(th_stream *stream, void *buf, size_t size)
     }
 }
 
+ssize_t thi_socket_send_now(thi_socket *s, const void *buf, size_t size)
+{
+    if (TH_UNLIKELY(s->closed))
+        return -EBADF;
+    if (!(s->watch.ready & THI_WRITE))
+        return -EAGAIN;
+    ssize_t n = thi_sys_send(s->watch.fd, buf, size, 0);
+    if (n > 0)
+        thi_metric_add(THI_M_BYTES_WRITTEN, n);
+    if (n == -EAGAIN)
+        s->watch.ready &= (uint8_t)~THI_WRITE;
+    return n;
+}
+
 static ssize_t socket_writev(th_stream *stream, const struct iovec *iov, int count)
 {
     thi_socket *s = of(stream);

@@ -39,6 +39,10 @@ void thi_socket_shut(thi_socket *socket);
 /* One on the heap, for th_stream_free(). */
 TH_MUST int thi_socket_new(int fd, thi_socket **socket);
 
+/* Sends what the kernel takes at once, without a fiber: bytes sent, -EAGAIN for none, or an error.
+ */
+TH_MUST ssize_t thi_socket_send_now(thi_socket *socket, const void *buf, size_t size);
+
 /* Waits until a direction is ready; what the steps of the stream do when the kernel says EAGAIN. */
 TH_MUST int thi_socket_wait(thi_socket *socket, unsigned dir);
 

@@ -163,8 +163,7 @@ void thi_sched_run(thi_worker *worker)
 
 void thi_sched_run_first(thi_worker *worker, th_fiber *fiber)
 {
-    TH_ASSERT(!worker->current);
-    if (TH_UNLIKELY(worker->pick != NULL)) {
+    if (TH_UNLIKELY(worker->current != NULL || worker->pick != NULL)) {
         thi_sched_enqueue(worker, fiber);
         return;
     }

@@ -55,8 +55,8 @@ static inline void thi_sched_enqueue(thi_worker *worker, th_fiber *fiber)
 void thi_sched_run(thi_worker *worker);
 
 /*
- * On the thread's stack, from a function that the loop calls: runs a new fiber at once, before those
- * that are ready, up to its first wait or its end. Where a simulation picks, it is made ready.
+ * From a function that the loop calls: runs a new fiber at once, before those that are ready, up to
+ * its first wait or its end. Where a simulation picks, and on a fiber, it is made ready.
  */
 void thi_sched_run_first(thi_worker *worker, th_fiber *fiber);
 

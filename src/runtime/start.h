@@ -60,8 +60,8 @@ TH_MUST int thi_start_here(thi_scope *scope, const thi_start *start, th_fiber **
 
 /*
  * The same from a function that the loop calls; the fiber runs before this returns, up to its first
- * wait or its end. Events that each start a short fiber then use one stack after the other, the same
- * one, which stays in the processor's nearest cache.
+ * wait or its end. Events that each start a short fiber then use one stack after the other, the
+ * same one, which stays in the processor's nearest cache.
  */
 TH_MUST int thi_start_at_once(thi_scope *scope, const thi_start *start);
 
