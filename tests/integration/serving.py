@@ -108,6 +108,13 @@ class Server:
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def open_files(self):
+        """What its descriptors stand for; one that is closed meanwhile is left out."""
+        folder = pathlib.Path(f"/proc/{self.pid}/fd")
+        for descriptor in os.listdir(folder):
+            with contextlib.suppress(FileNotFoundError):
+                yield os.readlink(folder / descriptor)
+
     def memory(self):
         """Resident bytes."""
         pages = pathlib.Path(f"/proc/{self.pid}/statm").read_text().split()[1]

@@ -113,9 +113,7 @@ def test_a_file_that_is_deleted_is_sent_to_its_end_and_gives_its_space_back(down
     path.unlink()
     assert server.ask(target="/large").status == 404
     def is_held():
-        links = [os.readlink(f"/proc/{server.pid}/fd/{fd}")
-                 for fd in os.listdir(f"/proc/{server.pid}/fd")]
-        return any(str(path) in link for link in links)
+        return f"{path} (deleted)" in server.open_files()
     assert is_held()
     client.skip(LARGE - 5)
     eventually(lambda: not is_held())
@@ -124,10 +122,7 @@ def test_a_file_that_is_deleted_is_sent_to_its_end_and_gives_its_space_back(down
 def test_a_client_that_leaves_lets_the_file_go(download):
     client, path, server = download
     client.close()
-    def held():
-        return sum(os.readlink(f"/proc/{server.pid}/fd/{fd}") == str(path)
-                   for fd in os.listdir(f"/proc/{server.pid}/fd"))
-    eventually(lambda: held() == 0)
+    eventually(lambda: str(path) not in server.open_files())
 
 
 # ---- many at once
