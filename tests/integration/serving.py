@@ -35,6 +35,12 @@ def eventually(condition, timeout=TIMEOUT):
     return result
 
 
+def open_gate(server):
+    """Lets a handler of the HTTP server for tests go on that waits at its gate, or soon will."""
+    eventually(lambda: server.ask(target="/x/waiting").body != b"0")
+    server.ask(target="/x/open")
+
+
 class Lines(threading.Thread):
     """The lines of a stream as they come."""
 

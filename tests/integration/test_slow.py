@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from serving import open_gate
 from wire import Closed, request
 
 STRETCH = 5  # seconds that a peer may always be silent
@@ -161,11 +162,10 @@ def slow_reader_of_a_file(server):
 
 def handler_takes_its_time(server):
     """The server's own slowness is not held against the client, and says nothing of its pace."""
-    with server.connect() as client, server.connect() as opener:
+    with server.connect() as client:
         client.send(request("POST", "/x/gate", body=b"x"))
         time.sleep(1.5 * STRETCH)
-        while opener.ask(target="/x/open").body == b"0":
-            pass
+        open_gate(server)
         assert client.response("POST").body == b"through"
 
 

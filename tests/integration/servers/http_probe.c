@@ -293,27 +293,42 @@ static int forge(th_http_request *q, th_http_reply *r)
 
 /* ---- time ---- */
 
-/* Waits until the gate is opened after it came. */
-static int gate(th_http_request *q, th_http_reply *r)
+/* Waits until the gate is opened. Who opens it once somebody is waiting opens it for them. */
+static int pass_gate(void)
 {
     int before = atomic_load(&opened);
-    int err = number(q, "begun", 0) ? th_http_reply_begin(r, 200, -1) : 0;
-    if (err == 0 && number(q, "begun", 0))
-        err = th_http_reply_flush(r);
+    int err = 0;
     atomic_fetch_add(&waiting, 1);
     while (err == 0 && atomic_load(&opened) == before)
         err = th_sleep(TH_MILLISECOND);
     atomic_fetch_sub(&waiting, 1);
-    if (err < 0)
-        return err;
-    return number(q, "begun", 0) ? th_http_reply_write(r, "through", 7)
-                                 : th_http_reply_text(r, 200, "through");
+    return err;
+}
+
+static int gate(th_http_request *q, th_http_reply *r)
+{
+    (void)q;
+    int err = pass_gate();
+    return err < 0 ? err : th_http_reply_text(r, 200, "through");
+}
+
+/* Lets the client see the head before the gate and the body behind it. */
+static int flush(th_http_request *q, th_http_reply *r)
+{
+    (void)q;
+    int err = th_http_reply_begin(r, 200, -1);
+    if (err == 0)
+        err = th_http_reply_flush(r);
+    if (err == 0)
+        err = pass_gate();
+    return err < 0 ? err : th_http_reply_write(r, "through", 7);
 }
 
 static int open_gate(th_http_request *q, th_http_reply *r)
 {
+    (void)q;
     atomic_fetch_add(&opened, 1);
-    return answer_number(q, r, atomic_load(&waiting));
+    return th_http_reply_text(r, 200, "open");
 }
 
 static int count_waiting(th_http_request *q, th_http_reply *r)
@@ -371,6 +386,7 @@ static const struct {
     { "twice", twice, false },
     { "forge", forge, false },
     { "gate", gate, false },
+    { "flush", flush, false },
     { "open", open_gate, true },
     { "waiting", count_waiting, true },
     { "handled", count_handled, true },
