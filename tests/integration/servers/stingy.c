@@ -3,6 +3,10 @@
 /*
  * A kernel that takes and gives little at a time: preloaded into a server, it lets no call move
  * more than STINGY bytes (default 1) over a socket.
+ *
+ * A read that comes back short tells a user of edge-triggered epoll that nothing is left
+ * (epoll(7)), which is not so here: run the server with a back end that asks for the state, poll or
+ * select.
  */
 #include <dlfcn.h>
 #include <stdlib.h>
