@@ -218,11 +218,10 @@ static int drop_sent(struct iovec *iov, int count, size_t sent)
 static int send_steps(thi_http_conn *conn, struct iovec *iov, int count)
 {
     th_stream *stream = &conn->socket.base;
-    int err = 0;
-    while (count > 0) {
+    while (count > 0 && conn->broken == 0) {
         ssize_t n = stream->ops->writev(stream, iov, count);
         if (n < 0) {
-            err = (int)n;
+            conn->broken = (int)n;
             break;
         }
         conn->moved += (uint64_t)n;
@@ -231,14 +230,14 @@ static int send_steps(thi_http_conn *conn, struct iovec *iov, int count)
         count = drop_sent(iov, count, (size_t)n);
     }
     end_wait(conn);
-    return err;
+    return conn->broken;
 }
 
 int thi_http_conn_flush(thi_http_conn *conn)
 {
     struct iovec gathered = { conn->work->out, conn->work->out_len };
     conn->work->out_len = 0;
-    return gathered.iov_len > 0 ? send_steps(conn, &gathered, 1) : 0;
+    return gathered.iov_len > 0 ? send_steps(conn, &gathered, 1) : conn->broken;
 }
 
 int thi_http_conn_send(thi_http_conn *conn, const struct iovec *iov, int count)
@@ -252,7 +251,7 @@ int thi_http_conn_send(thi_http_conn *conn, const struct iovec *iov, int count)
         if (iov[i].iov_len > 0)
             all[n++] = iov[i];
     conn->work->out_len = 0;
-    return n > 0 ? send_steps(conn, all, n) : 0;
+    return n > 0 ? send_steps(conn, all, n) : conn->broken;
 }
 
 int thi_http_conn_send_file(thi_http_conn *conn, int fd, int64_t offset, int64_t size)
@@ -272,5 +271,6 @@ int thi_http_conn_send_file(thi_http_conn *conn, int fd, int64_t offset, int64_t
         size -= n;
     }
     end_wait(conn);
+    conn->broken = err;
     return err;
 }

@@ -42,6 +42,7 @@ struct thi_http_conn {
     uint64_t moved;      /* bytes of bodies and replies that were read or written */
     uint64_t rate_moved; /* `moved` when the stretch began, */
     size_t rate_held;    /* and what of it was held for the peer */
+    int broken;          /* what the first send that failed said; later ones say it again */
     uint8_t phase;
     bool rated;  /* a fiber waits for the peer, against the clock */
     bool late;   /* the time of the phase has run out */
@@ -119,7 +120,10 @@ TH_MUST ssize_t thi_http_conn_fill(thi_http_conn *conn);
 /* Reads a body's bytes to where the caller wants them, once what was gathered has been sent. */
 TH_MUST ssize_t thi_http_conn_read(thi_http_conn *conn, void *buf, size_t size);
 
-/* Sends what was gathered. */
+/*
+ * Sends what was gathered. Once this, or one of those below, has failed, nothing is sent any more:
+ * the client would take it for the bytes that are missing.
+ */
 TH_MUST int thi_http_conn_flush(thi_http_conn *conn);
 
 /* Sends what was gathered and then these bytes. Nothing of them is kept. */

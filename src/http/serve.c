@@ -323,6 +323,8 @@ static bool answer(thi_http_conn *conn)
     th_http_request *q = &conn->work->request;
     th_http_reply *r = &conn->work->reply;
     int err = service->handler(q, r, service->arg);
+    if (conn->broken < 0)
+        return false; /* mostly the client has gone, which is no failure of the handler */
     if (r->status == 0) {
         if (err < 0 && q->refusal == 0 && q->failed < 0)
             return false; /* the client has gone */

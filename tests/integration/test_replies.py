@@ -140,11 +140,24 @@ def test_failing_later_cuts_the_connection(probe, flush):
     assert server.ask().status == 200
 
 
+def test_nothing_is_sent_behind_what_could_not_be(probe):
+    """Even if the handler goes on, and the client reads again."""
+    server = probe()
+    with server.connect(receive_buffer=4096) as client:
+        client.send(request("GET", "/x/careless"))
+        assert client.head().get("Transfer-Encoding") == "chunked"
+        size = int(client.line(), 16)
+        open_gate(server)
+        sent = client.rest()
+        assert len(sent) < size and sent == letters(len(sent))
+
+
 @pytest.mark.parametrize("requests", [
     request("GET", "/x/bytes?size=5000000"),
     request("GET", "/x/stream?pieces=1000&size=10000"),
     request("GET", "/x/stream?pieces=30000&size=100&flush=1"),
-], ids=["bytes", "stream", "flushes"])
+    request("GET", "/x/bytes?size=8000") * 2000,
+], ids=["bytes", "stream", "flushes", "pipelined"])
 def test_a_client_that_goes_during_the_answer_is_no_error(any_probe, requests):
     """No message either: the server must end well, and have said nothing."""
     server = any_probe()

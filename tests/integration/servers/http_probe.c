@@ -324,6 +324,24 @@ static int flush(th_http_request *q, th_http_reply *r)
     return err < 0 ? err : th_http_reply_write(r, "through", 7);
 }
 
+/* Writes more than the client takes in time, and behind the gate goes on as if all were well. */
+static int careless(th_http_request *q, th_http_reply *r)
+{
+    (void)q;
+    th_scope scope;
+    th_scope_opts hurry = { .deadline = th_after(20 * TH_MILLISECOND) };
+    int err = th_http_reply_begin(r, 200, -1);
+    if (err == 0)
+        err = th_scope_open(&scope, &hurry);
+    if (err < 0)
+        return err;
+    (void)!th_http_reply_write(r, pattern, PATTERN_SIZE);
+    (void)th_scope_close(&scope);
+    err = pass_gate();
+    (void)!th_http_reply_write(r, "more", 4);
+    return err;
+}
+
 static int open_gate(th_http_request *q, th_http_reply *r)
 {
     (void)q;
@@ -387,6 +405,7 @@ static const struct {
     { "forge", forge, false },
     { "gate", gate, false },
     { "flush", flush, false },
+    { "careless", careless, false },
     { "open", open_gate, true },
     { "waiting", count_waiting, true },
     { "handled", count_handled, true },
