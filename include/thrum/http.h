@@ -258,11 +258,12 @@ TH_API TH_MUST int th_http_reply_text(th_http_reply *reply, int status, const ch
  *
  * @param reply   a reply that has not begun
  * @param status  200 to 599
- * @param type    the Content-Type, or NULL for none or one that was added
+ * @param type    the Content-Type, up to 256 bytes, or NULL for none or one that was added; copied
  * @param data    the body; borrowed during the call
  * @param size    its length, bytes; left out, but told, in the answer to HEAD
- * @return 0; -EINVAL for a status out of range or a reply that has begun; -errno when the client is
- *         gone; -ECANCELED or -ETIMEDOUT when the scope says so
+ * @return 0; -EINVAL for a status out of range, a type with control characters or too long, or a
+ *         reply that has begun; -errno when the client is gone; -ECANCELED or -ETIMEDOUT when the
+ *         scope says so
  *
  * Suspends: yes, while the client takes no more
  * Thread: fiber

@@ -21,10 +21,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FIELDS_MAX                                                                                 \
-    (8 * 1024)            /* bytes of what a handler adds; fits into the output with the rest      \
-                           */
-#define OWN_FIELDS    512 /* room for what the server itself writes */
+/* What a handler adds; with the rest of a head it fits into the output. */
+#define FIELDS_MAX    (8 * 1024)
+#define TYPE_MAX      256
+#define OWN_FIELDS    512        /* room for what the server itself writes */
 #define COPY_MAX      (8 * 1024) /* bodies up to this are copied behind the head */
 #define CHUNK_TRAILER 2
 
@@ -221,7 +221,7 @@ static int begin(th_http_reply *r, int status, th_str type, int64_t length)
     thi_http_conn *conn = r->conn;
     thi_http_work *work = conn->work;
     const th_http_request *q = &work->request;
-    if (r->status != 0 || status < 200 || status > 599 || type.len > 256)
+    if (r->status != 0 || status < 200 || status > 599)
         return -EINVAL;
     if (thi_http_conn_room(conn) < r->fields_len + type.len + OWN_FIELDS) {
         int err = thi_http_conn_flush(conn);
@@ -260,9 +260,10 @@ static int reply_bytes(th_http_reply *r, int status, th_str type, const void *da
 int th_http_reply_bytes(th_http_reply *r, int status, const char *type, const void *data,
                         size_t size)
 {
-    if (!r || (!data && size > 0) || size > SSIZE_MAX)
+    th_str t = th_str_of(type);
+    if (!r || (!data && size > 0) || size > SSIZE_MAX || t.len > TYPE_MAX || !is_field_value(t))
         return -EINVAL;
-    return reply_bytes(r, status, th_str_of(type), data, size);
+    return reply_bytes(r, status, t, data, size);
 }
 
 int th_http_reply_text(th_http_reply *r, int status, const char *text)

@@ -177,6 +177,10 @@ def test_a_file_that_is_shorter_than_said(probe, tmp_path):
     assert server.ask("HEAD", "/x/file?size=1001").get("Content-Length") == "1001"
 
 
+def test_nothing_is_forged_through_the_handler(probe):
+    assert probe().ask(target="/x/forge").body == b"nothing"
+
+
 # ---- what the handler sees ----------------------------------------------------------------------
 
 

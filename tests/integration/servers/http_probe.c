@@ -268,7 +268,7 @@ static int twice(th_http_request *q, th_http_reply *r)
     return err < 0 ? err : th_http_reply_text(r, 200, "twice") == -EINVAL ? 0 : -EIO;
 }
 
-/* Tries what must not come out on the wire; answers with what was let through. */
+/* Tries what must not come out on the wire; answers with what was let through, or "nothing". */
 static int forge(th_http_request *q, th_http_reply *r)
 {
     static const char *const names[] = { "",           "A B",        "A:",
@@ -284,11 +284,11 @@ static int forge(th_http_request *q, th_http_reply *r)
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         if (th_http_reply_header(r, "X-A", values[i]) != -EINVAL)
             strcat(let, "v");
-    if (th_http_reply_bytes(r, 200, "text/plain\r\nX-B: c", "", 0) != -EINVAL)
-        return 0;
+    if (th_http_reply_bytes(r, 200, "text/plain\r\nX-B: c", "a type", 6) != -EINVAL)
+        return 0; /* that was the answer */
     if (th_http_reply_text(r, 199, "") != -EINVAL || th_http_reply_text(r, 600, "") != -EINVAL)
         strcat(let, "s");
-    return th_http_reply_text(r, 200, let);
+    return th_http_reply_text(r, 200, *let ? let : "nothing");
 }
 
 /* ---- time ---- */
