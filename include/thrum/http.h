@@ -90,7 +90,8 @@ TH_API th_str th_http_request_query(const th_http_request *request);
  * Gives the host that the client wants to reach.
  *
  * @param request  the request
- * @return the host without its port; empty where an HTTP/1.0 client named none
+ * @return the host without its port, and without the brackets of an IPv6 address; empty where an
+ *         HTTP/1.0 client named none
  *
  * Suspends: no
  * Thread: fiber
@@ -300,9 +301,9 @@ TH_API TH_MUST int th_http_reply_file(th_http_reply *reply, int status, int fd, 
  * of the connection to an HTTP/1.0 client
  * @return as th_http_reply_bytes()
  *
- * Suspends: no
+ * Suspends: yes, while the client takes no more of the answers before it
  * Thread: fiber
- * On cancel: not applicable
+ * On cancel: the connection will be cut
  * Since: 0.1
  */
 TH_API TH_MUST int th_http_reply_begin(th_http_reply *reply, int status, int64_t length);
