@@ -31,9 +31,9 @@ START_TEST(rfc9112_3_2_host)
     expect_request(HOST("Example.com"), "host kind 0 port -1 <Example.com>");
     expect_request(HOST("example.com:8080"), "host kind 0 port 8080 <example.com>");
     expect_request(HOST("example.com:"), "port -1 <example.com>");
-    expect_request(HOST("127.0.0.1:80"), "host kind 1 port 80 <127.0.0.1>");
-    expect_request(HOST("[::1]:80"), "host kind 2 port 80 <::1>");
-    expect_request(HOST("[v1.x]"), "host kind 3 port -1 <v1.x>");
+    expect_request(HOST("127.0.0.1:80"), "host kind 0 port 80 <127.0.0.1>");
+    expect_request(HOST("[::1]:80"), "host kind 1 port 80 <::1>");
+    expect_request(HOST("[v1.x]"), "host kind 2 port -1 <v1.x>");
 }
 END_TEST
 
