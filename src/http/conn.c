@@ -269,6 +269,10 @@ int thi_http_conn_send_file(thi_http_conn *conn, int fd, int64_t offset, int64_t
         conn->moved += (uint64_t)n;
         offset += n;
         size -= n;
+        /* Others get their turn, and the peer time to take what it has: a sender that always finds
+         * room is never woken, which costs more than going round. */
+        if (size > 0)
+            thi_sched_give_way();
     }
     end_wait(conn);
     conn->broken = err;

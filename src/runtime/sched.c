@@ -213,6 +213,17 @@ int th_yield(void)
     return 0;
 }
 
+void thi_sched_give_way(void)
+{
+    thi_worker *worker = thi_worker_self;
+    th_fiber *self = worker->current;
+    int saved = *worker->errno_at;
+    thi_sched_enqueue(worker, self);
+    worker->budget = 0;
+    switch_away(worker, self);
+    *worker->errno_at = saved;
+}
+
 /* A sleeper: its timer and its wait. */
 typedef struct sleeper {
     thi_wait wait;

@@ -60,6 +60,12 @@ void thi_sched_run(thi_worker *worker);
  */
 void thi_sched_run_first(thi_worker *worker, th_fiber *fiber);
 
+/*
+ * Suspends the running fiber until everybody else who is ready has run and the loop has looked at
+ * its events; obeys no scope.
+ */
+void thi_sched_give_way(void);
+
 /* The running fiber, or NULL. */
 static inline th_fiber *thi_sched_self(void)
 {

@@ -5,6 +5,7 @@
 
 #include "base/metrics.h"
 #include "runtime/sched.h"
+#include "sys/signals.h"
 
 #include <errno.h>
 
@@ -64,8 +65,10 @@ void thi_worker_run(thi_worker *worker)
     worker->errno_at = &errno;
     (void)!thi_metrics_attach(); /* without a block of its own the thread counts in the shared one
                                   */
+    bool held = thi_sigpipe_hold();
     thi_context_init_thread(&worker->scheduler);
     thi_worker_rounds(worker);
+    thi_sigpipe_release(held);
     thi_metrics_detach();
     thi_context_deinit(&worker->scheduler);
     thi_worker_self = NULL;

@@ -7,12 +7,12 @@
  * sees EINTR (behaviour of POSIX timers and profilers included). Only the waiting calls give -EINTR
  * back, because their callers must look at the clock again.
  */
+#include "sys/signals.h"
 #include "sys/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -186,21 +186,14 @@ static ssize_t real_pread(int fd, void *buf, size_t n, off_t at)
     return RESTART(pread(fd, buf, n, at));
 }
 
-/*
- * sendfile(2) has no MSG_NOSIGNAL: SIGPIPE is held back during the call and taken away after EPIPE.
- */
+/* sendfile(2) has no MSG_NOSIGNAL. Workers hold SIGPIPE back all the time. */
 static ssize_t real_sendfile(int out, int in, off_t *at, size_t n)
 {
-    static const struct timespec at_once;
-    sigset_t pipe_only;
-    sigset_t before;
-    sigemptyset(&pipe_only);
-    sigaddset(&pipe_only, SIGPIPE);
-    (void)pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+    if (thi_sigpipe_held)
+        return RESTART(sendfile(out, in, at, n));
+    bool held = thi_sigpipe_hold();
     ssize_t sent = RESTART(sendfile(out, in, at, n));
-    if (sent == -EPIPE && !sigismember(&before, SIGPIPE))
-        (void)sigtimedwait(&pipe_only, NULL, &at_once);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    thi_sigpipe_release(held);
     return sent;
 }
 

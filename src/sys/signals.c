@@ -21,6 +21,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <time.h>
 
 #define SIGNAL_MAX 64
 
@@ -189,4 +190,32 @@ void thi_sigsink_close(thi_sigsink *sink)
     pthread_mutex_unlock(&lock);
     wait_for_handlers();
     thi_sys_close(sink->fd);
+}
+
+/* ---- SIGPIPE ---- */
+
+_Thread_local bool thi_sigpipe_held;
+
+bool thi_sigpipe_hold(void)
+{
+    sigset_t pipe_only;
+    sigset_t before;
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    (void)pthread_sigmask(SIG_BLOCK, &pipe_only, &before);
+    thi_sigpipe_held = true;
+    return !sigismember(&before, SIGPIPE);
+}
+
+void thi_sigpipe_release(bool held)
+{
+    static const struct timespec at_once;
+    sigset_t pipe_only;
+    thi_sigpipe_held = false;
+    if (!held)
+        return;
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    (void)sigtimedwait(&pipe_only, NULL, &at_once);
+    (void)pthread_sigmask(SIG_UNBLOCK, &pipe_only, NULL);
 }

@@ -14,6 +14,7 @@
 #include <thrum/defs.h>
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct thi_sigsink thi_sigsink;
@@ -41,5 +42,18 @@ uint64_t thi_sigsink_take(thi_sigsink *sink);
 
 /* Ends it. When this returns no handler looks at the sink any more. */
 void thi_sigsink_close(thi_sigsink *sink);
+
+/*
+ * Holds SIGPIPE back on the calling thread, for as long as it is a worker: of the calls that write
+ * to sockets, sendfile() cannot be told to raise none, and to hold it back around each call costs
+ * two more. Returns whether it was not held back before, which the release wants to know.
+ */
+TH_MUST bool thi_sigpipe_hold(void);
+
+/* Lets SIGPIPE through again if `held` says so; one that came meanwhile is dropped. */
+void thi_sigpipe_release(bool held);
+
+/* Whether the calling thread is between the two. */
+extern _Thread_local bool thi_sigpipe_held __attribute__((tls_model("initial-exec")));
 
 #endif

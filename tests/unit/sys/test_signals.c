@@ -13,6 +13,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #define BIT(signo) (UINT64_C(1) << ((signo)-1))
@@ -226,6 +227,46 @@ START_TEST(sending_to_a_closed_peer_raises_no_signal)
 }
 END_TEST
 
+START_TEST(sigpipe_is_held_back_between_hold_and_release)
+{
+    signal(SIGPIPE, former);
+    int fds[2];
+    ck_assert_int_eq(pipe(fds), 0);
+    close(fds[0]);
+    bool held = thi_sigpipe_hold();
+    ck_assert(held && thi_sigpipe_held);
+    ck_assert_int_eq(write(fds[1], "x", 1), -1);
+    thi_sigpipe_release(held); /* drops the one that came */
+    ck_assert(!thi_sigpipe_held);
+    ck_assert_int_eq(former_calls, 0);
+    ck_assert_int_eq(write(fds[1], "x", 1), -1);
+    ck_assert_int_eq(former_calls, 1);
+    close(fds[1]);
+}
+END_TEST
+
+START_TEST(sendfile_to_a_closed_peer_raises_no_signal)
+{
+    signal(SIGPIPE, former);
+    FILE *file = tmpfile();
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(ftruncate(fileno(file), 100), 0);
+    for (int round = 0; round < 2; round++) { /* on a thread that holds it back, and on another */
+        int fds[2];
+        bool held = round == 0 && thi_sigpipe_hold();
+        off_t at = 0;
+        ck_assert_int_eq(thi_sys_socketpair(AF_UNIX, SOCK_STREAM, fds), 0);
+        close(fds[1]);
+        ck_assert_int_eq(thi_sys_sendfile(fds[0], fileno(file), &at, 100), -EPIPE);
+        close(fds[0]);
+        if (round == 0)
+            thi_sigpipe_release(held);
+    }
+    ck_assert_int_eq(former_calls, 0);
+    (void)fclose(file);
+}
+END_TEST
+
 static void fill_suite(Suite *suite)
 {
     TCase *tcase = thi_check_case(suite, "refused");
@@ -246,6 +287,8 @@ static void fill_suite(Suite *suite)
 
     tcase = thi_check_case(suite, "pipe");
     tcase_add_test(tcase, sending_to_a_closed_peer_raises_no_signal);
+    tcase_add_test(tcase, sendfile_to_a_closed_peer_raises_no_signal);
+    tcase_add_test(tcase, sigpipe_is_held_back_between_hold_and_release);
 }
 
 int main(void)
