@@ -12,8 +12,12 @@
 
 #include "fiber/annotate.h"
 
-/* The platform's thi_context_swap(from, to): saves the running context's stack pointer in *from and
- * goes on at `to`, which an earlier swap or thi_context_frame() made. */
+/*
+ * The platform's thi_context_swap(from, to) saves the running context's stack pointer in *from and
+ * goes on at `to`, which an earlier swap or thi_context_frame() made. thi_context_swap_ended() does
+ * the same where a fiber's body has ended: what runs there next begins with the floating-point
+ * environment of a new process, whatever this one has done to its own.
+ */
 #include THI_CONTEXT_HEADER
 
 #include <stddef.h>
@@ -49,6 +53,14 @@ static inline void thi_context_switch(thi_context *from, thi_context *to)
 {
     thi_annotate_leaving(&from->note, &to->note);
     thi_context_swap(&from->sp, to->sp);
+    thi_annotate_arrived(&from->note);
+}
+
+/* The same from a context whose body has ended. */
+static inline void thi_context_leave(thi_context *from, thi_context *to)
+{
+    thi_annotate_leaving(&from->note, &to->note);
+    thi_context_swap_ended(&from->sp, to->sp);
     thi_annotate_arrived(&from->note);
 }
 

@@ -34,8 +34,7 @@ thi_context_frame:                      /* x0: top, x1: entry, x2: arg */
         sub     x0, x0, #48
         adr     x9, context_start
         stp     xzr, x9, [x0]           /* x29: the end of the chain of frames */
-        mrs     x9, fpcr
-        str     x9, [x0, #16]
+        str     xzr, [x0, #16]          /* FPCR of a new process */
         ret
         .cfi_endproc
         .size   thi_context_frame, . - thi_context_frame

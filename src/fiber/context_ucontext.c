@@ -9,6 +9,7 @@
  */
 #include "fiber/context.h"
 
+#include <fenv.h>
 #include <stdint.h>
 #include <ucontext.h>
 
@@ -22,6 +23,7 @@ typedef struct first_frame {
 static void start(unsigned high, unsigned low)
 {
     first_frame *frame = (void *)((uintptr_t)high << 32 | low);
+    (void)fesetenv(FE_DFL_ENV);
     frame->entry(frame->arg);
     __builtin_trap();
 }
@@ -48,4 +50,10 @@ void thi_context_swap(void **from, void *to)
     ucontext_t here;
     *from = &here;
     (void)swapcontext(&here, to);
+}
+
+void thi_context_swap_ended(void **from, void *to)
+{
+    thi_context_swap(from, to);
+    (void)fesetenv(FE_DFL_ENV);
 }

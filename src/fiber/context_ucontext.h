@@ -5,5 +5,6 @@
 #define THI_FIBER_CONTEXT_UCONTEXT_H
 
 void thi_context_swap(void **from, void *to);
+void thi_context_swap_ended(void **from, void *to);
 
 #endif

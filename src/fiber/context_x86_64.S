@@ -37,8 +37,8 @@ thi_context_frame:                      /* rdi: top, rsi: entry, rdx: arg */
         leaq    context_start(%rip), %rcx
         movq    %rcx, 16(%rax)
         movq    $0, 8(%rax)             /* rbp: the end of the chain of frames */
-        stmxcsr (%rax)
-        fnstcw  4(%rax)
+        movabsq $0x37f00001f80, %rcx    /* the control words of a new process */
+        movq    %rcx, (%rax)
         retq
         .cfi_endproc
         .size   thi_context_frame, . - thi_context_frame

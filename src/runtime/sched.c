@@ -31,20 +31,26 @@ static th_fiber *take_first(thi_worker *worker)
     return fiber;
 }
 
-/* Leaves the running fiber, which is queued somewhere or ended, for whoever comes next. */
-static inline void switch_away(thi_worker *worker, th_fiber *self)
+/* Who runs after the fiber that leaves: the next one that is ready, or the scheduler. */
+static inline thi_context *successor(thi_worker *worker)
 {
     if (TH_LIKELY(worker->budget > 0 && worker->ready_first)) {
         worker->budget--;
         th_fiber *next = take_first(worker);
         next->state = THI_FIBER_RUNNING;
         worker->current = next;
-        if (next != self)
-            thi_context_switch(&self->context, &next->context);
-        return;
+        return &next->context;
     }
     worker->current = NULL;
-    thi_context_switch(&self->context, &worker->scheduler);
+    return &worker->scheduler;
+}
+
+/* Leaves the running fiber, which is queued somewhere, for whoever comes next. */
+static inline void switch_away(thi_worker *worker, th_fiber *self)
+{
+    thi_context *next = successor(worker);
+    if (next != &self->context)
+        thi_context_switch(&self->context, next);
 }
 
 int thi_sched_park(thi_wait *wait)
@@ -115,7 +121,9 @@ void thi_fiber_entry(void *object)
     for (;;) {
         end(fiber, fiber->fn(fiber->arg));
         thi_annotate_ended(&fiber->context.note, __builtin_frame_address(0));
-        switch_away(fiber->worker, fiber);
+        thi_context *next = successor(fiber->worker);
+        if (next != &fiber->context) /* it may have been spawned anew */
+            thi_context_leave(&fiber->context, next);
         thi_annotate_reused(&fiber->context.note);
     }
 }

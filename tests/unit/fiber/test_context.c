@@ -249,14 +249,39 @@ static int report_rounding(strand *self, int number)
     return fegetround();
 }
 
-START_TEST(a_new_context_rounds_like_the_one_that_made_it)
+START_TEST(a_new_context_rounds_like_a_new_process)
 {
     strand s;
     ck_assert_int_eq(fesetround(FE_DOWNWARD), 0);
     open_strand(&s, report_rounding);
-    ck_assert_int_eq(fesetround(FE_TONEAREST), 0);
-    ck_assert_int_eq(step(&s), FE_DOWNWARD);
-    ck_assert_int_eq(fegetround(), FE_TONEAREST);
+    ck_assert_int_eq(step(&s), FE_TONEAREST);
+    ck_assert_int_eq(fegetround(), FE_DOWNWARD);
+    close_strand(&s);
+}
+END_TEST
+
+/* A context that leaves as one whose body has ended. */
+static void leave_rounding_upwards(void *arg)
+{
+    strand *s = arg;
+    thi_context_entered(&s->context);
+    for (;;) {
+        ck_assert_int_eq(fegetround(), FE_TONEAREST);
+        ck_assert_int_eq(fesetround(FE_UPWARD), 0);
+        thi_context_leave(&s->context, s->back);
+    }
+}
+
+START_TEST(what_follows_an_ended_body_rounds_like_a_new_process)
+{
+    strand s;
+    open_strand(&s, report_rounding);
+    thi_context_deinit(&s.context);
+    thi_context_init(&s.context, s.stack, STACK_SIZE, leave_rounding_upwards, &s);
+    for (int i = 0; i < 3; i++) {
+        thi_context_switch(&thread, &s.context);
+        ck_assert_int_eq(fegetround(), FE_TONEAREST);
+    }
     close_strand(&s);
 }
 END_TEST
@@ -350,7 +375,8 @@ static void fill(Suite *suite)
     TCase *kept = thi_check_case(suite, "kept");
     tcase_add_test(kept, registers_keep_their_values);
     tcase_add_test(kept, rounding_belongs_to_the_context);
-    tcase_add_test(kept, a_new_context_rounds_like_the_one_that_made_it);
+    tcase_add_test(kept, a_new_context_rounds_like_a_new_process);
+    tcase_add_test(kept, what_follows_an_ended_body_rounds_like_a_new_process);
 
     TCase *unwind = thi_check_case(suite, "unwind");
     tcase_add_test(unwind, unwinding_ends_at_the_first_frame);
