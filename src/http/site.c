@@ -78,7 +78,7 @@ static int open_root(th_http_site *site, const char *root, bool follow)
     int err = thi_site_root_open(root, follow, &site->root);
     if (err == -EOPNOTSUPP)
         return thi_err_set(err, "%s: following links needs openat2(2), Linux 5.6", root);
-    return err < 0 ? thi_err_set(err, "%s: %s", root, th_strerror(err)) : 0;
+    return err < 0 ? thi_err_set(err, "%s", root) : 0;
 }
 
 int th_http_site_new(const char *root, const th_http_site_opts *opts, th_http_site **site)
