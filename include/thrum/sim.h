@@ -23,18 +23,24 @@ TH_BEGIN_DECLS
 
 /*
  * What can go wrong. Each chance for a fault is one call, connection, delivery or step that it
- * could strike. SHORT_READ   a read gives less than is there, down to one byte SHORT_WRITE  a write
- * takes less than there is room for, down to one byte AGAIN        EAGAIN although the socket was
- * reported ready; it is reported again later RESET        a TCP connection breaks under a read or
- * write: ECONNRESET at both ends BROKEN_PIPE  the same, told to a writer as EPIPE REFUSE       a
- * TCP connection is refused NO_ANSWER    nobody answers an attempt to connect: ETIMEDOUT after 127
- * seconds ABORTED      accept: the client has gone already, ECONNABORTED ACCEPT_FULL  accept:
- * EMFILE or ENFILE NO_FILES     a new socket, pipe or eventfd: EMFILE NO_BUFFERS   a write on a
- * socket: ENOBUFS or ENOMEM NO_MEMORY    an allocation of the library (`at` counts allocations,
- * `per_million` steps) DELAY        bytes or a connection travel for up to three seconds more STALL
- * a worker stands still for up to 200 milliseconds NEVER_READS  an end of a TCP connection takes in
- * nothing until the faults are over WALL_JUMP    the calendar clock jumps by up to an hour, either
- * way
+ * could strike.
+ *
+ * - SHORT_READ: a read gives less than is there, down to one byte
+ * - SHORT_WRITE: a write takes less than there is room for, down to one byte
+ * - AGAIN: EAGAIN although the socket was reported ready; it is reported again later
+ * - RESET: a TCP connection breaks under a read or write: ECONNRESET at both ends
+ * - BROKEN_PIPE: the same, told to a writer as EPIPE
+ * - REFUSE: a TCP connection is refused
+ * - NO_ANSWER: nobody answers an attempt to connect: ETIMEDOUT after 127 seconds
+ * - ABORTED: accept finds the client gone already, ECONNABORTED
+ * - ACCEPT_FULL: accept fails with EMFILE or ENFILE
+ * - NO_FILES: a new socket, pipe or eventfd fails with EMFILE
+ * - NO_BUFFERS: a write on a socket fails with ENOBUFS or ENOMEM
+ * - NO_MEMORY: an allocation of the library fails (`at` counts allocations, `per_million` steps)
+ * - DELAY: bytes or a connection travel for up to three seconds more
+ * - STALL: a worker stands still for up to 200 milliseconds
+ * - NEVER_READS: an end of a TCP connection takes in nothing until the faults are over
+ * - WALL_JUMP: the calendar clock jumps by up to an hour, either way
  */
 #define TH_SIM_FAULT_LIST(X)                                                                       \
     X(SHORT_READ, "short-read")                                                                    \
