@@ -105,8 +105,15 @@ static int run_with_signals(thi_runtime *rt)
 
 #define WORKERS_MAX 1024
 
+/* A simulation leaves messages unlimited: what is told must not depend on what ran before it. */
+static void limit_log(void)
+{
+    thi_log_clock = thi_sys_clock;
+}
+
 int th_run(th_fiber_fn app, void *arg, const th_run_opts *opts)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     if (thi_worker_self)
         return -EBUSY;
     if (!app || (opts && opts->size > sizeof *opts))
@@ -120,6 +127,7 @@ int th_run(th_fiber_fn app, void *arg, const th_run_opts *opts)
     int err = thi_engine_choose(rt.opts.backend, &rt.engine);
     if (err < 0)
         return err;
+    (void)pthread_once(&once, limit_log);
     rt.count = rt.opts.workers ? rt.opts.workers : thi_machine_cpus();
     return thi_run(&rt, run_with_signals);
 }

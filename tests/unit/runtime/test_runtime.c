@@ -4,6 +4,7 @@
 #include "in_fiber.h"
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "runtime/worker.h"
 #include "sys/machine.h"
 
@@ -245,6 +246,24 @@ START_TEST(without_descriptors_nothing_is_called)
 }
 END_TEST
 
+static void count_message(void *ctx, th_log_level level, th_str text)
+{
+    (void)level;
+    (void)text;
+    (*(int *)ctx)++;
+}
+
+FIBER_TEST(a_message_that_repeats_is_limited)
+{
+    int heard = 0;
+    ck_assert_int_eq(th_log_set_sink(count_message, &heard, TH_LOG_WARNING), 0);
+    for (int i = 0; i < 1000; i++)
+        thi_log(TH_LOG_WARNING, "again");
+    ck_assert_int_ge(heard, THI_LOG_BURST);
+    ck_assert_int_lt(heard, 1000);
+    ck_assert_int_eq(th_log_set_sink(NULL, NULL, TH_LOG_OFF), 0);
+}
+
 /* ---- many fibers ----------------------------------------------------------------------------- */
 
 #ifdef __SANITIZE_THREAD__
@@ -293,6 +312,9 @@ static void fill(Suite *suite)
     add_on_engines(several, a_runtime_leaves_nothing_behind);
     tcase_add_test(several, runtimes_in_several_threads_do_not_know_of_each_other);
     tcase_add_test(several, without_descriptors_nothing_is_called);
+
+    TCase *log = thi_check_case(suite, "log");
+    tcase_add_test(log, a_message_that_repeats_is_limited);
 
     TCase *many = thi_check_case(suite, "many");
     tcase_set_timeout(many, 30);
