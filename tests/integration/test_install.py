@@ -6,10 +6,13 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+import guide  # noqa: E402
 
 PROGRAM = """\
 #include <thrum.h>
@@ -135,6 +138,23 @@ def test_cmake_refuses_another_series(prefix, program, tmp_path):
     done = subprocess.run(["cmake", "-S", tmp_path, "-B", tmp_path / "build",
                            f"-DCMAKE_PREFIX_PATH={prefix}"], capture_output=True)
     assert done.returncode != 0 and b"not accepted" in done.stderr
+
+
+@pytest.mark.parametrize("kind, name, commands", [
+    ("cmake", "CMakeLists.txt", [["cmake", "-B", "build"], ["cmake", "--build", "build"]]),
+    ("meson", "meson.build", [["meson", "setup", "build"], ["ninja", "-C", "build"]]),
+])
+def test_build_files_of_the_guide(prefix, tmp_path, kind, name, commands):
+    blocks = list(guide.blocks(ROOT / "docs" / "guide" / "getting-started.md"))
+    program = next(block for block in blocks if block.is_program)
+    (tmp_path / program.name).write_text(program.text)
+    (tmp_path / name).write_text(next(block.text for block in blocks if block.kind == kind))
+    env = dict(os.environ, CMAKE_PREFIX_PATH=str(prefix),
+               PKG_CONFIG_PATH=str(libdir(prefix) / "pkgconfig"))
+    for command in commands:
+        run(*command, cwd=tmp_path, env=env)
+    assert str(prefix) in run("ldd", tmp_path / "build" / program.name[:-2],
+                              env=dict(os.environ, LD_LIBRARY_PATH=str(libdir(prefix))))
 
 
 def test_every_public_header_and_its_page_are_installed(prefix):

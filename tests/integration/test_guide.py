@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: MIT
+"""The user's guide: its programs and fragments compile and run, its sessions go as they are shown.
+
+tools/guide.py says how the blocks of a page are marked. Expected output is compared as doctest does
+it: `...` stands for anything in a line, and alone in a line for any lines. Ports of 127.0.0.1 are
+replaced by free ones, the same for the whole page. In a session, `COMMAND &` starts a server, which
+must print what stands below and then listen; `kill %1` ends it as an operator would, shows what it
+printed since, and its status must be 0.
+"""
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from serving import TIMEOUT, eventually
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+import guide  # noqa: E402
+
+LIMIT = 120  # seconds for a command
+PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+")
+WARNINGS = "-Wall -Wextra -Werror -g"
+PKG_CONFIG = "$(pkg-config --cflags --libs thrum)"
+
+
+def sanitizer(build):
+    options = json.loads((build / "meson-info" / "intro-buildoptions.json").read_text())
+    chosen = next(o["value"] for o in options if o["name"] == "b_sanitize")
+    return "" if chosen == "none" else f"-fsanitize={chosen}"
+
+
+def matches(expected, printed):
+    """Whether the text is as shown; `...` stands for what is left out."""
+    lines = [r"(?:.*\n)*" if line == "..." else re.escape(line).replace(r"\.\.\.", ".*") + r"\n"
+             for line in expected.split("\n")[:-1]]
+    return re.fullmatch("".join(lines), printed) is not None
+
+
+def is_listening(pid):
+    """Whether a process has a TCP socket in the state LISTEN (0A)."""
+    sockets = set()
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            sockets.add(os.readlink(fd))
+        except FileNotFoundError:
+            pass
+    for line in pathlib.Path(f"/proc/{pid}/net/tcp").read_text().split("\n")[1:-1]:
+        words = line.split()
+        if words[3] == "0A" and f"socket:[{words[9]}]" in sockets:
+            return True
+    return False
+
+
+class Job:
+    """A server of a session, and what it has printed."""
+
+    def __init__(self, session, command):
+        self.path = session.folder / f"job-{len(session.jobs) + 1}.out"
+        self.seen = 0
+        with open(self.path, "wb") as out:
+            self.process = subprocess.Popen(["bash", "-c", command], cwd=session.folder,
+                                            env=session.env, stdin=subprocess.DEVNULL, stdout=out,
+                                            stderr=subprocess.STDOUT)
+
+    def printed(self):
+        """What it has printed since the last look."""
+        return self.path.read_bytes().decode()[self.seen:]
+
+    def start(self, expected):
+        def ready():
+            assert self.process.poll() is None, self.printed()
+            return matches(expected, self.printed()) and is_listening(self.process.pid)
+        try:
+            eventually(ready)
+        finally:
+            printed = self.printed()
+        self.seen += len(printed)
+        return printed
+
+    def end(self):
+        """Ends it as an operator does; returns what it said."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(TIMEOUT) == 0, self.printed()
+        return self.printed()
+
+
+class Session:
+    """A shell's user who does what a page says, in a folder of its own."""
+
+    def __init__(self, build, folder):
+        self.folder = folder
+        self.jobs = []
+        self.ports = {}
+        self.status = 0
+        tools = folder / ".bin"
+        tools.mkdir()
+        (tools / "cc").write_text(f'#!/bin/sh\nexec /usr/bin/cc {WARNINGS} {sanitizer(build)} "$@"\n')
+        (tools / "cc").chmod(0o755)
+        (folder / "tools").symlink_to(ROOT / "tools")
+        self.env = dict(os.environ, PATH=f"{tools}:{build / 'thrum'}:{os.environ['PATH']}",
+                        PKG_CONFIG_PATH=str(build / "meson-uninstalled"),
+                        LD_LIBRARY_PATH=str(build), LC_ALL="C.UTF-8")
+
+    # ---- what a page says
+
+    def local(self, text):
+        """The text with ports that are free here."""
+        def replace(match):
+            if match.group() not in self.ports:
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", 0))
+                    self.ports[match.group()] = str(probe.getsockname()[1])
+            return self.ports[match.group()]
+        return PORT.sub(replace, text)
+
+    def write(self, block):
+        (self.folder / block.name).write_text(
+            f'#line {block.line} "{block.page.relative_to(ROOT)}"\n{self.local(block.text)}')
+
+    # ---- doing it
+
+    def run(self, command):
+        env = dict(self.env, ASAN_OPTIONS="detect_leaks=0") if "gdb " in command else self.env
+        done = subprocess.run(["bash", "-c", command.replace("$?", str(self.status))],
+                              cwd=self.folder, env=env, text=True, errors="backslashreplace",
+                              timeout=LIMIT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
+        self.status = done.returncode
+        return done.stdout
+
+    def compile(self, source, program, *options):
+        printed = self.run(" ".join(["cc", *options, str(source), PKG_CONFIG, "-o", program]))
+        assert self.status == 0, printed
+
+    def do(self, command, expected):
+        """Does a command; returns what it printed once that is as expected, or at last."""
+        kill = re.fullmatch(r"kill %(\d+)", command)
+        if kill:
+            return self.jobs[int(kill.group(1)) - 1].end()
+        if command.endswith(" &"):
+            self.jobs.append(Job(self, command[:-2]))
+            return self.jobs[-1].start(expected)
+        if not command.startswith("cat "):
+            return self.run(command)
+        for _ in range(100):  # what another process writes
+            printed = self.run(command)
+            if matches(expected, printed):
+                break
+            self.run("sleep 0.05")
+        return printed
+
+    def follow(self, block):
+        """Does what a console block shows."""
+        parts = re.split(r"^\$ ", self.local(block.text), flags=re.M)
+        assert parts[0] == "", f"{block.page}:{block.line}: a session starts with `$ `"
+        for part in parts[1:]:
+            command, expected = re.fullmatch(r"((?:.*\\\n)*.*)\n((?:.*\n)*)", part).groups()
+            printed = self.do(command, expected)
+            assert matches(expected, printed), \
+                f"{block.page.name}:{block.line}: $ {command}\nshown:\n{expected}\ngot:\n{printed}"
+
+    def close(self):
+        running = [job for job in self.jobs if job.process.poll() is None]
+        try:
+            for job in running:
+                job.end()
+        finally:
+            for job in running:
+                job.process.kill()
+                job.process.wait()
+
+
+@pytest.fixture
+def session(build, tmp_path):
+    session = Session(build, tmp_path)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def runs_itself(block, blocks):
+    """Whether no session of the page runs the program."""
+    program = re.compile(rf"^\$ (?:.* )?\./{re.escape(block.name[:-2])}\b", re.M)
+    return not any(b.kind == "console" and program.search(b.text) for b in blocks)
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.stem) for page in guide.pages()])
+def test_programs_and_sessions(session, page):
+    blocks = list(guide.blocks(page))
+    for block, after in zip(blocks, blocks[1:] + [None]):
+        if block.is_program:
+            session.write(block)
+            session.compile(block.name, block.name[:-2])
+            if runs_itself(block, blocks):
+                expected = after.text if after and after.kind == "text" else ""
+                printed = session.run(f"./{block.name[:-2]}")
+                assert matches(expected, printed), printed
+                assert session.status == 0
+        elif block.kind == "console":
+            session.follow(block)
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.stem) for page in guide.pages()
+                                  if guide.frame_of(page).exists()])
+def test_fragments(session, page):
+    for block in guide.blocks(page):
+        if block.is_fragment:
+            session.write(block)
+    session.compile(guide.frame_of(page), "fragments", "-I.")
+    printed = session.run("./fragments")
+    assert (session.status, printed) == (0, "")
+
+
+@pytest.mark.parametrize("expected, printed, same", [
+    ("a\nb\n", "a\nb\n", True), ("a\n", "a\nb\n", False), ("a.\n", "ab\n", False), ("", "", True),
+    ("a ... c\n", "a b b c\n", True), ("a...\n", "a\nb\n", False),
+    ("a\n...\nd\n", "a\nb\nc\nd\n", True), ("a\n...\n", "a\n", True), ("a\n...\n", "b\n", False),
+])
+def test_output_is_compared(expected, printed, same):
+    assert matches(expected, printed) == same
