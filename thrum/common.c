@@ -3,6 +3,7 @@
 /* Settings, start-up lines and the frame of the subcommands that run a server. */
 #include "common.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -131,6 +132,10 @@ int run_program(const char *name, int (*app)(void *settings), server_settings *s
     int result = th_run(call_app, &c, &settings->run);
     if (result >= 0)
         return 0;
+    if (result == -ECANCELED) {
+        fprintf(stderr, "thrum %s: stopped before all that was in progress had ended\n", name);
+        return 1;
+    }
     const char *detail = *c.detail ? c.detail : th_err_detail();
     fprintf(stderr, "thrum %s: %s%s%s\n", name, *detail ? detail : "", *detail ? ": " : "",
             th_strerror(result));

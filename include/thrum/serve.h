@@ -95,7 +95,8 @@ typedef struct th_serve_opts {
  * @param fn       what serves a connection
  * @param arg      handed to fn and opts->listening
  * @param opts     options, or NULL for the defaults
- * @return 0 after a stop; -ECANCELED or -ETIMEDOUT when the caller's scope says so, after all
+ * @return 0 when all connections had ended after a stop; -ECANCELED when the time of grace was
+ *         over before; -ECANCELED or -ETIMEDOUT when the caller's scope says so, after all
  *         connections have ended; as th_listen(); -EPERM outside a fiber; -EINVAL, -ENOMEM
  *
  * Suspends: yes, until it is stopped
