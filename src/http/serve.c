@@ -74,7 +74,7 @@ static void free_conn(thi_http_conn *conn)
     thi_timer_cancel(&part->worker->loop.timers, &conn->timer);
     thi_socket_shut(&conn->socket);
     thi_list_remove(&conn->link);
-    thi_worker_add_load(part->worker, (size_t)-1);
+    thi_worker_add_guests(part->worker, (size_t)-1);
     thi_free(conn);
     thi_server_conn_ended(part);
 }
@@ -486,7 +486,7 @@ int thi_http_serve_new(thi_server_part *part, int fd)
         return -ESHUTDOWN;
     }
     thi_list_push_back(&part->conns, &conn->link);
-    thi_worker_add_load(part->worker, 1);
+    thi_worker_add_guests(part->worker, 1);
     return 0;
 }
 

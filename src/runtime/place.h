@@ -23,4 +23,11 @@ static inline void thi_worker_add_load(thi_worker *worker, size_t by)
     atomic_store_explicit(&worker->load, load + by, memory_order_relaxed);
 }
 
+/* The same for what is no fiber, and must not be counted as one. */
+static inline void thi_worker_add_guests(thi_worker *worker, size_t by)
+{
+    worker->guests += by;
+    thi_worker_add_load(worker, by);
+}
+
 #endif

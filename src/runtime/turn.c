@@ -33,11 +33,11 @@ void thi_worker_close(thi_worker *worker)
 /* Counters of fibers are told once a round, so that a spawn does not pay for them. */
 static void publish(thi_worker *worker)
 {
-    size_t load = atomic_load_explicit(&worker->load, memory_order_relaxed);
+    size_t live = atomic_load_explicit(&worker->load, memory_order_relaxed) - worker->guests;
     thi_metric_add(THI_M_FIBERS_SPAWNED, (int64_t)(worker->last_id - worker->published_id));
-    thi_metric_add(THI_M_FIBERS_LIVE, (int64_t)(load - worker->published_load));
+    thi_metric_add(THI_M_FIBERS_LIVE, (int64_t)(live - worker->published_live));
     worker->published_id = worker->last_id;
-    worker->published_load = load;
+    worker->published_live = live;
 }
 
 void thi_worker_turn(thi_worker *worker, int64_t until)

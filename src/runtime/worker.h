@@ -34,7 +34,8 @@ struct thi_worker {
     thi_fiber_pool fibers;
     uint64_t last_id;      /* of the fibers spawned here; counts up from the worker's own range */
     uint64_t published_id; /* what the metrics have of it */
-    size_t published_load;
+    size_t guests;         /* of the load: connections that hold no fiber */
+    size_t published_live;
     unsigned index;
     bool stop;
     thi_runtime *runtime;
