@@ -3,7 +3,7 @@
 
 tools/guide.py says how the blocks of a page are marked. Expected output is compared as doctest does
 it: `...` stands for anything in a line, and alone in a line for any lines. Ports of 127.0.0.1 are
-replaced by free ones, the same for the whole page. In a session, `COMMAND &` starts a server, which
+replaced by free ones, the same for the whole page, except in fragments. In a session, `COMMAND &` starts a server, which
 must print what stands below and then listen; `kill %1` ends it as an operator would, shows what it
 printed since, and its status must be 0.
 """
@@ -40,6 +40,8 @@ def matches(expected, printed):
     """Whether the text is as shown; `...` stands for what is left out."""
     lines = [r"(?:.*\n)*" if line == "..." else re.escape(line).replace(r"\.\.\.", ".*") + r"\n"
              for line in expected.split("\n")[:-1]]
+    if not printed.endswith("\n"):
+        printed += "\n" if printed else ""  # as a person sees it
     return re.fullmatch("".join(lines), printed) is not None
 
 
@@ -121,8 +123,9 @@ class Session:
         return PORT.sub(replace, text)
 
     def write(self, block):
+        text = self.local(block.text) if block.is_program else block.text
         (self.folder / block.name).write_text(
-            f'#line {block.line} "{block.page.relative_to(ROOT)}"\n{self.local(block.text)}')
+            f'#line {block.line} "{block.page.relative_to(ROOT)}"\n{text}')
 
     # ---- doing it
 
