@@ -38,6 +38,9 @@ typedef struct th_scope_opts {
 /**
  * Opens a scope inside the present one of the calling fiber.
  *
+ * It must be closed before the fiber's function returns: a scope that is left open ends the
+ * process, for its storage is gone.
+ *
  * @param scope  storage for the scope, not in use; it must stay where it is until it is closed
  * @param opts   options, or NULL for the defaults; read during the call only. A deadline after that
  *               of the scope around has no effect unless the scope is a shield.

@@ -93,7 +93,8 @@ static void end(th_fiber *fiber, int result)
 {
     thi_worker *worker = fiber->worker;
     thi_scope *home = fiber->home;
-    TH_ASSERT(fiber->scope == home); /* the body has closed every scope that it opened */
+    if (TH_UNLIKELY(fiber->scope != home)) /* its storage is gone: nothing can be saved */
+        thi_assert_fail(__FILE__, __LINE__, "a fiber closes every scope that it opened");
     if (TH_UNLIKELY(!thi_stack_intact(fiber)))
         thi_overflow_found(fiber);
     thi_scope_leave(fiber);

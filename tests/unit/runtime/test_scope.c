@@ -3,6 +3,7 @@
 /* Scopes on one worker: opening, waiting, closing, cancelling, deadlines, shields. */
 #include "in_fiber.h"
 
+#include "capture.h"
 #include "runtime/worker.h"
 
 /* ---- opening and misuse ---------------------------------------------------------------------- */
@@ -14,6 +15,27 @@ START_TEST(outside_a_fiber_no_scope_opens)
     ck_assert_int_eq(th_scope_open(NULL, NULL), -EINVAL);
     ck_assert_int_eq(th_scope_close(&scope), -EPERM);
     ck_assert_int_eq(th_scope_wait(&scope), -EPERM);
+}
+END_TEST
+
+static int leave_a_scope_open(void *arg)
+{
+    static th_scope scope;
+    (void)arg;
+    return th_scope_open(&scope, NULL);
+}
+
+static int run_and_leave(void)
+{
+    return th_run(leave_a_scope_open, NULL, &(th_run_opts){ .workers = 1 });
+}
+
+START_TEST(a_scope_that_is_left_open_ends_the_process_with_a_message)
+{
+    capture c = run_captured(run_and_leave);
+    expect_said(&c, "assertion failed: a fiber closes every scope that it opened");
+    ck_assert(WIFSIGNALED(c.status));
+    ck_assert_int_eq(WTERMSIG(c.status), SIGABRT);
 }
 END_TEST
 
@@ -734,6 +756,7 @@ static void fill_closing(Suite *suite)
     TCase *misuse = thi_check_case(suite, "misuse");
     tcase_add_test(misuse, outside_a_fiber_no_scope_opens);
     tcase_add_test(misuse, misuse_of_a_scope_is_refused);
+    tcase_add_test(misuse, a_scope_that_is_left_open_ends_the_process_with_a_message);
     tcase_add_test(misuse, only_the_fiber_that_opened_a_scope_waits_for_it_and_closes_it);
     tcase_add_test(misuse, storage_of_a_closed_scope_can_be_used_again);
 
