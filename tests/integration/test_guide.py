@@ -67,6 +67,7 @@ class Job:
         self.path = session.folder / f"job-{len(session.jobs) + 1}.out"
         self.seen = 0
         with open(self.path, "wb") as out:
+            command = re.sub(r"^((?:\w+=\S+ )*)", r"\1exec ", command)  # the shell is not the server
             self.process = subprocess.Popen(["bash", "-c", command], cwd=session.folder,
                                             env=session.env, stdin=subprocess.DEVNULL, stdout=out,
                                             stderr=subprocess.STDOUT)
@@ -109,6 +110,7 @@ class Session:
         self.env = dict(os.environ, PATH=f"{tools}:{build / 'thrum'}:{os.environ['PATH']}",
                         PKG_CONFIG_PATH=str(build / "meson-uninstalled"),
                         LD_LIBRARY_PATH=str(build), LC_ALL="C.UTF-8")
+        self.env.pop("THRUM_BACKEND", None)
 
     # ---- what a page says
 
@@ -220,6 +222,34 @@ def test_fragments(session, page):
     session.compile(guide.frame_of(page), "fragments", "-I.")
     printed = session.run("./fragments")
     assert (session.status, printed) == (0, "")
+
+
+def rows(page, pattern):
+    """What a pattern finds at the beginnings of the rows of a page's tables."""
+    text = (ROOT / "docs" / "guide" / page).read_text()
+    return re.findall(rf"^\| {pattern}", text, re.M)
+
+
+def test_every_metric_is_explained(start, thrum_bin):
+    server = start(thrum_bin, "serve", "--listen", "127.0.0.1:0", "--access-log", "off")
+    kinds = re.findall(r"^# TYPE (\w+) (\w+)$", server.ask(target="/metrics").body.decode(), re.M)
+    assert rows("program.md", r"`(thrum_\w+)` \| (\w+) \|") == kinds
+
+
+def test_a_refused_back_end_is_told_as_shown(start, servers, thrum_bin):
+    server = start(servers / "refuse", thrum_bin, "echo", "--backend", "uring", "--workers", "1",
+                   "--listen", "127.0.0.1:0")
+    line = server.out.wait(lambda lines: next((l for l in lines if "back end" in l), None))
+    assert f"```text\n{line}\n```" in (ROOT / "docs" / "guide" / "back-ends.md").read_text()
+
+
+def test_every_option_is_listed(thrum_bin):
+    options = set()
+    for command in ("serve", "echo"):
+        shown = subprocess.run([thrum_bin, command, "--help"], text=True, check=True,
+                               capture_output=True).stdout
+        options |= set(re.findall(r"^  (--[\w-]+)", shown, re.M))
+    assert set(rows("program.md", r"`(--[\w-]+)")) == options
 
 
 @pytest.mark.parametrize("expected, printed, same", [

@@ -29,3 +29,33 @@ def test_page(page):
 def test_front_page_names_both_commands():
     front = (ROOT / "README.md").read_text()
     assert "make serve" in front and "make test" in front
+
+
+def guide(page):
+    return (ROOT / "docs" / "guide" / page).read_text()
+
+
+def test_guide_explains_every_code():
+    header = (ROOT / "include" / "thrum" / "error.h").read_text()
+    codes = re.findall(r'^    X\((\w+), ', header, re.M)
+    assert codes
+    for name in codes:
+        meaning = re.search(rf"^\| `{name}` \| ([^|]*) \|", guide("errors.md"), re.M)
+        assert meaning, name
+
+
+def test_guide_has_the_limits_of_http_with_their_defaults():
+    """The header's comments say `...; DEFAULT; ...` or `...; DEFAULT`, where there is a number."""
+    header = (ROOT / "include" / "thrum" / "http.h").read_text()
+    struct = re.search(r"^typedef struct th_http_opts \{\n(.*?)^\}", header, re.S | re.M).group(1)
+    fields = re.findall(r"^    u?int\d+_t (\w+); +/\* (.*?) \*/", struct, re.S | re.M)
+    assert len(fields) == 8
+    for name, comment in fields:
+        row = re.search(rf"^\| `{name}` \|(.*)\|$", guide("http.md"), re.M)
+        assert row, name
+        default = re.findall(r"[;,] (\d+(?: (?:KiB|MiB|s))?)(?=;|$)", " ".join(comment.split()))
+        assert default or name == "max_connections", name
+        for value in default[:1]:
+            assert f"| {value} |" in row.group(1), (name, value)
+        for status in re.findall(r"\b4\d\d\b", comment):
+            assert status in row.group(1), (name, status)
