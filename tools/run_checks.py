@@ -30,6 +30,7 @@ def checks(build):
     yield "docstrings", [TOOLS / "docstrings.py"]
     yield "symbols", [TOOLS / "symbols.py", build / "libthrum.so"]
     yield "headers", [TOOLS / "headers.py"]
+    yield "guide", [TOOLS / "guide.py"]
     yield "man", [TOOLS / "man.py", build.parent / "check" / "man"]
     yield "tidy", [TOOLS / "tidy.py", build]
 

@@ -99,12 +99,13 @@ class Session:
 
     def __init__(self, build, folder):
         self.folder = folder
+        self.sanitizer = sanitizer(build)
         self.jobs = []
         self.ports = {}
         self.status = 0
         tools = folder / ".bin"
         tools.mkdir()
-        (tools / "cc").write_text(f'#!/bin/sh\nexec /usr/bin/cc {WARNINGS} {sanitizer(build)} "$@"\n')
+        (tools / "cc").write_text(f'#!/bin/sh\nexec /usr/bin/cc {WARNINGS} {self.sanitizer} "$@"\n')
         (tools / "cc").chmod(0o755)
         (folder / "tools").symlink_to(ROOT / "tools")
         self.env = dict(os.environ, PATH=f"{tools}:{build / 'thrum'}:{os.environ['PATH']}",
@@ -125,19 +126,18 @@ class Session:
         return PORT.sub(replace, text)
 
     def write(self, block):
-        text = self.local(block.text) if block.is_program else block.text
-        (self.folder / block.name).write_text(
-            f'#line {block.line} "{block.page.relative_to(ROOT)}"\n{text}')
+        where = f'#line {block.line} "{block.page.relative_to(ROOT)}"\n'
+        text = self.local(block.text) if block.is_program else where + block.text
+        (self.folder / block.name).write_text(text)
 
     # ---- doing it
 
     def run(self, command):
-        env = dict(self.env, ASAN_OPTIONS="detect_leaks=0") if "gdb " in command else self.env
         done = subprocess.run(["bash", "-c", command.replace("$?", str(self.status))],
-                              cwd=self.folder, env=env, text=True, errors="backslashreplace",
+                              cwd=self.folder, env=self.env, text=True, errors="backslashreplace",
                               timeout=LIMIT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT)
-        self.status = done.returncode
+        self.status = done.returncode if done.returncode >= 0 else 128 - done.returncode
         return done.stdout
 
     def compile(self, source, program, *options):
@@ -163,6 +163,8 @@ class Session:
 
     def follow(self, block):
         """Does what a console block shows."""
+        if block.name == "plain" and self.sanitizer:
+            return
         parts = re.split(r"^\$ ", self.local(block.text), flags=re.M)
         assert parts[0] == "", f"{block.page}:{block.line}: a session starts with `$ `"
         for part in parts[1:]:
