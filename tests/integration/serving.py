@@ -167,7 +167,13 @@ def running(command, well=True, **options):
         server.kill()
 
 
+def sanitizer(build):
+    """What the build is sanitized for, as the compiler's option wants it; empty for nothing."""
+    options = json.loads((build / "meson-info" / "intro-buildoptions.json").read_text())
+    chosen = next(o["value"] for o in options if o["name"] == "b_sanitize")
+    return "" if chosen == "none" else chosen
+
+
 def sanitized(build):
     """Whether the build has a sanitizer, which takes memory and time of its own."""
-    options = json.loads((build / "meson-info" / "intro-buildoptions.json").read_text())
-    return next(o["value"] for o in options if o["name"] == "b_sanitize") != "none"
+    return sanitizer(build) != ""

@@ -3,14 +3,14 @@
 
 tools/guide.py says how the blocks of a page are marked. Expected output is compared as doctest does
 it: `...` stands for anything in a line, and alone in a line for any lines. Ports of 127.0.0.1 are
-replaced by free ones, the same for the whole page, except in fragments. In a session, `COMMAND &` starts a server, which
-must print what stands below and then listen; `kill %1` ends it as an operator would, shows what it
-printed since, and its status must be 0.
+replaced by free ones, the same for the whole page, except in fragments. In a session, `COMMAND &`
+starts a server, which must print what stands below and then listen; `kill %1` ends it as an
+operator would, shows what it printed since, and its status must be 0.
 """
-import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +18,7 @@ import sys
 
 import pytest
 
-from serving import TIMEOUT, eventually
+from serving import TIMEOUT, eventually, sanitizer
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -28,12 +28,6 @@ LIMIT = 120  # seconds for a command
 PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+")
 WARNINGS = "-Wall -Wextra -Werror -g"
 PKG_CONFIG = "$(pkg-config --cflags --libs thrum)"
-
-
-def sanitizer(build):
-    options = json.loads((build / "meson-info" / "intro-buildoptions.json").read_text())
-    chosen = next(o["value"] for o in options if o["name"] == "b_sanitize")
-    return "" if chosen == "none" else f"-fsanitize={chosen}"
 
 
 def matches(expected, printed):
@@ -105,7 +99,8 @@ class Session:
         self.status = 0
         tools = folder / ".bin"
         tools.mkdir()
-        (tools / "cc").write_text(f'#!/bin/sh\nexec /usr/bin/cc {WARNINGS} {self.sanitizer} "$@"\n')
+        flags = WARNINGS + (f" -fsanitize={self.sanitizer}" if self.sanitizer else "")
+        (tools / "cc").write_text(f'#!/bin/sh\nexec {shutil.which("cc")} {flags} "$@"\n')
         (tools / "cc").chmod(0o755)
         (folder / "tools").symlink_to(ROOT / "tools")
         self.env = dict(os.environ, PATH=f"{tools}:{build / 'thrum'}:{os.environ['PATH']}",
@@ -118,10 +113,12 @@ class Session:
     def local(self, text):
         """The text with ports that are free here."""
         def replace(match):
-            if match.group() not in self.ports:
+            while match.group() not in self.ports:
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", 0))
-                    self.ports[match.group()] = str(probe.getsockname()[1])
+                    port = str(probe.getsockname()[1])
+                if port not in self.ports.values():
+                    self.ports[match.group()] = port
             return self.ports[match.group()]
         return PORT.sub(replace, text)
 
