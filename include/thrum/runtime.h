@@ -37,8 +37,8 @@ typedef struct th_run_info {
  * @param argc  the number of arguments
  * @param argv  the arguments; borrowed
  * @param opts  options, or NULL for the defaults
- * @return an exit status: app's result when it is 0 to 255; 1 after a failure of app or of the
- *         start, told in one line on standard error
+ * @return an exit status: app's result when it is 0 to 255, 255 when it is more; 1 after a
+ *         failure of app or of the start, told in one line on standard error
  *
  * Suspends: no (the calling thread becomes the first worker until the program ends)
  * Thread: any that runs no fibers
