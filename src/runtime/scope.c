@@ -87,7 +87,7 @@ int th_scope_wait(th_scope *storage)
     if (!thi_scope_is_open(scope) || scope->host != self)
         return -EINVAL;
     while (is_busy(scope)) {
-        int err = thi_sched_may_park();
+        int err = thi_sched_may_park_as(self);
         if (err < 0)
             return err;
         closer c = { .wait = { .what = "scope", .object = scope, .abort = closer_wake },
