@@ -149,14 +149,15 @@ static void account(thi_http_conn *conn, bool readable)
         tell_log(conn, readable, duration);
 }
 
-/* Refuses what the client sent, tells it why, and ends the connection. */
+/*
+ * Refuses what the client sent, tells it why, and ends the connection. The method counts as soon as
+ * it has been read, whatever came behind it: HEAD has no content (RFC 9110, 9.3.2).
+ */
 static int refuse(thi_http_conn *conn, int status, const char *reason, bool readable)
 {
     thi_http_work *work = conn->work;
     work->request.meaning = (thi_http1_meaning){ .keep_alive = false };
     work->request.continued = true;
-    if (!readable)
-        work->request.head.method_id = THI_HTTP_OTHER;
     thi_metric_add(status == 408                                     ? THI_M_HTTP_ERRORS_TIMEOUT
                    : status == 413 || status == 414 || status == 431 ? THI_M_HTTP_ERRORS_TOO_LARGE
                                                                      : THI_M_HTTP_ERRORS_MALFORMED,
