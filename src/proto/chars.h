@@ -13,7 +13,7 @@
 #define THI_CHAR_REGNAME 0x08u /* unreserved and sub-delims: a host name without "%" (3.2.2) */
 #define THI_CHAR_HEX     0x10u /* hexadecimal digit of either case */
 #define THI_CHAR_DIGIT   0x20u /* decimal digit */
-#define THI_CHAR_RELAXED 0x40u /* what browsers leave raw in a query: " < > [ \ ] ^ ` { | } */
+#define THI_CHAR_RELAXED 0x40u /* what browsers leave raw in a query: [ \ ] ^ ` { | } */
 #define THI_CHAR_QUOTED  0x80u /* qdtext of a quoted string (RFC 9110, 5.6.4) */
 
 extern const uint8_t thi_char_class[256];

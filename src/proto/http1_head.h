@@ -45,8 +45,9 @@ typedef struct thi_http1_error {
 typedef struct thi_http1_limits {
     uint32_t head;      /* bytes of the head with the empty line at its end; 32 KiB; else 431 */
     uint32_t target;    /* bytes of the request target; 8 KiB; else 414 */
-    bool relaxed_query; /* let a query contain the bytes " < > [ \ ] ^ ` { | }, as browsers send
-                           them, although RFC 3986 wants them percent-encoded */
+    bool relaxed_query; /* let a query contain the bytes [ \ ] ^ ` { | }, which browsers leave as
+                           they are, although RFC 3986 wants them percent-encoded; they do encode
+                           " < > */
 } thi_http1_limits;
 
 #define THI_HTTP1_HEAD_DEFAULT   (32u * 1024)

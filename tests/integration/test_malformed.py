@@ -17,12 +17,6 @@ import table  # noqa: E402
 ENTRIES = table.load()
 PARSED = [entry for entry in ENTRIES if entry.layer == "parser"]
 
-# The parsers can be told to let pass what some clients leave raw in a query; the server tells them.
-LET_PASS = {"query-raw-less-than": "/?a=<b>", "query-raw-quote": '/?a="b"'}
-for entry in PARSED:
-    if entry.name in LET_PASS:
-        entry.expect = [table.Expectation((200,), "GET", LET_PASS[entry.name])]
-
 # What the servers are set up with; "file" is the program itself, on a folder.
 SETTINGS = {
     "": {},

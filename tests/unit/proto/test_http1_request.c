@@ -309,23 +309,21 @@ END_TEST
 
 START_TEST(a_relaxed_query_may_contain_what_browsers_send)
 {
-    th_str text = LINE("GET /a?b[]=\"<>\\^`{|} HTTP/1.1");
+    th_str text = LINE("GET /a?b[]=\\^`{|} HTTP/1.1");
     feed f = { .data = text.ptr, .len = text.len, .limits = { .relaxed_query = true } };
     char *log = record(&f, feed_request);
-    record_has(log, "query<b[]=\"<>\\x5c^`{|}>");
+    record_has(log, "query<b[]=\\x5c^`{|}>");
     free(log);
-    text = LINE("GET /a|b HTTP/1.1");
-    f.data = text.ptr;
-    f.len = text.len;
-    log = record(&f, feed_request);
-    record_has(log, "refused 400");
-    free(log);
-    text = LINE("GET /a?b#c HTTP/1.1");
-    f.data = text.ptr;
-    f.len = text.len;
-    log = record(&f, feed_request);
-    record_has(log, "refused 400");
-    free(log);
+    const th_str refused[] = { LINE("GET /a|b HTTP/1.1"), LINE("GET /a?b#c HTTP/1.1"),
+                               LINE("GET /a?\" HTTP/1.1"), LINE("GET /a?< HTTP/1.1"),
+                               LINE("GET /a?> HTTP/1.1") };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        f.data = refused[i].ptr;
+        f.len = refused[i].len;
+        log = record(&f, feed_request);
+        record_has(log, "refused 400");
+        free(log);
+    }
 }
 END_TEST
 
