@@ -29,7 +29,11 @@ static int parse_number(th_str s, uint64_t *n)
     return result == -ERANGE ? 0 : result;
 }
 
-/* Reads one range. Returns 1, 0 when it has no byte in common with the file, or -EINVAL. */
+/*
+ * Reads one range. Returns 1, 0 when it has no byte in common with the file, or -EINVAL when the
+ * field is to be ignored: also for the last bytes of an empty file, which is satisfiable (RFC
+ * 9110, 14.1.2), though no Content-Range can say so.
+ */
 static int parse_one(th_str spec, uint64_t size, thi_http_range *out)
 {
     th_str before, after;
@@ -41,8 +45,10 @@ static int parse_one(th_str spec, uint64_t size, thi_http_range *out)
         if (parse_number(after, &length) < 0)
             return -EINVAL;
         first = length < size ? size - length : 0;
-        if (length == 0 || size == 0)
+        if (length == 0)
             return 0;
+        if (size == 0)
+            return -EINVAL;
     } else {
         if (parse_number(before, &first) < 0 || (after.len > 0 && parse_number(after, &last) < 0) ||
             first > last)

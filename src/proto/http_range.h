@@ -18,7 +18,8 @@ typedef struct thi_http_range {
 /*
  * Reads a Range field's value against the size of what it is about, and puts the ranges that it has
  * into ranges[0..max), in the order in which they were asked for. Returns their number;
- * 0: ignore the field and send everything (it is malformed, or of another unit);
+ * 0: ignore the field and send everything (it is malformed, of another unit, or
+ * asks for the end of nothing);
  * -ERANGE: none of the ranges exists (416);
  * TH_ELIMIT: more than max ranges, or more than two overlap, which nobody needs: ignore it or 416.
  */

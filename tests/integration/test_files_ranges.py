@@ -96,9 +96,12 @@ def test_ranges_are_for_get(file):
 def test_ranges_of_nothing(serve, www):
     (www / "f").write_bytes(b"")
     with serve().connect() as client:
-        for value in ("bytes=0-", "bytes=-1", "bytes=0-0"):
+        for value in ("bytes=0-", "bytes=-0", "bytes=0-0"):
             answer = client.ask("GET", "/f", f"Range: {value}")
             assert (answer.status, answer.get("Content-Range")) == (416, "bytes */0")
+        # RFC 9110, 14.1.2: satisfiable, and all there is
+        answer = client.ask("GET", "/f", "Range: bytes=-1")
+        assert (answer.status, answer.get("Content-Range")) == (200, None)
 
 
 # ---- several ranges

@@ -71,8 +71,16 @@ START_TEST(rfc9110_15_5_17_ranges_that_do_not_exist)
     ck_assert_int_eq(parse("bytes=1000-1001, 5000-", 1000), -ERANGE);
     ck_assert_int_eq(parse("bytes=-0", 1000), -ERANGE);
     ck_assert_int_eq(parse("bytes=0-", 0), -ERANGE);
-    ck_assert_int_eq(parse("bytes=-5", 0), -ERANGE);
+    ck_assert_int_eq(parse("bytes=-0", 0), -ERANGE);
     check_one("bytes=999-", 1000, 999, 999);
+}
+END_TEST
+
+/* RFC 9110, 14.1.2: a suffix that is longer than the whole means the whole, were it empty. */
+START_TEST(rfc9110_14_1_2_the_end_of_nothing_is_all_of_it)
+{
+    ck_assert_int_eq(parse("bytes=-5", 0), 0);
+    ck_assert_int_eq(parse("bytes=0-, -1", 0), 0);
 }
 END_TEST
 
@@ -99,6 +107,7 @@ static void fill(Suite *suite)
     tcase_add_test(cases, rfc9110_14_1_2_several_ranges_keep_their_order);
     tcase_add_test(cases, rfc9110_14_2_malformed_is_ignored);
     tcase_add_test(cases, rfc9110_15_5_17_ranges_that_do_not_exist);
+    tcase_add_test(cases, rfc9110_14_1_2_the_end_of_nothing_is_all_of_it);
     tcase_add_test(cases, rfc9110_14_2_too_many_ranges);
     tcase_add_test(cases, rfc9110_14_2_too_many_overlaps);
 }
