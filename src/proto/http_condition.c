@@ -64,6 +64,13 @@ int thi_http_etag_match(th_str list, const thi_http_version *version, bool stron
     return found;
 }
 
+/* Index of the only field line with this id; head->count when there is none, or more than one. */
+static uint32_t find_single(const thi_http1_head *head, thi_http_field id)
+{
+    uint32_t i = thi_http1_find(head, id, 0);
+    return i < head->count && thi_http1_find(head, id, i + 1) < head->count ? head->count : i;
+}
+
 /* Matches over all field lines with this id: 1, 0 or TH_EPROTO. */
 static int match_fields(const thi_http1_head *head, thi_http_field id,
                         const thi_http_version *version, bool strong)
@@ -71,19 +78,26 @@ static int match_fields(const thi_http1_head *head, thi_http_field id,
     int found = 0;
     uint32_t i = thi_http1_find(head, id, 0);
     for (; i < head->count; i = thi_http1_find(head, id, i + 1)) {
-        int one = thi_http_etag_match(thi_http1_value(head, i), version, strong);
+        th_str value = thi_http1_value(head, i);
+        int one = thi_http_etag_match(value, version, strong);
         if (one < 0)
             return one;
+        /* "*" is no member of a list, and several lines are one list (RFC 9110, 5.2). */
+        if (th_str_eq(value, TH_STR("*")) && find_single(head, id) == head->count)
+            return TH_EPROTO;
         found |= one;
     }
     return found;
 }
 
-/* Whether the field holds a date that can be compared with the version's; sets *date. */
+/*
+ * Whether the field holds a date that can be compared with the version's; sets *date. Two lines of
+ * it are a list, and a list is no date (RFC 9110, 13.1.3 and 13.1.4).
+ */
 static bool date_field(const thi_http1_head *head, thi_http_field id,
                        const thi_http_version *version, int64_t now, int64_t *date)
 {
-    uint32_t i = thi_http1_find(head, id, 0);
+    uint32_t i = find_single(head, id);
     return i < head->count && version->modified >= 0 &&
            thi_http_date_parse(thi_http1_value(head, i), now, date) == 0;
 }
@@ -112,13 +126,17 @@ int thi_http_condition(const thi_http1_head *head, thi_http_method method,
 
 bool thi_http_if_range(const thi_http1_head *head, const thi_http_version *version, int64_t now)
 {
-    uint32_t i = thi_http1_find(head, THI_FIELD_IF_RANGE, 0);
-    if (i == head->count)
+    if (!thi_http1_has(head, THI_FIELD_IF_RANGE))
         return true;
+    uint32_t i = find_single(head, THI_FIELD_IF_RANGE);
+    if (i == head->count)
+        return false;
     th_str value = thi_http1_value(head, i);
     if (etag_length(value) == value.len)
         return value.len > 0 && same_etag(value, version->etag, true);
-    /* The date must be the very one: an earlier or later one proves nothing (13.1.5). */
+    /* The date must be the very one: an earlier or later one proves nothing (13.1.5). Neither does
+     * one whose second is not over, in which the file may change again (8.8.2.2). */
     int64_t date;
-    return date_field(head, THI_FIELD_IF_RANGE, version, now, &date) && version->modified == date;
+    return date_field(head, THI_FIELD_IF_RANGE, version, now, &date) && version->modified == date &&
+           date < now;
 }

@@ -112,6 +112,8 @@ START_TEST(rfc9110_13_1_2_if_none_match)
     ck_assert_int_eq(thi_http_condition(head, THI_HTTP_HEAD, &strong, NOW), 304);
     ck_assert_int_eq(put("If-None-Match: *", &absent), 0);
     ck_assert_int_eq(get("If-None-Match: junk", &strong), 0);
+    ck_assert_int_eq(get("If-None-Match: *, \"b\"", &strong), 0);
+    ck_assert_int_eq(get("If-None-Match: *\r\nIf-None-Match: \"b\"", &strong), 0);
 }
 END_TEST
 
@@ -123,6 +125,8 @@ START_TEST(rfc9110_13_1_3_if_modified_since)
     ck_assert_int_eq(put("If-Modified-Since: " DATE, &strong), 0);
     ck_assert_int_eq(get("If-Modified-Since: " DATE, &undated), 0);
     ck_assert_int_eq(get("If-Modified-Since: yesterday", &strong), 0);
+    ck_assert_int_eq(get("If-Modified-Since: " DATE ", " DATE, &strong), 0);
+    ck_assert_int_eq(get("If-Modified-Since: " DATE "\r\nIf-Modified-Since: " DATE, &strong), 0);
     /* It is ignored beside If-None-Match, whatever that says. */
     ck_assert_int_eq(get("If-None-Match: \"b\"\r\nIf-Modified-Since: " DATE, &strong), 0);
     ck_assert_int_eq(get("If-None-Match: junk\r\nIf-Modified-Since: " DATE, &strong), 0);
@@ -134,6 +138,8 @@ START_TEST(rfc9110_13_1_4_if_unmodified_since)
     ck_assert_int_eq(put("If-Unmodified-Since: " DATE, &strong), 0);
     ck_assert_int_eq(put("If-Unmodified-Since: " EARLIER, &strong), 412);
     ck_assert_int_eq(put("If-Unmodified-Since: junk", &strong), 0);
+    ck_assert_int_eq(put("If-Unmodified-Since: " EARLIER "\r\nIf-Unmodified-Since: " DATE, &strong),
+                     0);
     ck_assert_int_eq(put("If-Unmodified-Since: " EARLIER, &undated), 0);
     ck_assert_int_eq(put("If-Match: \"a\"\r\nIf-Unmodified-Since: " EARLIER, &strong), 0);
 }
@@ -168,6 +174,17 @@ START_TEST(rfc9110_13_1_5_if_range)
     ck_assert(!if_range("If-Range: " DATE, &undated));
     ck_assert(!if_range("If-Range:", &strong));
     ck_assert(!if_range("If-Range: junk", &strong));
+    ck_assert(!if_range("If-Range: \"a\"\r\nIf-Range: \"a\"", &strong));
+    ck_assert(!if_range("If-Range: " DATE "\r\nIf-Range: " DATE, &strong));
+}
+END_TEST
+
+/* RFC 9110, 8.8.2.2: a date is a strong validator only once its second is over. */
+START_TEST(rfc9110_13_1_5_if_range_with_the_present_second)
+{
+    const thi_http1_head *head = head_of("If-Range: " DATE);
+    ck_assert(!thi_http_if_range(head, &strong, STAMP));
+    ck_assert(thi_http_if_range(head, &strong, STAMP + 1));
 }
 END_TEST
 
@@ -183,6 +200,7 @@ static void fill(Suite *suite)
     tcase_add_test(conditions, rfc9110_13_1_4_if_unmodified_since);
     tcase_add_test(conditions, rfc9110_13_2_2_precedence);
     tcase_add_test(conditions, rfc9110_13_1_5_if_range);
+    tcase_add_test(conditions, rfc9110_13_1_5_if_range_with_the_present_second);
 }
 
 int main(void)
