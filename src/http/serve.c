@@ -296,6 +296,20 @@ static int resolve_path(th_http_request *q, const char **refusal)
     return 0;
 }
 
+/*
+ * Judges a target that is more than a path. RFC 9110, 7.4: an https resource must not be had over a
+ * connection that is not secured.
+ */
+static int judge_form(thi_http_conn *conn)
+{
+    const thi_http1_request *head = &conn->work->request.head;
+    if (head->form == THI_HTTP1_AUTHORITY)
+        return refuse(conn, 501, "this server is no proxy", true);
+    if (head->form == THI_HTTP1_ABSOLUTE && head->scheme.len == sizeof "https" - 1)
+        return refuse(conn, 421, "https needs a secured connection", true);
+    return NEXT;
+}
+
 /* What can be refused before a handler is asked: NEXT when nothing is. */
 static int judge(thi_http_conn *conn)
 {
@@ -312,9 +326,7 @@ static int judge(thi_http_conn *conn)
         return refuse(conn, 503, "out of memory", true);
     if (refusal)
         return refuse(conn, 400, refusal, true);
-    if (q->head.form == THI_HTTP1_AUTHORITY)
-        return refuse(conn, 501, "this server is no proxy", true);
-    return NEXT;
+    return TH_LIKELY(q->head.form == THI_HTTP1_ORIGIN) ? NEXT : judge_form(conn);
 }
 
 /* Calls the handler and completes its reply; whether the connection can go on. */
