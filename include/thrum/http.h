@@ -370,10 +370,9 @@ TH_API TH_MUST int th_http_router_new(th_http_router **router);
  *
  * A pattern is a path whose segments are literal texts, `:name` for any one segment, or, as the
  * last one, `*name` for all the rest (which may be empty). Of several that match, literal texts go
- * before
- * `:name` and that before `*name`, from left to right. GET also answers HEAD. A path that
- * has routes, but none for the method, is answered with 405 and an Allow field; OPTIONS likewise
- * with 204.
+ * before `:name` and that before `*name`, from left to right. GET also answers HEAD. A path that
+ * has routes, but none for the method, is answered with 405 and an Allow field, or 501 if neither
+ * HTTP nor another route knows the method; OPTIONS with 204 and that field.
  *
  * @param router   a router that no server uses yet
  * @param method   a method such as "GET", or "*" for any
@@ -530,7 +529,7 @@ TH_API TH_MUST int th_http_site_new(const char *root, const th_http_site_opts *o
  *
  * The file is named by the route's `*path` parameter where there is one, else by the whole path.
  * GET and HEAD are answered, with content type, ETag, Last-Modified, conditional requests (RFC
- * 9110, 13) and ranges (RFC 9110, 14); other methods get 405.
+ * 9110, 13) and ranges (RFC 9110, 14); other methods get 405, unknown ones 501.
  *
  * @param request  the request
  * @param reply    its reply

@@ -407,7 +407,15 @@ char *thi_http_router_allow(const th_http_router *router, uint64_t methods, th_a
     return text;
 }
 
-/* The answer to a request whose path has routes, but none for the method. */
+/* Whether the method means something here: HTTP defines it, or some route has it. */
+static bool is_known(const th_http_request *q, const th_http_router *router)
+{
+    return q->head.method_id != THI_HTTP_OTHER ||
+           method_number(router, th_http_request_method(q)) < METHODS_MAX;
+}
+
+/* The answer to a request whose path has routes, but none for the method (RFC 9110, 15.5.6 and
+ * 15.6.2). */
 static int answer_with_methods(th_http_request *q, th_http_reply *r, const th_http_router *router,
                                uint64_t methods)
 {
@@ -417,6 +425,8 @@ static int answer_with_methods(th_http_request *q, th_http_reply *r, const th_ht
         return err;
     if (th_str_eq(th_http_request_method(q), router->methods[METHOD_OPTIONS]))
         return th_http_reply_bytes(r, 204, NULL, NULL, 0);
+    if (!is_known(q, router))
+        return th_http_reply_text(r, 501, "501 Not Implemented\n");
     return th_http_reply_text(r, 405, "405 Method Not Allowed\n");
 }
 

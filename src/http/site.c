@@ -161,10 +161,11 @@ static int refuse_name(th_http_reply *r, const char *name, int err)
     return refuse(r, status);
 }
 
-static int refuse_method(th_http_reply *r)
+/* RFC 9110, 15.6.2: 501 for a method that is not even known. */
+static int refuse_method(const th_http_request *q, th_http_reply *r)
 {
     int err = th_http_reply_header(r, "Allow", "GET, HEAD");
-    return err < 0 ? err : refuse(r, 405);
+    return err < 0 ? err : refuse(r, q->head.method_id == THI_HTTP_OTHER ? 501 : 405);
 }
 
 /* ---- answering ---- */
@@ -260,7 +261,7 @@ int th_http_site_handle(th_http_request *q, th_http_reply *r, void *arg)
     th_http_site *site = arg;
     th_str path = th_http_request_path(q);
     if (q->head.method_id != THI_HTTP_GET && q->head.method_id != THI_HTTP_HEAD)
-        return refuse_method(r);
+        return refuse_method(q, r);
     th_str name = th_http_request_param(q, "path");
     if (!name.ptr)
         name = th_str_make(path.ptr + 1, path.len - 1);

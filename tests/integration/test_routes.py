@@ -50,7 +50,7 @@ def test_head_is_answered_by_get(client):
 
 @pytest.mark.parametrize("method, target, allow", [
     ("PUT", "/routes/plain", "GET, HEAD, OPTIONS, POST, DELETE"),
-    ("get", "/routes/plain", "GET, HEAD, OPTIONS, POST, DELETE"),
+    ("BREW", "/routes/plain", "GET, HEAD, OPTIONS, POST, DELETE"),  # another route has it
     ("POST", "/routes/x/y", "GET, HEAD, OPTIONS"),
     ("POST", "/routes/put/only", "GET, HEAD, OPTIONS, PUT"),
 ])
@@ -58,6 +58,12 @@ def test_other_methods_are_told_which_there_are(client, method, target, allow):
     answer = client.ask(method, target)
     assert (answer.status, answer.get("Allow")) == (405, allow)
     assert answer.body == b"405 Method Not Allowed\n"
+
+
+def test_a_method_that_nobody_knows_is_not_implemented(client):
+    answer = client.ask("get", "/routes/plain")
+    assert (answer.status, answer.body) == (501, b"501 Not Implemented\n")
+    assert answer.get("Allow") == "GET, HEAD, OPTIONS, POST, DELETE"
 
 
 def test_options(client):
