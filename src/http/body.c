@@ -204,3 +204,33 @@ bool thi_http_body_discard(th_http_request *q)
     }
     return false;
 }
+
+/* Looks through the chunks that have arrived. The decoder is a copy: nothing is taken. */
+static bool chunks_discardable(const thi_http_work *work, thi_http1_chunked decoder)
+{
+    th_str in = { work->in + work->in_at, work->in_end - work->in_at };
+    th_str data;
+    thi_http1_error err;
+    int event;
+    do
+        event = thi_http1_chunked_next(&decoder, &in, &data, &err);
+    while (event == THI_HTTP1_CHUNK_DATA);
+    return event >= 0 && decoder.left <= DISCARD_MAX;
+}
+
+bool thi_http_body_discardable(const th_http_request *q)
+{
+    if (q->body_done)
+        return true;
+    if (q->failed < 0 || !q->continued || q->body_left > DISCARD_MAX)
+        return false;
+    return q->meaning.framing != THI_HTTP1_CHUNKED || chunks_discardable(q->conn->work, q->chunked);
+}
+
+int thi_http_body_skip(th_http_request *q, th_http_reply *r)
+{
+    if (TH_LIKELY(q->body_done) || thi_http_body_discard(q))
+        return 0;
+    r->close = true;
+    return q->failed;
+}

@@ -15,4 +15,17 @@ void thi_http_body_begin(th_http_request *request);
  */
 bool thi_http_body_discard(th_http_request *request);
 
+/*
+ * Whether thi_http_body_discard() may succeed after a reply that begins now, as far as that can be
+ * seen without waiting: false where the body is too large, or malformed in what has arrived.
+ */
+bool thi_http_body_discardable(const th_http_request *request);
+
+/*
+ * For the library's handlers, which want no body: drops it before they answer, so that a malformed
+ * one is refused. Returns 0, with reply->close set if it could not be dropped, or the failure that
+ * the handler has to return.
+ */
+TH_MUST int thi_http_body_skip(th_http_request *request, th_http_reply *reply);
+
 #endif

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/util.h"
+#include "http/body.h"
 #include "proto/chars.h"
 #include "proto/http_date.h"
 #include "proto/http_list.h"
@@ -240,8 +241,22 @@ static int begin(th_http_reply *r, int status, th_str type, int64_t length)
 
 /* ---- bodies that are at hand ---- */
 
+/*
+ * RFC 9112, 9.6: a close is announced. Most handlers that answer with all they have are done with
+ * the request, so what they have not read of it is dropped, or else the connection ends.
+ */
+static void foresee_close(th_http_reply *r)
+{
+    const th_http_request *q = &r->conn->work->request;
+    if (r->close) /* a refusal perhaps, before anything is known of a body */
+        return;
+    if (TH_UNLIKELY(!q->body_done) && r->status == 0)
+        r->close = !thi_http_body_discardable(q);
+}
+
 static int reply_bytes(th_http_reply *r, int status, th_str type, const void *data, size_t size)
 {
+    foresee_close(r);
     int err = begin(r, status, type, (int64_t)size);
     if (err < 0)
         return err;
@@ -277,6 +292,7 @@ int th_http_reply_file(th_http_reply *r, int status, int fd, int64_t offset, int
 {
     if (!r || fd < 0 || offset < 0 || size < 0)
         return -EINVAL;
+    foresee_close(r);
     int err = begin(r, status, TH_STR(""), size);
     if (err < 0)
         return err;

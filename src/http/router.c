@@ -23,6 +23,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/util.h"
+#include "http/body.h"
 #include "proto/http_list.h"
 
 #include <errno.h>
@@ -441,17 +442,24 @@ static int call(th_http_request *q, th_http_reply *r, const thi_http_match *matc
     return route->handler(q, r, route->arg);
 }
 
+/* The answer to a request that has no route. */
+static int answer(th_http_request *q, th_http_reply *r, const th_http_router *router,
+                  uint64_t methods)
+{
+    int err = thi_http_body_skip(q, r);
+    if (err < 0)
+        return err;
+    if (q->head.form == THI_HTTP1_ASTERISK) /* what OPTIONS * asks: is there a server? */
+        return th_http_reply_bytes(r, 204, NULL, NULL, 0);
+    if (methods)
+        return answer_with_methods(q, r, router, methods);
+    return th_http_reply_text(r, 404, "404 Not Found\n");
+}
+
 int th_http_router_handle(th_http_request *q, th_http_reply *r, void *arg)
 {
     const th_http_router *router = arg;
     thi_http_match match;
-    th_str path = th_http_request_path(q);
-    if (th_str_eq(path, TH_STR("*"))) /* what OPTIONS * asks: is there a server? */
-        return th_http_reply_bytes(r, 204, NULL, NULL, 0);
-    thi_http_router_find(router, th_http_request_method(q), path, &match);
-    if (match.route)
-        return call(q, r, &match);
-    if (match.methods)
-        return answer_with_methods(q, r, router, match.methods);
-    return th_http_reply_text(r, 404, "404 Not Found\n");
+    thi_http_router_find(router, th_http_request_method(q), th_http_request_path(q), &match);
+    return match.route ? call(q, r, &match) : answer(q, r, router, match.methods);
 }

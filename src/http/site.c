@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "http/body.h"
 #include "http/site_list.h"
 #include "http/site_send.h"
 #include "proto/http1_write.h"
@@ -260,6 +261,9 @@ int th_http_site_handle(th_http_request *q, th_http_reply *r, void *arg)
 {
     th_http_site *site = arg;
     th_str path = th_http_request_path(q);
+    int err = thi_http_body_skip(q, r);
+    if (err < 0)
+        return err;
     if (q->head.method_id != THI_HTTP_GET && q->head.method_id != THI_HTTP_HEAD)
         return refuse_method(q, r);
     th_str name = th_http_request_param(q, "path");
