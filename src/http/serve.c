@@ -28,7 +28,7 @@
 #include <string.h>
 
 #define LINGER_TIME  (2 * TH_SECOND)
-#define LINGER_BYTES (1024 * 1024)
+#define LINGER_BYTES (64 * 1024 * 1024)
 
 /* What became of an attempt to serve a request. */
 enum { NEXT, IDLE, CLOSE, LINGER };
@@ -79,16 +79,19 @@ static void free_conn(thi_http_conn *conn)
     thi_server_conn_ended(part);
 }
 
-/* Says that nothing more will come, and reads until the client has understood. */
+/*
+ * Says that nothing more will come, and reads until the client has understood. Many clients send a
+ * whole body before they look for an answer; a reset would make them miss it (RFC 9112, 9.6).
+ */
 static void linger(thi_http_conn *conn)
 {
-    char scratch[1024];
+    thi_http_work *work = conn->work;
     size_t dropped = 0;
     if (th_stream_shutdown(&conn->socket.base) < 0)
         return;
     enter_phase(conn, THI_CONN_LINGER, LINGER_TIME);
     while (!conn->late && dropped < LINGER_BYTES) {
-        ssize_t n = th_stream_read(&conn->socket.base, scratch, sizeof scratch);
+        ssize_t n = th_stream_read(&conn->socket.base, work->in, work->in_size);
         if (n < 0)
             return;
         dropped += (size_t)n;

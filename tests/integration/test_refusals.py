@@ -76,3 +76,17 @@ def test_files_and_routes_look_at_bodies_first(site, www, method, target, status
             answer = client.response(method)
             assert (answer.status, answer.interim, answer.closing) == (status, [], True)
             assert client.at_end()
+
+
+@pytest.mark.parametrize("status, fields", [
+    (413, [LENGTH(8 << 20)]),
+    (400, ["X : y", LENGTH(8 << 20)]),
+    (417, ["Expect: much", LENGTH(8 << 20)]),
+])
+def test_a_client_that_sends_first_and_reads_then_gets_its_refusal(probe, status, fields):
+    """RFC 9112, 9.6: what it sends is read on for a while, else a reset would overtake the answer."""
+    with probe(body_size=1000).connect() as client:
+        client.send(request("POST", "/", *fields), b"x" * (8 << 20))
+        answer = client.response("POST")
+        assert (answer.status, answer.closing) == (status, True)
+        assert client.at_end() and not client.reset
