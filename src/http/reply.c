@@ -177,17 +177,17 @@ static char *put_connection(char *at, const th_http_reply *r)
     return PUT(at, "\r\n");
 }
 
-/* RFC 9112, 6.3: these have no body, whatever their fields say. */
+/* RFC 9110, 15.3.5, 15.3.6, 15.4.5: these have no content, whatever a handler wants to send. */
 static bool is_without_body(int status)
 {
-    return status == 204 || status == 304;
+    return status == 204 || status == 205 || status == 304;
 }
 
 /* The framing of a body of `length` bytes, -1 for unknown. */
 static char *put_framing(char *at, const th_http_reply *r, int64_t length)
 {
-    if (is_without_body(r->status))
-        return at;
+    if (is_without_body(r->status)) /* RFC 9112, 6.3: of 205 a client must still be told so */
+        return r->status == 205 ? PUT(at, "Content-Length: 0\r\n") : at;
     if (length < 0)
         return r->chunked ? PUT(at, "Transfer-Encoding: chunked\r\n") : at;
     at = PUT(at, "Content-Length: ");

@@ -86,12 +86,14 @@ def test_head_has_the_fields_of_get_and_no_body(probe, target, status):
 @pytest.mark.parametrize("target", ["/x/bytes?size=0", "/x/bytes?size=9",
                                     "/x/begin_and_write?length=-1", "/x/begin_and_write?length=9"])
 def test_statuses_without_a_body(probe, target):
+    """RFC 9110, 15.3.5, 15.3.6, 15.4.5. Only of 205 must the fields tell (RFC 9112, 6.3)."""
     with probe().connect() as client:
-        for status in (204, 304):
+        for status, length in ((204, None), (205, "0"), (304, None)):
             for version in ("1.1", "1.0"):
                 answer = client.ask("GET", f"{target}&status={status}", "Connection: keep-alive",
                                     version=version)
                 assert answer.status == status and not answer.closing
+                assert answer.get("Content-Length") == length and answer.body == b""
                 assert not answer.all("Transfer-Encoding")
         assert client.ask().status == 200
 
