@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Connections: how long they live, who closes them, and requests one behind another."""
+import random
 import signal
 import threading
 import time
@@ -179,6 +180,25 @@ def test_a_client_that_goes_at_any_moment_hurts_nobody(any_probe):
                 assert client.response().body == b"x" * 50
             assert client.at_end()
     assert server.ask("POST", "/", body=b"abc").body == b"abc"
+
+
+def test_clients_that_reset_while_a_file_is_sent_hurt_nobody(any_probe, tmp_path):
+    """sendfile(2) may send a part and raise SIGPIPE for the rest, which must not end the server."""
+    (tmp_path / "file").write_bytes(b"x" * 4000000)
+    server = any_probe(file=tmp_path / "file")
+
+    def come_and_go(seed):
+        for size in random.Random(seed).choices(range(1, 200000), k=100):
+            with server.connect() as client:
+                client.send(request("GET", "/x/file?size=4000000"))
+                client.socket.recv(size)
+
+    threads = [threading.Thread(target=come_and_go, args=[seed]) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert server.ask().status == 200
 
 
 def test_half_closed_clients_get_their_answers(any_probe):
