@@ -165,8 +165,10 @@ void thi_http_conn_check_rate(thi_http_conn *conn)
     set_timer(conn);
     if (slow && s->reader)
         s->reader->abort(s->reader, TH_ESLOW);
-    if (slow && s->writer)
+    if (slow && s->writer) {
+        thi_socket_drop_unsent(s);
         s->writer->abort(s->writer, TH_ESLOW);
+    }
 }
 
 /* ---- in ---- */

@@ -50,6 +50,12 @@ TH_MUST int thi_socket_wait(thi_socket *socket, unsigned dir);
  */
 size_t thi_socket_held(const thi_socket *socket);
 
+/*
+ * Closing is to drop what was written and the peer has not taken, and to reset the connection. For
+ * a peer that takes nothing: the kernel would keep that for many minutes after an ordinary close.
+ */
+void thi_socket_drop_unsent(thi_socket *socket);
+
 /* Whether something may have arrived that nobody has read. */
 static inline bool thi_socket_has_arrival(const thi_socket *socket)
 {
