@@ -215,7 +215,6 @@ void thi_socket_shut(thi_socket *s)
         s->writer->abort(s->writer, -ECANCELED);
 }
 
-/* A TCP socket keeps what is not acknowledged in a queue of its own, a Unix socket lends it out. */
 void thi_socket_drop_unsent(thi_socket *s)
 {
     static const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
@@ -223,6 +222,7 @@ void thi_socket_drop_unsent(thi_socket *s)
         (void)thi_sys_setsockopt(s->watch.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
+/* A TCP socket keeps what is not acknowledged in a queue of its own, a Unix socket lends it out. */
 size_t thi_socket_held(const thi_socket *s)
 {
     uint32_t info[SK_MEMINFO_VARS] = { 0 };
