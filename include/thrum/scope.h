@@ -7,8 +7,9 @@
  * A scope nests inside the scope its fiber was in when it opened it. Every suspending call obeys
  * the innermost scope: once that scope, or one around it, is cancelled or past its deadline, each
  * such call returns -ECANCELED or -ETIMEDOUT, again and again, until the scope is closed. Calls
- * therefore take no time-out of their own. A call that can finish without suspending does so all
- * the same.
+ * therefore take no time-out of their own. They ask when they begin, so one that would not have had
+ * to wait is turned away as well; th_join() and th_scope_wait() alone tell what is so already. A
+ * call that waits and gets its result before its fiber runs again returns the result.
  */
 #ifndef THRUM_SCOPE_H
 #define THRUM_SCOPE_H

@@ -5,7 +5,21 @@
  *
  * A stream belongs to the worker on which it was opened; fibers of that worker use it, one reading
  * and one writing at the same time. All calls look as if they blocked and suspend the fiber
- * instead; they obey its scope. A call that can finish at once does, even after a deadline.
+ * instead.
+ *
+ * Those that may suspend obey the scope of their fiber by one rule, on every carrier and back end:
+ *
+ * - The scope is asked first. A call that begins when it is cancelled or past its deadline returns
+ *   -ECANCELED or -ETIMEDOUT and does nothing, even if it would not have had to wait: bytes that
+ *   have arrived stay in the stream, for a caller in a scope that is still open. A deadline has
+ *   passed when the worker's loop, or th_check(), has seen the clock pass it.
+ * - What happens beats the end of the scope. When the scope ends while a call waits, and the bytes
+ *   (the room for them, the end of the stream, the failure) are there by the time the fiber runs,
+ *   the call returns them; the next one tells of the scope.
+ *
+ * A call of several steps asks the scope before each: th_stream_read_all() and the calls that write
+ * may end between two of them. Calls that cannot suspend (shutdown, close, free, peer, local) do
+ * not ask.
  */
 #ifndef THRUM_STREAM_H
 #define THRUM_STREAM_H

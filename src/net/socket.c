@@ -10,6 +10,10 @@
  *
  * A connection that always has something ready would never suspend, never let others run, and never
  * notice that its scope has ended. So every 32nd step in a row is a yield first.
+ *
+ * A step asks the scope before anything else, whatever is ready: what it returns must not depend on
+ * bits that nobody sees. And a wait that the scope breaks off is followed by one more try, because
+ * the bytes may be there and only their event not yet told.
  */
 #include "net/socket.h"
 
@@ -78,7 +82,7 @@ int thi_socket_wait(thi_socket *s, unsigned dir)
     return thi_sched_park(&w.wait);
 }
 
-/* What every step asks first. Cancellation is obeyed even by steps that need not wait. */
+/* What every step asks first. The scope is obeyed even by steps that need not wait. */
 static int may_step(thi_socket *s)
 {
     th_fiber *self = thi_sched_self();
@@ -86,34 +90,46 @@ static int may_step(thi_socket *s)
         return -EPERM;
     if (TH_UNLIKELY(s->closed))
         return -EBADF;
-    if (TH_UNLIKELY(self->scope->status == -ECANCELED))
-        return -ECANCELED;
     if (TH_UNLIKELY(++s->streak >= STREAK)) {
         s->streak = 0;
         int err = th_yield();
-        return err == 0 && s->closed ? -ECANCELED : err; /* who ran meanwhile may have closed it */
+        if (err < 0)
+            return err;
+        if (s->closed) /* by who ran meanwhile */
+            return -ECANCELED;
     }
-    return 0;
+    return thi_sched_may_park_as(self);
 }
 
-/* After EAGAIN: waits, and says whether to try again. */
-static int wait_after_try(thi_socket *s, unsigned dir)
+/*
+ * After EAGAIN: waits, and says whether to try again. When the scope has broken off the wait, that
+ * goes to *over and the next try is the last.
+ */
+static int wait_after_try(thi_socket *s, unsigned dir, int *over)
 {
+    if (*over < 0)
+        return *over;
     s->watch.ready &= (uint8_t)~dir;
     int err = thi_socket_wait(s, dir);
-    return err == 0 && s->closed ? -ECANCELED : err;
+    if (s->closed)
+        return -ECANCELED;
+    if (!thi_socket_broken_off(err))
+        return err;
+    *over = err;
+    return 0;
 }
 
 static ssize_t socket_read(th_stream *stream, void *buf, size_t size)
 {
     thi_socket *s = of(stream);
+    int over = 0;
     ssize_t n = may_step(s);
     if (n < 0)
         return n;
     if (s->reader)
         return -EBUSY;
     for (;;) {
-        if (s->watch.ready & THI_READ) {
+        if ((s->watch.ready & THI_READ) || over < 0) {
             n = thi_sys_recv(s->watch.fd, buf, size, 0);
             if (n > 0) {
                 if ((size_t)n < size && !(s->watch.ready & THI_HUP))
@@ -124,7 +140,7 @@ static ssize_t socket_read(th_stream *stream, void *buf, size_t size)
             if (n != -EAGAIN)
                 return n == 0 ? TH_EOF : n;
         }
-        n = wait_after_try(s, THI_READ);
+        n = wait_after_try(s, THI_READ, &over);
         if (n < 0)
             return n;
     }
@@ -148,13 +164,14 @@ static ssize_t socket_writev(th_stream *stream, const struct iovec *iov, int cou
 {
     thi_socket *s = of(stream);
     struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count };
+    int over = 0;
     ssize_t n = may_step(s);
     if (n < 0)
         return n;
     if (s->writer)
         return -EBUSY;
     for (;;) {
-        if (s->watch.ready & THI_WRITE) {
+        if ((s->watch.ready & THI_WRITE) || over < 0) {
             int flags = s->more ? MSG_MORE : 0;
             n = count == 1 ? thi_sys_send(s->watch.fd, iov->iov_base, iov->iov_len, flags)
                            : thi_sys_sendmsg(s->watch.fd, &msg, flags);
@@ -163,7 +180,7 @@ static ssize_t socket_writev(th_stream *stream, const struct iovec *iov, int cou
             if (n != -EAGAIN)
                 return n;
         }
-        n = wait_after_try(s, THI_WRITE);
+        n = wait_after_try(s, THI_WRITE, &over);
         if (n < 0)
             return n;
     }
@@ -175,13 +192,14 @@ static ssize_t socket_writev(th_stream *stream, const struct iovec *iov, int cou
 static ssize_t socket_sendfile(th_stream *stream, int fd, int64_t offset, size_t size)
 {
     thi_socket *s = of(stream);
+    int over = 0;
     ssize_t n = may_step(s);
     if (n < 0)
         return n;
     if (s->writer)
         return -EBUSY;
     for (;;) {
-        if (s->watch.ready & THI_WRITE) {
+        if ((s->watch.ready & THI_WRITE) || over < 0) {
             off_t at = offset;
             n = thi_sys_sendfile(s->watch.fd, fd, &at, thi_min(size, (size_t)SENDFILE_STEP));
             if (n > 0)
@@ -189,7 +207,7 @@ static ssize_t socket_sendfile(th_stream *stream, int fd, int64_t offset, size_t
             if (n != -EAGAIN)
                 return n;
         }
-        n = wait_after_try(s, THI_WRITE);
+        n = wait_after_try(s, THI_WRITE, &over);
         if (n < 0)
             return n;
     }

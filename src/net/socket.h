@@ -46,6 +46,15 @@ TH_MUST ssize_t thi_socket_send_now(thi_socket *socket, const void *buf, size_t 
 /* Waits until a direction is ready; what the steps of the stream do when the kernel says EAGAIN. */
 TH_MUST int thi_socket_wait(thi_socket *socket, unsigned dir);
 
+/*
+ * Whether a wait was broken off by the scope (or a time limit of the owner): whoever waited looks
+ * once more for what it waited for, because what has happened beats the end of the scope.
+ */
+static inline bool thi_socket_broken_off(int result)
+{
+    return result == -ECANCELED || result == -ETIMEDOUT;
+}
+
 /* Memory that holds what was written and the peer has not taken yet, bytes; 0 if nobody can tell.
  */
 size_t thi_socket_held(const thi_socket *socket);
