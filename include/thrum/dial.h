@@ -14,6 +14,9 @@ TH_BEGIN_DECLS
 /**
  * Connects to an address.
  *
+ * The scope is obeyed as by a th_stream_read(): when it has ended before, no attempt is made; when
+ * it ends meanwhile, an attempt that has succeeded or failed by then returns that.
+ *
  * @param address  where, as th_addr_parse() reads it; `0.0.0.0` and `[::]` mean this machine
  * @param stream   out: the connection, to be given back with th_stream_free()
  * @return 0; TH_EADDRESS; -ECONNREFUSED, -EHOSTUNREACH and other -errno of the attempt, with the

@@ -24,31 +24,44 @@ static void aim_at_loopback(th_addr *addr)
     }
 }
 
-/* A TCP socket on a free local port may meet itself by simultaneous open; nobody listens there. */
-static bool met_itself(thi_socket *s)
+/*
+ * What became of a connection: 0 when it is made, -EINPROGRESS while it is not. A TCP socket on a
+ * free local port may meet itself by simultaneous open; nobody listens there.
+ */
+static int outcome(thi_socket *s)
 {
+    int verdict = 0;
+    socklen_t size = sizeof verdict;
     th_addr here;
-    th_addr there;
-    return th_stream_local(&s->base, &here) == 0 && th_stream_peer(&s->base, &there) == 0 &&
-           here.kind != TH_ADDR_UNIX && th_addr_equal(&here, &there);
+    th_addr there = { .kind = TH_ADDR_NONE };
+    int err = thi_sys_getsockopt(s->watch.fd, SOL_SOCKET, SO_ERROR, &verdict, &size);
+    if (err == 0)
+        err = -verdict;
+    if (err == 0)
+        err = th_stream_peer(&s->base, &there);
+    if (err < 0)
+        return err == -ENOTCONN ? -EINPROGRESS : err;
+    bool itself = there.kind != TH_ADDR_UNIX && th_stream_local(&s->base, &here) == 0 &&
+                  th_addr_equal(&here, &there);
+    return itself ? -ECONNREFUSED : 0;
 }
 
 static int connect_socket(thi_socket *s, const thi_sockaddr *sa, socklen_t len)
 {
+    int over = 0; /* the scope's word, after which there is one last look */
     int err = thi_sys_connect(s->watch.fd, &sa->sa, len);
-    if (err == -EINPROGRESS) {
+    if (err == 0)
+        err = outcome(s);
+    while (err == -EINPROGRESS) {
+        if (over < 0)
+            return over;
         s->watch.ready = 0;
-        err = thi_socket_wait(s, THI_WRITE);
-        if (err < 0)
-            return err;
-        int verdict = 0;
-        socklen_t size = sizeof verdict;
-        err = thi_sys_getsockopt(s->watch.fd, SOL_SOCKET, SO_ERROR, &verdict, &size);
-        if (err == 0)
-            err = -verdict;
+        int woken = thi_socket_wait(s, THI_WRITE);
+        if (woken < 0 && !thi_socket_broken_off(woken))
+            return woken;
+        over = woken;
+        err = outcome(s);
     }
-    if (err == 0 && met_itself(s))
-        err = -ECONNREFUSED;
     return err;
 }
 
@@ -81,12 +94,14 @@ int th_dial(const char *address, th_stream **stream)
     if (!thi_sched_self())
         return -EPERM;
     th_addr addr;
+    thi_socket *socket = NULL;
     int err = th_addr_parse(address, &addr);
     if (err < 0)
         return err;
     aim_at_loopback(&addr);
-    thi_socket *socket;
-    err = dial(&addr, &socket);
+    err = thi_sched_may_park();
+    if (err == 0)
+        err = dial(&addr, &socket);
     if (err < 0)
         return thi_err_set(err, "cannot connect to %.100s", address);
     *stream = &socket->base;

@@ -6,6 +6,12 @@
  */
 #include "net/pair.h"
 
+#include "sys/fault.h"
+
+#include <thrum/addr.h>
+#include <thrum/dial.h>
+#include <thrum/serve.h>
+
 #include <stdio.h>
 
 /* The ways in which a scope ends. */
@@ -286,6 +292,96 @@ FIBER_TEST(a_verdict_on_the_peer_is_not_tried_again)
     close_pair(&p);
 }
 
+/* ---- connecting ------------------------------------------------------------------------------ */
+
+typedef struct target {
+    th_listener *listener;
+    char text[TH_ADDR_TEXT];
+    th_stream *stream; /* of who dialled */
+    int result;
+} target;
+
+static target listen_at(const char *address)
+{
+    target t = { .result = 77 };
+    th_addr addr;
+    ck_assert_int_eq(th_listen(address, NULL, &t.listener), 0);
+    th_listener_addr(t.listener, &addr);
+    th_addr_format(&addr, t.text, sizeof t.text);
+    return t;
+}
+
+static void close_target(target *t)
+{
+    th_stream_free(t->stream);
+    th_listener_close(t->listener);
+}
+
+static void nobody_is_dialled(const char *address, int way)
+{
+    th_scope scope;
+    target t = listen_at(address);
+    open_ending(&scope, way);
+    end_scope(&scope, way);
+    thi_fault_begin(0, 0);
+    ck_assert_int_eq(th_dial(t.text, &t.stream), words[way]);
+    ck_assert_uint_eq(thi_fault_end(), 0); /* not a single system call */
+    ck_assert_ptr_nonnull(strstr(th_err_detail(), t.text));
+    ck_assert_int_eq(th_dial(NULL, &t.stream), -EINVAL);
+    th_scope_close(&scope);
+    close_target(&t);
+}
+
+FIBER_TEST(who_dials_after_the_end_dials_nobody)
+{
+    char name[80];
+    (void)snprintf(name, sizeof name, "unix:@thrum-cancel-%ld", (long)getpid());
+    for (int way = 0; way < WAYS; way++) {
+        nobody_is_dialled("127.0.0.1:0", way);
+        nobody_is_dialled(name, way);
+    }
+}
+
+static int dial_target(void *arg)
+{
+    target *t = arg;
+    t->result = th_dial(t->text, &t->stream);
+    return 0;
+}
+
+FIBER_TEST(a_connection_that_is_made_beats_the_end_of_the_scope)
+{
+    for (int way = 0; way < WAYS; way++) {
+        th_scope scope;
+        target t = listen_at("127.0.0.1:0");
+        open_ending(&scope, way);
+        spawn(&scope, dial_target, &t);
+        while (atomic_load(&thi_worker_self->load) < 2)
+            th_yield();
+        th_yield(); /* the fiber has called connect(2), and loopback has answered */
+        end_scope(&scope, way);
+        th_scope_close(&scope);
+        ck_assert_msg(t.result == 0, "%s", th_errname(t.result));
+        ck_assert_int_eq(th_stream_write(t.stream, "x", 1), 1);
+        close_target(&t);
+    }
+}
+
+/* A connect(2) to an address where nobody is; the kernel refuses it at once. */
+FIBER_TEST(a_refusal_beats_the_end_of_the_scope)
+{
+    th_scope scope;
+    target t = listen_at("127.0.0.1:0");
+    th_listener_close(t.listener);
+    t.listener = NULL;
+    open_scope(&scope);
+    spawn(&scope, dial_target, &t);
+    th_yield();
+    end_scope(&scope, CANCELLED);
+    th_scope_close(&scope);
+    ck_assert_msg(t.result == -ECONNREFUSED, "%s", th_errname(t.result));
+}
+
 static void fill_suite(Suite *suite)
 {
     TCase *tcase = thi_check_case(suite, "beginning");
@@ -298,6 +394,10 @@ static void fill_suite(Suite *suite)
     add_on_engines(tcase, a_write_that_can_be_completed_beats_the_end_of_the_scope);
     add_on_engines(tcase, a_write_that_cannot_be_completed_tells_how_far_it_came);
     tcase_add_test(tcase, a_verdict_on_the_peer_is_not_tried_again);
+    tcase = thi_check_case(suite, "connecting");
+    add_on_engines(tcase, who_dials_after_the_end_dials_nobody);
+    add_on_engines(tcase, a_connection_that_is_made_beats_the_end_of_the_scope);
+    add_on_engines(tcase, a_refusal_beats_the_end_of_the_scope);
 }
 
 int main(void)
