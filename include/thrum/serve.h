@@ -89,7 +89,9 @@ typedef struct th_serve_opts {
  * Listens at an address and serves every connection with a fiber, on all workers.
  *
  * Returns after an orderly stop (th_stop(), SIGTERM): no more connections are accepted, those that
- * are open may finish until the time of grace is over and are then cancelled.
+ * are open may finish until the time of grace is over and are then cancelled. In a scope that has
+ * ended before, it returns at once and listens nowhere. When the scope ends later, no more
+ * connections are accepted; those that were get their fiber, whose calls say that it is over.
  *
  * @param address  where, as th_listen() takes it
  * @param fn       what serves a connection

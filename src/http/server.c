@@ -68,6 +68,8 @@ int th_http_serve_on(th_listener *const *listeners, size_t count, th_http_handle
     if (!thi_sched_self())
         return -EPERM;
     int err = opts ? check_opts(opts) : 0;
+    if (err == 0)
+        err = thi_sched_may_park();
     if (err < 0)
         return err;
     thi_http_service service = { .handler = handler, .arg = arg };
@@ -93,7 +95,9 @@ int th_http_serve(const char *address, th_http_handler handler, void *arg, const
         return -EPERM;
     if (strncmp(address, "http://", 7) == 0)
         address += 7;
-    int err = th_listen(address, NULL, &listener);
+    int err = thi_sched_may_park();
+    if (err == 0)
+        err = th_listen(address, NULL, &listener);
     if (err < 0)
         return err;
     err = th_http_serve_on(&listener, 1, handler, arg, opts);

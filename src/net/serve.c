@@ -70,8 +70,9 @@ int th_serve_on(th_listener *const *listeners, size_t count, th_serve_fn fn, voi
     if (!listeners || count < 1 || count > LISTENERS_MAX || !fn ||
         (opts && (opts->size > sizeof *opts || thi_stack_class(opts->stack_size) < 0)))
         return -EINVAL;
-    if (!thi_sched_self())
-        return -EPERM;
+    int err = thi_sched_may_park();
+    if (err < 0)
+        return err;
     service sv = { .fn = fn, .arg = arg };
     sv.stack_size = opts ? opts->stack_size : 0;
     sv.server = (thi_server){ .ops = &serve_ops,
@@ -87,9 +88,9 @@ int th_serve_on(th_listener *const *listeners, size_t count, th_serve_fn fn, voi
 int th_serve(const char *address, th_serve_fn fn, void *arg, const th_serve_opts *opts)
 {
     th_listener *listener;
-    if (!thi_sched_self())
-        return -EPERM;
-    int err = th_listen(address, NULL, &listener);
+    int err = thi_sched_may_park();
+    if (err == 0)
+        err = th_listen(address, NULL, &listener);
     if (err < 0)
         return err;
     err = th_serve_on(&listener, 1, fn, arg, opts);

@@ -10,6 +10,7 @@
 
 #include <thrum/addr.h>
 #include <thrum/dial.h>
+#include <thrum/http.h>
 #include <thrum/serve.h>
 
 #include <stdio.h>
@@ -382,6 +383,54 @@ FIBER_TEST(a_refusal_beats_the_end_of_the_scope)
     ck_assert_msg(t.result == -ECONNREFUSED, "%s", th_errname(t.result));
 }
 
+/* ---- serving --------------------------------------------------------------------------------- */
+
+static int heard;
+
+static void hear(const th_addr *addr, void *arg)
+{
+    (void)addr;
+    (void)arg;
+    heard++;
+}
+
+static int serve_nobody(th_stream *stream, void *arg)
+{
+    (void)stream;
+    (void)arg;
+    return 0;
+}
+
+static int answer_nobody(th_http_request *request, th_http_reply *reply, void *arg)
+{
+    (void)request;
+    (void)reply;
+    (void)arg;
+    return 0;
+}
+
+FIBER_TEST_ON(2, who_serves_after_the_end_does_not_even_listen)
+{
+    th_serve_opts opts = { .listening = hear };
+    th_http_opts http_opts = { .listening = hear };
+    for (int way = 0; way < WAYS; way++) {
+        th_scope scope;
+        target t = listen_at("127.0.0.1:0");
+        open_ending(&scope, way);
+        end_scope(&scope, way);
+        thi_fault_begin(0, 0);
+        ck_assert_int_eq(th_serve("127.0.0.1:0", serve_nobody, NULL, &opts), words[way]);
+        ck_assert_int_eq(th_serve_on(&t.listener, 1, serve_nobody, NULL, &opts), words[way]);
+        ck_assert_int_eq(th_http_serve("127.0.0.1:0", answer_nobody, NULL, &http_opts), words[way]);
+        ck_assert_int_eq(th_http_serve_on(&t.listener, 1, answer_nobody, NULL, &http_opts),
+                         words[way]);
+        ck_assert_uint_eq(thi_fault_end(), 0);
+        ck_assert_int_eq(heard, 0);
+        th_scope_close(&scope);
+        close_target(&t);
+    }
+}
+
 static void fill_suite(Suite *suite)
 {
     TCase *tcase = thi_check_case(suite, "beginning");
@@ -398,6 +447,8 @@ static void fill_suite(Suite *suite)
     add_on_engines(tcase, who_dials_after_the_end_dials_nobody);
     add_on_engines(tcase, a_connection_that_is_made_beats_the_end_of_the_scope);
     add_on_engines(tcase, a_refusal_beats_the_end_of_the_scope);
+    tcase = thi_check_case(suite, "serving");
+    add_on_engines(tcase, who_serves_after_the_end_does_not_even_listen);
 }
 
 int main(void)
