@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-thi_err_slot *(*thi_err_slot_hook)(void);
+thi_err_slot *(*thi_err_slot_hook)(bool make);
+thi_err_slot thi_err_empty;
 
 static _Thread_local thi_err_slot thread_slot;
 
@@ -56,15 +57,23 @@ const char *th_errname(int code)
     return name ? name : "?";
 }
 
-static thi_err_slot *current_slot(void)
+static thi_err_slot *current_slot(bool make)
 {
-    thi_err_slot *slot = thi_err_slot_hook ? thi_err_slot_hook() : NULL;
+    thi_err_slot *slot = thi_err_slot_hook ? thi_err_slot_hook(make) : NULL;
     return slot ? slot : &thread_slot;
 }
 
 const char *th_err_detail(void)
 {
-    return current_slot()->text;
+    return current_slot(false)->text;
+}
+
+int thi_err_clear(int code)
+{
+    thi_err_slot *slot = current_slot(false);
+    if (slot->text[0] != '\0') /* the empty slot is everybody's: not even a NUL is written to it */
+        slot->text[0] = '\0';
+    return code;
 }
 
 int thi_err_set(int code, const char *format, ...)
@@ -76,7 +85,7 @@ int thi_err_set(int code, const char *format, ...)
     if (vsnprintf(fresh.text, sizeof fresh.text, format, args) < 0)
         fresh.text[0] = '\0';
     va_end(args);
-    memcpy(current_slot()->text, fresh.text, strlen(fresh.text) + 1);
+    memcpy(current_slot(true)->text, fresh.text, strlen(fresh.text) + 1);
     errno = saved;
     return code;
 }

@@ -37,14 +37,19 @@ static void delist(thi_runtime *rt)
     pthread_mutex_unlock(&runtimes_lock);
 }
 
-static thi_err_slot *slot_of_fiber(void)
+/* Without memory the text of a failure goes nowhere: the thread's slot is not for fibers. */
+static thi_err_slot *slot_of_fiber(bool make)
 {
+    static _Thread_local thi_err_slot lost;
     th_fiber *self = thi_sched_self();
     if (!self)
         return NULL;
-    if (!self->detail)
-        self->detail = thi_calloc(1, sizeof *self->detail);
-    return self->detail;
+    if (self->detail)
+        return self->detail;
+    if (!make)
+        return &thi_err_empty;
+    self->detail = thi_calloc(1, sizeof *self->detail);
+    return self->detail ? self->detail : &lost;
 }
 
 static void give_slots_to_fibers(void)

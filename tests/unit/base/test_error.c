@@ -110,10 +110,34 @@ START_TEST(each_thread_has_its_own_detail)
 }
 END_TEST
 
-static thi_err_slot *fiber_slot;
-
-static thi_err_slot *find_slot(void)
+START_TEST(a_failure_may_have_nothing_to_add)
 {
+    ck_assert_int_eq(thi_err_clear(-EIO), -EIO);
+    ck_assert_str_eq(th_err_detail(), "");
+    thi_err_set(-EINVAL, "before");
+    ck_assert_int_eq(thi_err_clear(-EIO), -EIO);
+    ck_assert_str_eq(th_err_detail(), "");
+}
+END_TEST
+
+START_TEST(a_plain_result_takes_the_detail_away_only_if_it_is_a_failure)
+{
+    thi_err_set(-EINVAL, "before");
+    ck_assert_int_eq(thi_err_plain(0), 0);
+    ck_assert_int_eq(thi_err_plain(SSIZE_MAX), SSIZE_MAX);
+    ck_assert_str_eq(th_err_detail(), "before");
+    ck_assert_int_eq(thi_err_plain(TH_EOF), TH_EOF);
+    ck_assert_str_eq(th_err_detail(), "");
+}
+END_TEST
+
+static thi_err_slot *fiber_slot;
+static thi_err_slot *made;
+
+static thi_err_slot *find_slot(bool make)
+{
+    if (make)
+        fiber_slot = made;
     return fiber_slot;
 }
 
@@ -123,10 +147,15 @@ START_TEST(hook_chooses_the_slot_and_may_decline)
     thi_err_set(-EINVAL, "of the thread");
     thi_err_slot_hook = find_slot;
 
-    fiber_slot = &slot;
+    made = &slot;
+    fiber_slot = &thi_err_empty;
     ck_assert_str_eq(th_err_detail(), "");
+    ck_assert_int_eq(thi_err_clear(-EIO), -EIO);
+    ck_assert_ptr_eq(fiber_slot, &thi_err_empty); /* nothing is made for no text */
     thi_err_set(-EINVAL, "of the fiber");
     ck_assert_str_eq(slot.text, "of the fiber");
+    ck_assert_str_eq(th_err_detail(), "of the fiber");
+    ck_assert_str_eq(thi_err_empty.text, "");
 
     fiber_slot = NULL;
     ck_assert_str_eq(th_err_detail(), "of the thread");
@@ -147,6 +176,8 @@ static void fill(Suite *suite)
     tcase_add_test(detail, detail_is_cut_at_its_limit);
     tcase_add_test(detail, detail_that_cannot_be_formatted_is_empty);
     tcase_add_test(detail, each_thread_has_its_own_detail);
+    tcase_add_test(detail, a_failure_may_have_nothing_to_add);
+    tcase_add_test(detail, a_plain_result_takes_the_detail_away_only_if_it_is_a_failure);
     tcase_add_test(detail, hook_chooses_the_slot_and_may_decline);
 }
 
