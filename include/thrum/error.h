@@ -60,7 +60,8 @@ TH_API const char *th_errname(int code);
  * Tells more about the last failure of the calling fiber (of the thread, outside a fiber).
  *
  * The text names what was wrong and where: a peer, a path, an offset, an option. It is set by the
- * calls whose docstring says so and stays until the next failing one.
+ * calls whose docstring says so. On streams, in dialling, listening and serving every failure sets
+ * it or takes the former one away; success leaves it alone.
  *
  * @return a text, never NULL, empty when there is nothing to add; borrowed, valid until the next
  *         failing call of this fiber or its end

@@ -52,7 +52,7 @@ static int check_opts(const th_http_opts *opts)
 {
     if (opts->size > sizeof *opts || opts->head_time < 0 || opts->idle_time < 0 ||
         opts->body_size < -1 || thi_stack_class(opts->stack_size) < 0)
-        return -EINVAL;
+        return thi_err_clear(-EINVAL);
     if (opts->head_size != 0 && (opts->head_size < HEAD_MIN || opts->head_size > HEAD_MAX))
         return thi_err_set(-EINVAL, "head_size must be %d to %d bytes", HEAD_MIN, HEAD_MAX);
     if (opts->head_count > 10000)
@@ -64,14 +64,15 @@ int th_http_serve_on(th_listener *const *listeners, size_t count, th_http_handle
                      void *arg, const th_http_opts *opts)
 {
     if (!listeners || count < 1 || count > LISTENERS_MAX || !handler)
-        return -EINVAL;
+        return thi_err_clear(-EINVAL);
     if (!thi_sched_self())
-        return -EPERM;
+        return thi_err_clear(-EPERM);
     int err = opts ? check_opts(opts) : 0;
-    if (err == 0)
-        err = thi_sched_may_park();
     if (err < 0)
         return err;
+    err = thi_sched_may_park();
+    if (err < 0)
+        return thi_err_clear(err);
     thi_http_service service = { .handler = handler, .arg = arg };
     if (opts)
         service.opts = *opts;
@@ -90,14 +91,13 @@ int th_http_serve(const char *address, th_http_handler handler, void *arg, const
 {
     th_listener *listener;
     if (!address)
-        return -EINVAL;
-    if (!thi_sched_self())
-        return -EPERM;
+        return thi_err_clear(-EINVAL);
+    int err = thi_sched_may_park();
+    if (err < 0)
+        return thi_err_clear(err);
     if (strncmp(address, "http://", 7) == 0)
         address += 7;
-    int err = thi_sched_may_park();
-    if (err == 0)
-        err = th_listen(address, NULL, &listener);
+    err = th_listen(address, NULL, &listener);
     if (err < 0)
         return err;
     err = th_http_serve_on(&listener, 1, handler, arg, opts);

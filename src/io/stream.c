@@ -14,7 +14,7 @@
 ssize_t th_stream_read(th_stream *stream, void *buf, size_t size)
 {
     if (!stream || (!buf && size > 0))
-        return -EINVAL;
+        return thi_err_clear(-EINVAL);
     if (size == 0)
         return 0;
     return stream->ops->read(stream, buf, thi_min(size, (size_t)SSIZE_MAX));
@@ -34,7 +34,7 @@ ssize_t th_stream_read_all(th_stream *stream, void *buf, size_t size)
     return (ssize_t)size;
 }
 
-/* Tells how far a write came that failed; a write that failed at once has nothing to tell. */
+/* Tells how far a write came that failed; if it failed at once, the step has told what there is. */
 static ssize_t stopped_after(size_t done, ssize_t err)
 {
     if (done == 0)
@@ -42,21 +42,28 @@ static ssize_t stopped_after(size_t done, ssize_t err)
     return thi_err_set((int)err, "%zu bytes were written before", done);
 }
 
-ssize_t th_stream_write(th_stream *stream, const void *buf, size_t size)
+/* Writes all; *done goes up by what was written, also when the rest fails. */
+static int write_steps(th_stream *stream, const char *at, size_t size, size_t *done)
 {
-    if (!stream || (!buf && size > 0) || size > SSIZE_MAX)
-        return -EINVAL;
-    const char *at = buf;
-    size_t left = size;
-    while (left > 0) {
-        struct iovec iov = { .iov_base = (void *)(uintptr_t)at, .iov_len = left };
+    while (size > 0) {
+        struct iovec iov = { .iov_base = (void *)(uintptr_t)at, .iov_len = size };
         ssize_t n = stream->ops->writev(stream, &iov, 1);
         if (n < 0)
-            return stopped_after(size - left, n);
+            return (int)n;
         at += n;
-        left -= (size_t)n;
+        size -= (size_t)n;
+        *done += (size_t)n;
     }
-    return (ssize_t)size;
+    return 0;
+}
+
+ssize_t th_stream_write(th_stream *stream, const void *buf, size_t size)
+{
+    size_t done = 0;
+    if (!stream || (!buf && size > 0) || size > SSIZE_MAX)
+        return thi_err_clear(-EINVAL);
+    int err = write_steps(stream, buf, size, &done);
+    return err < 0 ? stopped_after(done, err) : (ssize_t)size;
 }
 
 #define PIECES 64 /* written in one step; more are taken in several */
@@ -82,7 +89,7 @@ static int pieces_left(const struct iovec *iov, int count, int *first, size_t *s
 ssize_t th_stream_writev(th_stream *stream, const struct iovec *iov, int count)
 {
     if (!stream || !iov || count < 1)
-        return -EINVAL;
+        return thi_err_clear(-EINVAL);
     struct iovec left[PIECES];
     size_t done = 0;
     size_t skip = 0;
@@ -105,26 +112,24 @@ static ssize_t send_copied(th_stream *stream, int fd, int64_t offset, size_t siz
 {
     char *buf = thi_alloc(COPY_SIZE);
     if (!buf)
-        return -ENOMEM;
+        return thi_err_clear(-ENOMEM);
     size_t done = 0;
-    ssize_t n = 0;
-    while (done < size) {
-        n = thi_sys_pread(fd, buf, thi_min(size - done, (size_t)COPY_SIZE), offset + (off_t)done);
-        if (n <= 0)
+    int err = 0;
+    while (err == 0 && done < size) {
+        size_t piece = thi_min(size - done, (size_t)COPY_SIZE);
+        ssize_t n = thi_sys_pread(fd, buf, piece, offset + (off_t)done);
+        if (n == 0)
             break;
-        n = th_stream_write(stream, buf, (size_t)n);
-        if (n < 0)
-            break;
-        done += (size_t)n;
+        err = n < 0 ? thi_err_clear((int)n) : write_steps(stream, buf, (size_t)n, &done);
     }
     thi_free(buf);
-    return n < 0 ? stopped_after(done, n) : (ssize_t)done;
+    return err < 0 ? stopped_after(done, err) : (ssize_t)done;
 }
 
 ssize_t th_stream_sendfile(th_stream *stream, int fd, int64_t offset, size_t size)
 {
     if (!stream || fd < 0 || offset < 0 || size > SSIZE_MAX)
-        return -EINVAL;
+        return thi_err_clear(-EINVAL);
     if (!stream->ops->sendfile)
         return send_copied(stream, fd, offset, size);
     size_t done = 0;
@@ -141,12 +146,12 @@ ssize_t th_stream_sendfile(th_stream *stream, int fd, int64_t offset, size_t siz
 
 int th_stream_shutdown(th_stream *stream)
 {
-    return stream ? stream->ops->shutdown(stream) : -EINVAL;
+    return stream ? stream->ops->shutdown(stream) : thi_err_clear(-EINVAL);
 }
 
 int th_stream_close(th_stream *stream)
 {
-    return stream ? stream->ops->close(stream) : -EINVAL;
+    return stream ? stream->ops->close(stream) : thi_err_clear(-EINVAL);
 }
 
 void th_stream_free(th_stream *stream)
@@ -157,10 +162,10 @@ void th_stream_free(th_stream *stream)
 
 int th_stream_peer(th_stream *stream, struct th_addr *addr)
 {
-    return stream && addr ? stream->ops->peer(stream, addr) : -EINVAL;
+    return stream && addr ? stream->ops->peer(stream, addr) : thi_err_clear(-EINVAL);
 }
 
 int th_stream_local(th_stream *stream, struct th_addr *addr)
 {
-    return stream && addr ? stream->ops->local(stream, addr) : -EINVAL;
+    return stream && addr ? stream->ops->local(stream, addr) : thi_err_clear(-EINVAL);
 }

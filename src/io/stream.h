@@ -3,7 +3,8 @@
 /*
  * What a carrier of a stream implements: one table, and the stream as its first member.
  *
- * The calls here do one step and may be short; the public calls make whole ones of them.
+ * The calls here do one step and may be short; the public calls make whole ones of them. One that
+ * fails leaves its own detail (thi_err_set) or none (thi_err_clear), never that of an earlier one.
  */
 #ifndef THI_IO_STREAM_H
 #define THI_IO_STREAM_H

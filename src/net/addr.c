@@ -94,7 +94,7 @@ static int parse_ip4(const char *text, const char *host, th_addr *addr)
 int th_addr_parse(const char *text, th_addr *addr)
 {
     if (!text || !addr)
-        return -EINVAL;
+        return thi_err_clear(-EINVAL);
     if (strncmp(text, "unix:", 5) == 0)
         return parse_unix(text, text + (strncmp(text, "unix://", 7) == 0 ? 7 : 5), addr);
     const char *rest = strncmp(text, "tcp://", 6) == 0 ? text + 6 : text;

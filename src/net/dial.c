@@ -90,9 +90,9 @@ static int dial(const th_addr *addr, thi_socket **socket)
 int th_dial(const char *address, th_stream **stream)
 {
     if (!address || !stream)
-        return -EINVAL;
+        return thi_err_clear(-EINVAL);
     if (!thi_sched_self())
-        return -EPERM;
+        return thi_err_clear(-EPERM);
     th_addr addr;
     thi_socket *socket = NULL;
     int err = th_addr_parse(address, &addr);

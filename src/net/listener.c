@@ -119,14 +119,14 @@ static int bind_and_listen(th_listener *l, const th_listen_opts *opts)
 int th_listen(const char *address, const th_listen_opts *opts, th_listener **listener)
 {
     if (!address || !listener || (opts && (opts->size > sizeof *opts || opts->backlog < 0)))
-        return -EINVAL;
+        return thi_err_clear(-EINVAL);
     th_addr addr;
     int err = th_addr_parse(address, &addr);
     if (err < 0)
         return err;
     th_listener *l = thi_calloc(1, sizeof *l);
     if (!l)
-        return -ENOMEM;
+        return thi_err_clear(-ENOMEM);
     l->addr = addr;
     l->fd = thi_sys_socket(thi_addr_family(&addr), SOCK_STREAM, 0);
     if (l->fd < 0) {

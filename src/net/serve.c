@@ -4,6 +4,7 @@
 #include <thrum/serve.h>
 
 #include "base/alloc.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "net/server.h"
 #include "net/socket.h"
@@ -69,10 +70,10 @@ int th_serve_on(th_listener *const *listeners, size_t count, th_serve_fn fn, voi
 {
     if (!listeners || count < 1 || count > LISTENERS_MAX || !fn ||
         (opts && (opts->size > sizeof *opts || thi_stack_class(opts->stack_size) < 0)))
-        return -EINVAL;
+        return thi_err_clear(-EINVAL);
     int err = thi_sched_may_park();
     if (err < 0)
-        return err;
+        return thi_err_clear(err);
     service sv = { .fn = fn, .arg = arg };
     sv.stack_size = opts ? opts->stack_size : 0;
     sv.server = (thi_server){ .ops = &serve_ops,
@@ -89,8 +90,9 @@ int th_serve(const char *address, th_serve_fn fn, void *arg, const th_serve_opts
 {
     th_listener *listener;
     int err = thi_sched_may_park();
-    if (err == 0)
-        err = th_listen(address, NULL, &listener);
+    if (err < 0)
+        return thi_err_clear(err);
+    err = th_listen(address, NULL, &listener);
     if (err < 0)
         return err;
     err = th_serve_on(&listener, 1, fn, arg, opts);

@@ -19,6 +19,7 @@
 #include "net/server.h"
 
 #include "base/alloc.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "sys/sys.h"
@@ -394,10 +395,10 @@ int thi_server_run(thi_server *server)
 {
     th_fiber *self = thi_sched_self();
     if (!self)
-        return -EPERM;
+        return thi_err_clear(-EPERM);
     int err = make_parts(server, self->worker->runtime);
     if (err < 0)
-        return err;
+        return thi_err_clear(err);
     err = th_scope_open(&server->scope, &(th_scope_opts){ .cancel_rest = 1 });
     TH_ASSERT(err == 0);
     for (unsigned i = 0; i < server->part_count && err == 0; i++) {
@@ -409,5 +410,5 @@ int thi_server_run(thi_server *server)
     int ended = th_scope_close(&server->scope);
     thi_free(server->parts[0].acceptors);
     thi_free(server->parts);
-    return err < 0 ? err : ended;
+    return (int)thi_err_plain(err < 0 ? err : ended);
 }

@@ -18,6 +18,7 @@
 #include "net/socket.h"
 
 #include "base/alloc.h"
+#include "base/error.h"
 #include "base/metrics.h"
 #include "base/util.h"
 #include "net/addr.h"
@@ -119,9 +120,8 @@ static int wait_after_try(thi_socket *s, unsigned dir, int *over)
     return 0;
 }
 
-static ssize_t socket_read(th_stream *stream, void *buf, size_t size)
+static ssize_t read_step(thi_socket *s, void *buf, size_t size)
 {
-    thi_socket *s = of(stream);
     int over = 0;
     ssize_t n = may_step(s);
     if (n < 0)
@@ -146,6 +146,11 @@ static ssize_t socket_read(th_stream *stream, void *buf, size_t size)
     }
 }
 
+static ssize_t socket_read(th_stream *stream, void *buf, size_t size)
+{
+    return thi_err_plain(read_step(of(stream), buf, size));
+}
+
 ssize_t thi_socket_send_now(thi_socket *s, const void *buf, size_t size)
 {
     if (TH_UNLIKELY(s->closed))
@@ -160,9 +165,8 @@ ssize_t thi_socket_send_now(thi_socket *s, const void *buf, size_t size)
     return n;
 }
 
-static ssize_t socket_writev(th_stream *stream, const struct iovec *iov, int count)
+static ssize_t write_step(thi_socket *s, const struct iovec *iov, int count)
 {
-    thi_socket *s = of(stream);
     struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count };
     int over = 0;
     ssize_t n = may_step(s);
@@ -186,12 +190,16 @@ static ssize_t socket_writev(th_stream *stream, const struct iovec *iov, int cou
     }
 }
 
+static ssize_t socket_writev(th_stream *stream, const struct iovec *iov, int count)
+{
+    return thi_err_plain(write_step(of(stream), iov, count));
+}
+
 /* One system call moves no more than this, so that a fast peer does not hold up the others. */
 #define SENDFILE_STEP (1024 * 1024)
 
-static ssize_t socket_sendfile(th_stream *stream, int fd, int64_t offset, size_t size)
+static ssize_t sendfile_step(thi_socket *s, int fd, int64_t offset, size_t size)
 {
-    thi_socket *s = of(stream);
     int over = 0;
     ssize_t n = may_step(s);
     if (n < 0)
@@ -213,10 +221,15 @@ static ssize_t socket_sendfile(th_stream *stream, int fd, int64_t offset, size_t
     }
 }
 
+static ssize_t socket_sendfile(th_stream *stream, int fd, int64_t offset, size_t size)
+{
+    return thi_err_plain(sendfile_step(of(stream), fd, offset, size));
+}
+
 static int socket_shutdown(th_stream *stream)
 {
     thi_socket *s = of(stream);
-    return s->closed ? -EBADF : thi_sys_shutdown(s->watch.fd, SHUT_WR);
+    return (int)thi_err_plain(s->closed ? -EBADF : thi_sys_shutdown(s->watch.fd, SHUT_WR));
 }
 
 void thi_socket_shut(thi_socket *s)
@@ -254,7 +267,7 @@ static int socket_close(th_stream *stream)
 {
     thi_socket *s = of(stream);
     if (s->closed)
-        return -EBADF;
+        return thi_err_clear(-EBADF);
     thi_socket_shut(s);
     return 0;
 }
@@ -275,7 +288,7 @@ static int socket_peer(th_stream *stream, th_addr *addr)
     int err = s->closed ? -EBADF : thi_sys_getpeername(s->watch.fd, &sa.sa, &len);
     if (err == 0)
         thi_addr_from_sockaddr(&sa, len, addr);
-    return err;
+    return (int)thi_err_plain(err);
 }
 
 static int socket_local(th_stream *stream, th_addr *addr)
@@ -286,7 +299,7 @@ static int socket_local(th_stream *stream, th_addr *addr)
     int err = s->closed ? -EBADF : thi_sys_getsockname(s->watch.fd, &sa.sa, &len);
     if (err == 0)
         thi_addr_from_sockaddr(&sa, len, addr);
-    return err;
+    return (int)thi_err_plain(err);
 }
 
 static const thi_stream_ops socket_ops = {
