@@ -7,6 +7,10 @@
  * worker that is busier than another picked at random hands the connection over; it never moves
  * later.
  *
+ * The start: a part that has begun accepts only once all have, for it would keep a burst that is
+ * there already: it has nobody to hand it to. The last one to begin tells the others. A worker
+ * whose fibers do not let go must not hold up the service, so the patience with it is bounded.
+ *
  * The end: a part that stops takes back `ready` and then waits until nothing is on its way to it.
  * Who hands over counts the connection in `incoming` first and then looks at `ready`; both are
  * sequentially consistent, so either the sender sees that the part has stopped, and keeps the
@@ -28,6 +32,7 @@
 
 #define ACCEPT_BATCH 16
 #define RETRY_AFTER  (100 * TH_MILLISECOND)
+#define PATIENCE     TH_SECOND /* with parts that have not begun */
 
 /* One listener in one part. */
 struct thi_acceptor {
@@ -71,6 +76,7 @@ static int listen_here(thi_server_part *part)
         }
     }
     part->listens = true;
+    part->has_listened = true;
     return 0;
 }
 
@@ -80,32 +86,62 @@ static void suspend_accepting(thi_server_part *part)
     thi_loop_timer(&part->worker->loop, &part->retry, th_after(RETRY_AFTER));
 }
 
+static void stop_part(thi_server_part *part);
+
+/* What cannot listen even once is a start that failed; later it is a lack that may pass. */
 static void try_listening(thi_server_part *part)
 {
-    if (!part->stopping && !part->listens && !part->full && listen_here(part) < 0)
+    if (part->stopping || part->listens || part->full)
+        return;
+    int err = listen_here(part);
+    if (err < 0 && part->has_listened) {
         suspend_accepting(part);
+    } else if (err < 0) {
+        part->failure = err;
+        stop_part(part);
+    }
 }
 
+/* Not while the part is full because of the limit: then nothing is retried. */
 static void on_retry(thi_timer *timer)
 {
-    try_listening(thi_container_of(timer, thi_server_part, retry));
+    thi_server_part *part = thi_container_of(timer, thi_server_part, retry);
+    if (atomic_exchange(&part->wants_resume, false)) /* the patience is over */
+        part->full = false;
+    try_listening(part);
 }
 
 static void on_resume(thi_msg *msg)
 {
     thi_server_part *part = thi_container_of(msg, thi_server_part, resume);
     part->full = false;
+    thi_timer_cancel(&part->worker->loop.timers, &part->retry);
     try_listening(part);
     wake_part(part);
 }
-
-/* ---- the limit ---- */
 
 static void resume_one(thi_server_part *part)
 {
     if (atomic_exchange(&part->wants_resume, false))
         thi_loop_post(&part->worker->loop, &part->resume);
 }
+
+static void resume_all(thi_server *server)
+{
+    for (unsigned i = 0; i < server->part_count; i++)
+        resume_one(&server->parts[i]);
+}
+
+/* Stops a part from accepting until somebody resumes it. */
+static void hold(thi_server_part *part)
+{
+    unlisten(part);
+    part->full = true;
+    part->resume.fn = on_resume;
+    atomic_store(&part->wants_resume, true);
+}
+
+/* ---- the limit ---- */
 
 /*
  * Takes a place under the limit. Otherwise the part stops listening until somebody frees one; it
@@ -118,10 +154,7 @@ static bool take_place(thi_server_part *part)
         return true;
     if (atomic_fetch_add(&server->open, 1) < server->limit)
         return true;
-    unlisten(part);
-    part->full = true;
-    part->resume.fn = on_resume;
-    atomic_store(&part->wants_resume, true);
+    hold(part);
     if (atomic_fetch_sub(&server->open, 1) - 1 < server->limit)
         resume_one(part);
     return false;
@@ -132,8 +165,7 @@ static void free_place(thi_server *server)
     if (server->limit == 0)
         return;
     atomic_fetch_sub(&server->open, 1);
-    for (unsigned i = 0; i < server->part_count; i++)
-        resume_one(&server->parts[i]);
+    resume_all(server);
 }
 
 /* ---- connections ---- */
@@ -347,8 +379,12 @@ static int begin(thi_server_part *part)
     if (err < 0)
         return err;
     part->begun = true;
+    thi_loop_timer(&part->worker->loop, &part->retry, th_after(PATIENCE));
+    hold(part);
     atomic_store(&part->ready, true);
-    return listen_here(part);
+    if (atomic_fetch_sub(&part->server->awaited, 1) == 1)
+        resume_all(part->server);
+    return 0;
 }
 
 static int run_part(void *arg)
@@ -364,6 +400,8 @@ static int run_part(void *arg)
     if (err < 0) /* all parts or none: the others are waited for below */
         (void)th_scope_cancel(&part->server->scope, err);
     int cancelled = wait_for_end(part);
+    if (err == 0)
+        err = part->failure;
     thi_stopper_remove(&part->stopper);
     (void)th_scope_close(&part->scope);
     if (part->begun && part->server->ops->end)
@@ -381,6 +419,7 @@ static int make_parts(thi_server *server, thi_runtime *rt)
         return -ENOMEM;
     }
     server->part_count = rt->count;
+    atomic_init(&server->awaited, rt->count);
     for (unsigned i = 0; i < rt->count; i++) {
         thi_server_part *part = &server->parts[i];
         part->server = server;

@@ -43,11 +43,14 @@ struct thi_server_part {
     bool begun;     /* the user's `begin` has succeeded */
     bool stopping;  /* accepts no more */
     bool listens;   /* its acceptors are in the loop */
-    bool full;      /* does not accept until a connection ends somewhere */
+    bool has_listened;
+    bool full;   /* does not accept until all parts have begun, or a connection ends somewhere */
+    int failure; /* why it could not start to listen */
     thi_acceptor *acceptors;
     thi_stopper stopper;
     thi_wait *sleeper; /* the wait of the part's own fiber */
-    thi_timer retry;   /* runs while accepting is suspended for lack of descriptors or memory */
+    thi_timer retry;   /* runs while accepting is suspended for lack of descriptors or memory, and
+                          at the start while parts have not begun */
     thi_msg resume;    /* out when `full` is to end */
     uint64_t dice;
     atomic_bool ready; /* takes connections from other parts */
@@ -65,8 +68,9 @@ struct thi_server {
     uint32_t limit; /* connections at the same time; 0: none */
     thi_server_part *parts;
     unsigned part_count;
-    atomic_size_t open; /* connections in all parts, counted where there is a limit */
-    th_scope scope;     /* of the parts' fibers */
+    atomic_size_t open;  /* connections in all parts, counted where there is a limit */
+    atomic_uint awaited; /* parts that have not begun */
+    th_scope scope;      /* of the parts' fibers */
 };
 
 /*
