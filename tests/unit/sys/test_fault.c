@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Failing the n-th system call of a thread. */
+/* Failing the n-th system call. */
 #include "check_main.h"
 
 #include "sys/fault.h"
@@ -111,6 +111,50 @@ START_TEST(other_threads_are_left_alone)
 }
 END_TEST
 
+static void *count_along(void *arg)
+{
+    thi_sys_table = arg;
+    int results[3];
+    (void)three_calls(results);
+    return (void *)(intptr_t)results[1];
+}
+
+/* As the threads of workers do. */
+START_TEST(a_thread_that_takes_the_table_over_counts_along)
+{
+    pthread_t thread;
+    void *result = NULL;
+    int results[3];
+    thi_fault_begin(5, EIO);
+    ck_assert_int_eq(three_calls(results), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, count_along, (void *)(uintptr_t)thi_sys_table),
+                     0);
+    pthread_join(thread, &result);
+    ck_assert_int_eq((intptr_t)result, -EIO);
+    ck_assert_str_eq(thi_fault_hit(), "write");
+    ck_assert_uint_eq(thi_fault_end(), 6);
+}
+END_TEST
+
+START_TEST(an_order_may_name_the_calls_that_count)
+{
+    int results[3];
+    thi_fault_begin(0, 0);
+    thi_fault_order("readv read", 1, ENOMEM);
+    ck_assert_int_eq(three_calls(results), 0);
+    ck_assert_int_eq(results[1], 8);
+    ck_assert_int_eq(results[2], -ENOMEM);
+    ck_assert_str_eq(thi_fault_hit(), "read");
+    thi_fault_order("writev pwrite eventf", 1, ENOMEM); /* parts of names are no names */
+    ck_assert_int_eq(three_calls(results), 0);
+    ck_assert_ptr_null(thi_fault_hit());
+    thi_fault_order(NULL, 3, EIO);
+    ck_assert_int_eq(three_calls(results), 0);
+    ck_assert_int_eq(results[2], -EIO);
+    ck_assert_uint_eq(thi_fault_end(), 3);
+}
+END_TEST
+
 static void fill_suite(Suite *suite)
 {
     TCase *tcase = thi_check_case(suite, "fault");
@@ -120,6 +164,8 @@ static void fill_suite(Suite *suite)
     tcase_add_test(tcase, zero_only_counts);
     tcase_add_test(tcase, end_restores_the_table_before);
     tcase_add_test(tcase, other_threads_are_left_alone);
+    tcase_add_test(tcase, a_thread_that_takes_the_table_over_counts_along);
+    tcase_add_test(tcase, an_order_may_name_the_calls_that_count);
 }
 
 int main(void)
