@@ -66,9 +66,12 @@ TH_API uint64_t th_access_log_dropped(const th_access_log *log);
 /**
  * Writes what is left, ends the thread and frees the log. Nobody may add lines any more.
  *
+ * When the descriptor takes nothing for a second, what is left is dropped. A warning then tells how
+ * many lines the log could not own up to.
+ *
  * @param log  the log; NULL is allowed and does nothing
  *
- * Suspends: no, but the calling thread waits for the descriptor to take the rest
+ * Suspends: no, but the calling thread waits while the descriptor takes the rest
  * Thread: any that runs no fibers
  * On cancel: not applicable
  * Since: 0.1

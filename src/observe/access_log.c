@@ -9,16 +9,23 @@
  * full its lines are dropped and counted. The writer sleeps when there is nothing to do, and after
  * being woken waits a moment, so that a busy server wakes it a hundred times a second and not for
  * every line.
+ *
+ * Nor does such a descriptor keep the process from ending. Only poll(2) ever waits for it, and what
+ * is written at a time is no more than a pipe takes that poll calls writable (PIPE_BUF, pipe(7)).
+ * Making the descriptor non-blocking would be simpler, but whoever else has it open, a shell for
+ * example, would find it so as well.
  */
 #include <thrum/access_log.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "base/util.h"
 #include "observe/access_line.h"
 #include "runtime/worker.h"
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,6 +34,7 @@
 #define SHARDS      16
 #define BUFFER_SIZE (256 * 1024)
 #define GATHER_TIME (10 * TH_MILLISECOND)
+#define PATIENCE    TH_SECOND /* with a descriptor that takes nothing when the log is to end */
 
 /* What one worker (or several, where there are more workers than shards) has to say. */
 typedef struct shard {
@@ -42,30 +50,36 @@ struct th_access_log {
     pthread_t writer;
     pthread_mutex_t lock; /* of the sleep of the writer */
     pthread_cond_t wanted;
-    bool ends;
+    atomic_bool ends; /* set under the lock */
     atomic_bool asleep;
     atomic_uint_fast64_t dropped;
     uint64_t told; /* of the dropped ones, so far */
+    bool given_up; /* the end is due, and nothing is taken */
     char *writing; /* the writer's own buffer, swapped with those of the shards */
     shard shards[SHARDS];
 };
 
-/* A failure is nobody's: the line is lost and counted, the service goes on. */
-static bool write_all(th_access_log *log, const char *at, size_t len)
+/* Waits until the descriptor takes something or has failed; at the end of the log not for long. */
+static bool wait_for_room(th_access_log *log)
 {
-    while (len > 0) {
-        ssize_t n = thi_sys_write(log->fd, at, len);
-        if (n == -EAGAIN) {
-            struct pollfd p = { .fd = log->fd, .events = POLLOUT };
-            (void)thi_sys_poll(&p, 1, TH_SECOND);
-        } else if (n < 0) {
-            return false;
-        } else {
-            at += n;
-            len -= (size_t)n;
-        }
+    struct pollfd p = { .fd = log->fd, .events = POLLOUT };
+    while (!log->given_up && thi_sys_poll(&p, 1, PATIENCE) <= 0)
+        log->given_up = atomic_load(&log->ends);
+    return !log->given_up;
+}
+
+/* Returns how much was written. A failure is nobody's: the rest is lost and counted, the service
+ * goes on. */
+static size_t write_all(th_access_log *log, const char *at, size_t len)
+{
+    size_t done = 0;
+    while (done < len && wait_for_room(log)) {
+        ssize_t n = thi_sys_write(log->fd, at + done, thi_min(len - done, (size_t)PIPE_BUF));
+        if (n < 0 && n != -EAGAIN)
+            break;
+        done += n > 0 ? (size_t)n : 0;
     }
-    return true;
+    return done;
 }
 
 static size_t count_lines(const char *at, size_t len)
@@ -88,8 +102,9 @@ static bool write_shard(th_access_log *log, shard *s)
         log->writing = lines;
     }
     pthread_mutex_unlock(&s->lock);
-    if (len > 0 && !write_all(log, lines, len))
-        atomic_fetch_add(&log->dropped, count_lines(lines, len));
+    size_t done = len > 0 ? write_all(log, lines, len) : 0;
+    if (done < len)
+        atomic_fetch_add(&log->dropped, count_lines(lines + done, len - done));
     return len > 0;
 }
 
@@ -103,7 +118,7 @@ static void tell_dropped(th_access_log *log)
     int len = log->format == TH_ACCESS_LOG_JSON
                   ? snprintf(text, sizeof text, "{\"dropped\":%llu}\n", (unsigned long long)n)
                   : snprintf(text, sizeof text, "# %llu lines dropped\n", (unsigned long long)n);
-    if (write_all(log, text, (size_t)len))
+    if (write_all(log, text, (size_t)len) == (size_t)len)
         log->told = dropped;
 }
 
@@ -121,11 +136,10 @@ static bool write_round(th_access_log *log)
 static bool wait_for_lines(th_access_log *log)
 {
     pthread_mutex_lock(&log->lock);
-    while (atomic_load(&log->asleep) && !log->ends)
+    while (atomic_load(&log->asleep) && !atomic_load(&log->ends))
         pthread_cond_wait(&log->wanted, &log->lock);
-    bool ends = log->ends;
     pthread_mutex_unlock(&log->lock);
-    return !ends;
+    return !atomic_load(&log->ends);
 }
 
 static void *write_lines(void *arg)
@@ -215,9 +229,13 @@ void th_access_log_close(th_access_log *log)
     if (!log)
         return;
     pthread_mutex_lock(&log->lock);
-    log->ends = true;
+    atomic_store(&log->ends, true);
     pthread_cond_signal(&log->wanted);
     pthread_mutex_unlock(&log->lock);
     (void)pthread_join(log->writer, NULL);
+    uint64_t lost = atomic_load(&log->dropped) - log->told;
+    if (lost > 0)
+        thi_log(TH_LOG_WARNING, "the access log ends without %llu lines: nobody took them",
+                (unsigned long long)lost);
     free_log(log);
 }

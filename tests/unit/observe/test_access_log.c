@@ -7,6 +7,7 @@
 #include "observe/access_line.h"
 
 #include <thrum/error.h>
+#include <thrum/log.h>
 #include <thrum/time.h>
 
 #include <errno.h>
@@ -136,6 +137,39 @@ START_TEST(a_reader_that_has_gone_costs_lines_and_not_the_process)
 }
 END_TEST
 
+static void keep(void *ctx, th_log_level level, th_str text)
+{
+    ck_assert_int_eq(level, TH_LOG_WARNING);
+    (void)snprintf(ctx, 100, "%.*s", (int)text.len, text.ptr);
+}
+
+START_TEST(a_stuck_reader_does_not_hold_up_the_end_which_tells_what_is_lost)
+{
+    static char taken[1 << 20];
+    int fds[2];
+    char told[100] = "", expected[100];
+    ck_assert_int_eq(th_log_set_sink(keep, told, TH_LOG_WARNING), 0);
+    ck_assert_int_eq(pipe(fds), 0);
+    th_access_log *log = opened(fds[1], TH_ACCESS_LOG_COMMON);
+    int added = 0;
+    while (th_access_log_dropped(log) < 1) {
+        record_target(log, "/");
+        added++;
+    }
+    th_access_log_close(log);
+    close(fds[1]);
+    ssize_t len = read(fds[0], taken, sizeof taken);
+    ck_assert_int_gt(len, 0);
+    ck_assert_int_lt(len, (ssize_t)sizeof taken);
+    for (ssize_t i = 0; i < len; i++)
+        added -= taken[i] == '\n';
+    (void)snprintf(expected, sizeof expected,
+                   "the access log ends without %d lines: nobody took them", added);
+    ck_assert_str_eq(told, expected);
+    close(fds[0]);
+}
+END_TEST
+
 START_TEST(misuse_is_refused)
 {
     th_access_log *log = NULL;
@@ -153,6 +187,7 @@ static void fill_suite(Suite *suite)
     tcase_add_test(tcase, lines_of_several_threads_are_whole_and_in_order);
     tcase_add_test(tcase, a_stuck_reader_holds_up_nobody_and_losses_are_counted);
     tcase_add_test(tcase, a_reader_that_has_gone_costs_lines_and_not_the_process);
+    tcase_add_test(tcase, a_stuck_reader_does_not_hold_up_the_end_which_tells_what_is_lost);
     tcase_add_test(tcase, misuse_is_refused);
 }
 
