@@ -133,11 +133,10 @@ int run_program(const char *name, int (*app)(void *settings), server_settings *s
     if (result >= 0)
         return 0;
     if (result == -ECANCELED) {
-        fprintf(stderr, "thrum %s: stopped before all that was in progress had ended\n", name);
+        print_error("thrum %s: stopped before all that was in progress had ended", name);
         return 1;
     }
     const char *detail = *c.detail ? c.detail : th_err_detail();
-    fprintf(stderr, "thrum %s: %s%s%s\n", name, *detail ? detail : "", *detail ? ": " : "",
-            th_strerror(result));
+    print_error("thrum %s: %s%s%s", name, detail, *detail ? ": " : "", th_strerror(result));
     return 1;
 }

@@ -8,6 +8,18 @@
 #include <stdio.h>
 #include <string.h>
 
+static int version_main(int argc, char **argv);
+
+static const option no_options[] = { { NULL, NULL, NULL, NULL } };
+
+static const command version_command = {
+    .name = "version",
+    .arguments = "",
+    .purpose = "Prints the version.",
+    .details = "",
+    .options = no_options,
+};
+
 typedef struct entry {
     const command *command;
     int (*run)(int argc, char **argv);
@@ -16,35 +28,61 @@ typedef struct entry {
 static const entry entries[] = {
     { &serve_command, serve_main },
     { &echo_command, echo_main },
+    { &version_command, version_main },
 };
 
-static void print_help(FILE *to)
+static const entry *find(const char *name)
 {
-    fprintf(to, "usage: thrum COMMAND [OPTIONS]\n\n"
-                "Network services on fibers: serve files, look inside.\n\ncommands:\n");
     for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
-        fprintf(to, "  %-8s %s\n", entries[i].command->name, entries[i].command->purpose);
-    fprintf(to, "  version  Prints the version.\n\n"
-                "`thrum COMMAND --help` tells more of a command.\n");
+        if (strcmp(entries[i].command->name, name) == 0)
+            return &entries[i];
+    return NULL;
+}
+
+static int version_main(int argc, char **argv)
+{
+    int status = options_read(&version_command, argc, argv, NULL);
+    if (status >= 0)
+        return status;
+    printf("thrum %s\n", TH_VERSION);
+    return 0;
+}
+
+static int no_such_command(const char *name)
+{
+    if (*name == '\0')
+        print_error("thrum: a command is missing (see thrum --help)");
+    else
+        print_error("thrum: there is no command '%s' (see thrum --help)", name);
+    return EXIT_USAGE;
+}
+
+/* Of a command, if one is named, or of all. */
+static int help_main(int argc, char **argv)
+{
+    char help[] = "--help";
+    const entry *e = argc > 0 ? find(argv[0]) : NULL;
+    if (e)
+        return e->run(1, (char *[]){ help, NULL });
+    if (argc > 0)
+        return no_such_command(argv[0]);
+    printf("usage: thrum COMMAND [OPTIONS]\n\n"
+           "Network services on fibers: serve files, look inside.\n\ncommands:\n");
+    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
+        printf("  %-8s %s\n", entries[i].command->name, entries[i].command->purpose);
+    printf("\n`thrum COMMAND --help` tells more of a command.\n");
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
-    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
-        if (strcmp(entries[i].command->name, name) == 0)
-            return entries[i].run(argc - 2, argv + 2);
-    if (strcmp(name, "version") == 0 || strcmp(name, "--version") == 0) {
-        printf("thrum %s\n", TH_VERSION);
-        return 0;
-    }
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
-        print_help(stdout);
-        return 0;
-    }
-    if (*name == '\0')
-        fprintf(stderr, "thrum: a command is missing (see thrum --help)\n");
-    else
-        fprintf(stderr, "thrum: there is no command '%s' (see thrum --help)\n", name);
-    return EXIT_USAGE;
+    if (strcmp(name, "--version") == 0)
+        name = "version";
+    const entry *e = find(name);
+    if (e)
+        return e->run(argc - 2, argv + 2);
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+        return help_main(argc - 2, argv + 2);
+    return no_such_command(name);
 }

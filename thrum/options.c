@@ -9,14 +9,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-int options_wrong(const command *cmd, const char *format, ...)
+/* Enough for a path as long as can be, and a few words. */
+#define LINE_MAX_SIZE 4400
+
+void print_error(const char *format, ...)
 {
+    char line[LINE_MAX_SIZE];
     va_list args;
     va_start(args, format);
-    fprintf(stderr, "thrum %s: ", cmd->name);
-    vfprintf(stderr, format, args);
-    fprintf(stderr, " (see thrum %s --help)\n", cmd->name);
+    vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    for (char *c = line; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
+    fprintf(stderr, "%s\n", line);
+}
+
+int options_wrong(const command *cmd, const char *format, ...)
+{
+    char what[LINE_MAX_SIZE - 100];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    print_error("thrum %s: %s (see thrum %s --help)", cmd->name, what, cmd->name);
     return EXIT_USAGE;
 }
 
@@ -29,6 +45,12 @@ bool options_number(const char *text, long min, long max, long *number)
         return false;
     *number = n;
     return true;
+}
+
+/* An empty text would not be seen. */
+static const char *shown(const char *text)
+{
+    return *text ? text : "''";
 }
 
 static void print_help(const command *cmd)
@@ -73,7 +95,8 @@ static int read_option(const command *cmd, int argc, char **argv, int *at, void 
         value = argv[++*at];
     }
     const char *wrong = o->set(settings, value);
-    return wrong ? options_wrong(cmd, "--%s %s: %s", o->name, value ? value : "", wrong) : -1;
+    return wrong ? options_wrong(cmd, "--%s %s: %s", o->name, value ? shown(value) : "", wrong)
+                 : -1;
 }
 
 int options_read(const command *cmd, int argc, char **argv, void *settings)
@@ -96,7 +119,7 @@ int options_read(const command *cmd, int argc, char **argv, void *settings)
             const char *wrong =
                 cmd->argument ? cmd->argument(settings, text) : "no argument is expected";
             if (wrong)
-                status = options_wrong(cmd, "%s: %s", text, wrong);
+                status = options_wrong(cmd, "%s: %s", shown(text), wrong);
         }
         if (status >= 0)
             return status;

@@ -35,6 +35,12 @@ typedef struct command {
  */
 int options_read(const command *cmd, int argc, char **argv, void *settings);
 
+/*
+ * Prints one line on standard error, whatever stands in it: what a shell or a script made of a name
+ * may contain anything.
+ */
+void print_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* Prints the one line, in the form "thrum serve: ... (see thrum serve --help)"; EXIT_USAGE. */
 int options_wrong(const command *cmd, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -63,6 +63,8 @@ static const char *set_dir(void *settings, const char *text)
     serve_settings *s = settings;
     if (s->dir)
         return "only one folder can be served";
+    if (!*text)
+        return "no folder has an empty name";
     s->dir = text;
     return NULL;
 }
@@ -146,7 +148,7 @@ int serve_main(int argc, char **argv)
         th_access_log_format format = s.log == LOG_JSON ? TH_ACCESS_LOG_JSON : TH_ACCESS_LOG_COMMON;
         int err = th_access_log_open(STDOUT_FILENO, format, &s.access_log);
         if (err < 0) {
-            fprintf(stderr, "thrum serve: no access log: %s\n", th_strerror(err));
+            print_error("thrum serve: no access log: %s", th_strerror(err));
             return 1;
         }
     }
