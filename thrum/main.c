@@ -5,8 +5,10 @@
 
 #include <thrum/defs.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static int version_main(int argc, char **argv);
 
@@ -74,9 +76,24 @@ static int help_main(int argc, char **argv)
     return 0;
 }
 
+/*
+ * Standard descriptors that are closed would be given to the first things that are opened, and what
+ * is printed would go there, to a client for example.
+ */
+static void open_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
+    open_standard_descriptors();
     if (strcmp(name, "--version") == 0)
         name = "version";
     const entry *e = find(name);
