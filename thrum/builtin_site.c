@@ -5,6 +5,7 @@
 
 #include <thrum.h>
 
+#include <stdbool.h>
 #include <string.h>
 
 static const char page[] =
@@ -28,23 +29,27 @@ static const char page[] =
     "<tr><th>your address</th><td>%s</td></tr>\n"
     "</table>\n"
     "<ul>\n"
-    "<li><a href=\"/metrics\">/metrics</a>: the counters of this process, for Prometheus</li>\n"
+    "%s"
     "<li><code>thrum serve DIR</code> serves the files of a folder</li>\n"
     "<li><code>thrum --help</code> tells what else there is</li>\n"
     "</ul>\n"
     "</body></html>\n";
 
+static const char metrics_link[] =
+    "<li><a href=\"/metrics\">/metrics</a>: the counters of this process, for Prometheus</li>\n";
+
 int builtin_site_handle(th_http_request *request, th_http_reply *reply, void *arg)
 {
-    (void)arg;
+    const bool *with_metrics = arg;
     th_run_info info = { .backend = "", .backend_why = "" };
     th_addr peer = { .kind = TH_ADDR_NONE };
     char address[TH_ADDR_TEXT];
     (void)th_run_get_info(&info);
     (void)th_http_request_peer(request, &peer);
     th_addr_format(&peer, address, sizeof address);
-    char *text = th_arena_printf(th_http_request_arena(request), page, TH_VERSION, info.workers,
-                                 info.backend, info.backend_why, address);
+    char *text =
+        th_arena_printf(th_http_request_arena(request), page, TH_VERSION, info.workers,
+                        info.backend, info.backend_why, address, *with_metrics ? metrics_link : "");
     if (!text)
         return th_http_reply_text(reply, 503, "out of memory\n");
     return th_http_reply_bytes(reply, 200, "text/html; charset=utf-8", text, strlen(text));

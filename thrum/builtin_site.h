@@ -6,7 +6,7 @@
 
 #include <thrum/http.h>
 
-/* A handler: what is running here, and where the numbers are. */
+/* A handler: what is running here, and, if the bool at `arg` says so, where the numbers are. */
 int builtin_site_handle(th_http_request *request, th_http_reply *reply, void *arg);
 
 #endif

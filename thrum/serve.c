@@ -19,7 +19,7 @@ typedef struct serve_settings {
     log_kind log;
     bool log_chosen;
     th_http_site_opts site;
-    bool no_metrics;
+    bool metrics;
     th_access_log *access_log;
 } serve_settings;
 
@@ -54,7 +54,7 @@ static const char *set_symlinks(void *settings, const char *value)
 static const char *set_no_metrics(void *settings, const char *value)
 {
     (void)value;
-    ((serve_settings *)settings)->no_metrics = true;
+    ((serve_settings *)settings)->metrics = false;
     return NULL;
 }
 
@@ -89,15 +89,15 @@ const command serve_command = {
 };
 
 /* What to serve, as routes. */
-static int add_routes(const serve_settings *s, th_http_router *router, th_http_site *site)
+static int add_routes(serve_settings *s, th_http_router *router, th_http_site *site)
 {
     int err = 0;
-    if (!s->no_metrics)
+    if (s->metrics)
         err = th_http_router_add(router, "GET", "/metrics", th_metrics_handle, NULL);
     if (err == 0 && site)
         err = th_http_router_add(router, "*", "/*path", th_http_site_handle, site);
     else if (err == 0)
-        err = th_http_router_add(router, "GET", "/", builtin_site_handle, NULL);
+        err = th_http_router_add(router, "GET", "/", builtin_site_handle, &s->metrics);
     return err;
 }
 
@@ -138,7 +138,7 @@ static int run(void *arg)
 
 int serve_main(int argc, char **argv)
 {
-    serve_settings s = { .log = LOG_COMMON };
+    serve_settings s = { .log = LOG_COMMON, .metrics = true };
     int status = options_read(&serve_command, argc, argv, &s);
     if (status >= 0)
         return status;
