@@ -9,7 +9,7 @@ declare -A groups=(
     # The library and the program.
     [build]="gcc libc6-dev meson ninja-build pkg-config python3"
     # Unit tests, and real clients for the integration tests.
-    [test]="check libhttp-parser-dev python3-pytest python3-requests curl wget cmake gdb"
+    [test]="check libhttp-parser-dev python3-pytest python3-requests curl wget chromium cmake gdb"
     # Fuzzers and memory checkers; gcc brings its own sanitizers.
     [debug]="clang libclang-rt-14-dev valgrind"
     # The other architecture, emulated.
