@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""Each program in examples/ does what it says it shows."""
+import pathlib
+import re
+import socket
+import subprocess
+import time
+
+import pytest
+
+from serving import TIMEOUT
+
+EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
+
+
+@pytest.fixture
+def example(build):
+    """The path of an example that is built."""
+    return lambda name: build / "examples" / name
+
+
+def run(program, *words, status=0):
+    """Runs a program that ends by itself; what it prints, and what it says on standard error."""
+    done = subprocess.run([program, *words], text=True, timeout=TIMEOUT, capture_output=True)
+    assert done.returncode == status, done.stderr
+    return done.stdout, done.stderr
+
+
+def test_every_example_is_tested():
+    tested = re.findall(r'example\("(\w+)"\)', pathlib.Path(__file__).read_text())
+    assert set(tested) == {path.stem for path in EXAMPLES.glob("*.c")}
+
+
+def test_echo_server_and_client(start, example, tmp_path):
+    for address in ("127.0.0.1:0", "[::1]:0", f"unix:{tmp_path}/socket"):
+        server = start(example("echo_server"), address)
+        shown = server.out.lines[0].removeprefix("listening on ")
+        lines = ["warp", "weft and weft", "x" * 1024]
+        assert run(example("echo_client"), shown, *lines) == ("\n".join(lines) + "\n", "")
+
+
+def test_echo_server_finishes_what_is_in_progress(start, example):
+    server = start(example("echo_server"), "127.0.0.1:0")
+    with server.connect() as client:
+        client.send(b"warp")
+        assert client.take(4) == b"warp"
+        server.signal()
+        client.send(b"weft")
+        assert client.take(4) == b"weft"
+    assert (server.wait(), server.err.lines) == (0, [])
+
+
+def test_echo_client_gives_up_after_a_second(example):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        client = example("echo_client")
+        printed = run(client, f"127.0.0.1:{silent.getsockname()[1]}", "warp", status=1)
+        assert printed == ("", f"{client}: Connection timed out\n")
+        assert time.monotonic() - began >= 1
+
+
+def test_echo_client_says_what_is_wrong(example):
+    client = example("echo_client")
+    assert run(client, status=2) == ("", "usage: echo_client ADDRESS LINE...\n")
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        assert run(client, address, "warp", status=1) == (
+            "", f"{client}: Connection refused: cannot connect to {address}\n")
+
+
+def test_http_hello(start, example):
+    server = start(example("http_hello"), "http://127.0.0.1:0")
+    with server.connect() as client:
+        for target, status, body in [("/", 200, b"hello, world\n"),
+                                     ("/hello/loom", 200, b"hello, loom\n"),
+                                     ("/hello/warp%20and%20weft", 200, b"hello, warp and weft\n"),
+                                     ("/hello/", 404, b"404 Not Found\n"),
+                                     ("/else", 404, b"404 Not Found\n")]:
+            answer = client.ask(target=target)
+            assert (answer.status, answer.body) == (status, body), target
+        assert client.ask("DELETE").status == 405
+
+
+def test_limited_server_lets_the_third_client_wait(start, example):
+    server = start(example("limited_server"), "127.0.0.1:0")
+    first, second = server.connect(), server.connect()
+    for client in (first, second):
+        assert client.take(8) == b"welcome\n"
+    with server.connect() as third, server.connect() as fourth:
+        third.send(b"anybody?")
+        for client in (first, second):
+            client.send(b"warp")
+            assert client.take(4) == b"warp"
+        assert third.quiet() and fourth.quiet()
+        first.close()
+        second.close()
+        assert third.take(16) == b"welcome\nanybody?"
+        assert fourth.take(8) == b"welcome\n"
+
+
+def test_no_sleeper_outlives_the_deadline(example):
+    printed, errors = run(example("sleeps"))
+    match = re.fullmatch(r"(\d+) rested, (\d+) were woken by the deadline after (\d+) ms: "
+                         r"Connection timed out\n", printed)
+    rested, woken, took = map(int, match.groups())
+    assert (errors, rested + woken) == ("", 10000)
+    assert woken >= 4999  # they want more than the 100 ms that there are
+    assert took >= 100
+
+
+def test_simulate(example):
+    assert run(example("simulate")) == ("200 worlds, all answers right\n", "")
+
+
+def test_simulate_tells_each_event_the_same_each_time(example):
+    simulate = example("simulate")
+    seventh, errors = run(simulate, "7")
+    assert (errors, run(simulate, "7")[0]) == ("", seventh)
+    assert run(simulate, "8")[0] != seventh
+    for line in seventh.splitlines():
+        assert re.match(r"\d+\.\d{9} +-?\d+ [a-z-]+ ", line), line
+    assert " accept " in seventh
