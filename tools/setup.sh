@@ -55,20 +55,25 @@ done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 apt="apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3"
-install="$apt install -y --no-install-recommends ${missing[*]}"
-if [ "$(id -u)" = 0 ]; then
-    as_root=()
-elif command -v sudo >/dev/null; then
-    as_root=(sudo)
-else
+
+# Says what is to be done by hand, and ends.
+by_hand() {
     cat >&2 <<TEXT
-setup: these Debian packages are missing: ${missing[*]}
+setup: $1: ${missing[*]}
 Run this as root, then try again:
 
     apt-get update && apt-get install -y --no-install-recommends ${missing[*]}
 
 TEXT
     exit 1
+}
+
+if [ "$(id -u)" = 0 ]; then
+    as_root=()
+elif command -v sudo >/dev/null; then
+    as_root=(sudo)
+else
+    by_hand "these Debian packages are missing"
 fi
 
 # While this file exists, Debian's package scripts start no service (invoke-rc.d(8)).
@@ -77,17 +82,19 @@ new_daemons=()
 for pair in $daemons; do
     [[ " ${missing[*]} " == *" ${pair%%:*} "* ]] && new_daemons+=("${pair##*:}")
 done
-if [ ${#new_daemons[@]} -gt 0 ] && [ ! -e $policy ]; then
+if [ ${#new_daemons[@]} -gt 0 ] && [ ! -e "$policy" ]; then
     trap '"${as_root[@]}" rm -f $policy' EXIT
-    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee $policy >/dev/null
-    "${as_root[@]}" chmod 755 $policy
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod 755 "$policy"
 fi
 
 echo "setup: installing ${missing[*]}"
+# Some other source of packages that is out of order is no reason to give up.
 # shellcheck disable=SC2086  # the options are words
-"${as_root[@]}" $apt update -qq
+"${as_root[@]}" $apt update -qq || echo "setup: the lists of packages may be old" >&2
 # shellcheck disable=SC2086
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive $install
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive $apt install -y --no-install-recommends \
+    "${missing[@]}" || by_hand "these Debian packages could not be installed"
 
 for service in "${new_daemons[@]}"; do
     echo "setup: $service is here to be measured; it is not started, neither now nor at boot"

@@ -14,7 +14,7 @@ REAL = ("bash", "cat", "env", "grep", "printf", "sort")  # what the script may u
 @pytest.fixture
 def machine(tmp_path):
     """Runs setup.sh with the given installed packages; returns (status, output, commands made)."""
-    def run(*groups, missing=(), root=False, sudo=False):
+    def run(*groups, missing=(), root=False, sudo=False, failing="nothing"):
         bin_dir, log = tmp_path / "bin", tmp_path / "log"
         shutil.rmtree(bin_dir, ignore_errors=True)
         bin_dir.mkdir()
@@ -31,7 +31,7 @@ def machine(tmp_path):
         stub("id", "echo 0" if root else "echo 1000")
         stub("dpkg-query", f'for p in "${{@:3}}"; do case " {gone} " in *" $p "*) echo "$p unknown";; '
                            '*) echo "$p installed";; esac; done')
-        note = f'echo "${{0##*/}} $*" >>{log}'
+        note = f'echo "${{0##*/}} $*" >>{log}; case " $* " in *" {failing} "*) exit 100;; esac'
         for name in ("apt-get", "systemctl", "rm", "chmod", "tee"):
             stub(name, note)
         if sudo:
@@ -67,6 +67,20 @@ def test_without_rights_the_exact_command_is_shown(machine):
     status, out, made = machine("build", missing=["meson", "ninja-build"])
     assert status == 1 and made == []
     assert "apt-get update && apt-get install -y --no-install-recommends meson ninja-build" in out
+
+
+@pytest.mark.parametrize("who", [{"root": True}, {"sudo": True}])
+def test_what_fails_is_explained(machine, who):
+    status, out, made = machine("build", missing=["meson"], failing="install", **who)
+    assert status == 1 and len(made) == 2
+    assert "could not be installed: meson\n" in out
+    assert "apt-get update && apt-get install -y --no-install-recommends meson\n" in out
+
+
+def test_old_lists_do_not_stop_it(machine):
+    status, out, made = machine("build", missing=["meson"], root=True, failing="update")
+    assert status == 0 and "may be old" in out
+    assert made[-1].endswith("install -y --no-install-recommends meson")
 
 
 def test_daemons_are_kept_from_starting(machine, tmp_path):
