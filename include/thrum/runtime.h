@@ -53,8 +53,8 @@ TH_API int th_main(int (*app)(int argc, char **argv), int argc, char **argv,
  *
  * Returns when it has returned and everything started in the root scope has ended. SIGTERM and
  * SIGINT ask for an orderly stop (th_stop()); a second one cancels the root scope at once. Until it
- * returns SIGPIPE is blocked on the calling thread, as it is on the other workers: writing to a pipe
- * or socket that nobody reads fails with EPIPE and does nothing else.
+ * returns SIGPIPE is blocked on the calling thread, as it is on the other workers: writing to a
+ * pipe or socket that nobody reads fails with EPIPE and does nothing else.
  *
  * @param app   the main fiber's function
  * @param arg   handed to app
