@@ -260,6 +260,14 @@ class Unread:
              f"unix:{self.path}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.asked = 0
 
+    def listens(self):
+        """A socket's path exists before anybody listens at it."""
+        try:
+            Client(str(self.path)).close()
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        return True
+
     def ask(self, count):
         """So many requests on one connection, each of which leaves a long line."""
         with Client(str(self.path)) as client:
@@ -280,7 +288,7 @@ class Unread:
 def unread(thrum_bin, tmp_path):
     server = Unread(thrum_bin, tmp_path)
     try:
-        eventually(server.path.exists)
+        eventually(server.listens)
         yield server
     finally:
         server.process.kill()
