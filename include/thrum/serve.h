@@ -88,9 +88,9 @@ typedef struct th_serve_opts {
 /**
  * Listens at an address and serves every connection with a fiber, on all workers.
  *
- * Returns after an orderly stop (th_stop(), SIGTERM): no more connections are accepted, those that
- * are open may finish until the time of grace is over and are then cancelled. In a scope that has
- * ended before, it returns at once and listens nowhere. When the scope ends later, no more
+ * Returns after an orderly stop (th_stop(), SIGTERM): nobody listens any more, those connections
+ * that are open may finish until the time of grace is over and are then cancelled. In a scope that
+ * has ended before, it returns at once and listens nowhere. When the scope ends later, no more
  * connections are accepted; those that were get their fiber, whose calls say that it is over.
  *
  * @param address  where, as th_listen() takes it
@@ -112,7 +112,8 @@ TH_API TH_MUST int th_serve(const char *address, th_serve_fn fn, void *arg,
 /**
  * Serves listeners that are open already, as th_serve() does.
  *
- * @param listeners  the listeners; they stay the caller's
+ * @param listeners  the listeners; they stay the caller's. An orderly stop ends listening: then they
+ *                   are good for th_listener_close() only
  * @param count      how many, 1 to 64
  * @param fn         what serves a connection
  * @param arg        handed to fn and opts->listening

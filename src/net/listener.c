@@ -149,9 +149,9 @@ void th_listener_addr(const th_listener *listener, th_addr *addr)
     *addr = listener->addr;
 }
 
-void th_listener_close(th_listener *l)
+void thi_listener_retire(th_listener *l)
 {
-    if (!l)
+    if (l->fd < 0)
         return;
     struct stat st;
     char path[sizeof l->addr.path + 1];
@@ -162,5 +162,13 @@ void th_listener_close(th_listener *l)
             (void)thi_sys_unlink(path);
     }
     thi_sys_close(l->fd);
+    l->fd = -1;
+}
+
+void th_listener_close(th_listener *l)
+{
+    if (!l)
+        return;
+    thi_listener_retire(l);
     thi_free(l);
 }

@@ -321,9 +321,19 @@ static void stop_part(thi_server_part *part)
     wake_part(part);
 }
 
+/*
+ * The last part to hear of the stop ends listening altogether: clients that come later are refused
+ * by the kernel, and can go elsewhere, instead of waiting in a queue that nobody will look at.
+ */
 static void on_stop(thi_stopper *stopper)
 {
-    stop_part(thi_container_of(stopper, thi_server_part, stopper));
+    thi_server_part *part = thi_container_of(stopper, thi_server_part, stopper);
+    thi_server *server = part->server;
+    stop_part(part);
+    if (atomic_fetch_sub(&server->active, 1) > 1)
+        return;
+    for (size_t i = 0; i < server->listener_count; i++)
+        thi_listener_retire(server->listeners[i]);
 }
 
 /* The wait of a part's fiber for something to change. */
@@ -420,6 +430,7 @@ static int make_parts(thi_server *server, thi_runtime *rt)
     }
     server->part_count = rt->count;
     atomic_init(&server->awaited, rt->count);
+    atomic_init(&server->active, rt->count);
     for (unsigned i = 0; i < rt->count; i++) {
         thi_server_part *part = &server->parts[i];
         part->server = server;

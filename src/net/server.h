@@ -70,6 +70,7 @@ struct thi_server {
     unsigned part_count;
     atomic_size_t open;  /* connections in all parts, counted where there is a limit */
     atomic_uint awaited; /* parts that have not begun */
+    atomic_uint active;  /* parts that have not been told of an orderly stop */
     th_scope scope;      /* of the parts' fibers */
 };
 

@@ -354,6 +354,37 @@ FIBER_TEST_ON(2, a_stop_lets_connections_finish)
     ck_assert_int_eq(atomic_load(&cancelled), 0);
 }
 
+/* Whether a client that comes now is refused. */
+static bool is_refused(const struct sockaddr_in *in)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_ge(fd, 0);
+    bool refused = connect(fd, (const struct sockaddr *)in, sizeof *in) < 0;
+    ck_assert(!refused || errno == ECONNREFUSED);
+    close(fd);
+    return refused;
+}
+
+FIBER_TEST_ON(2, clients_that_come_after_a_stop_are_refused)
+{
+    server s = { .fn = echo };
+    start_server(&s);
+    int fd = client_of(&s);
+    echoes(fd);
+    th_addr addr;
+    th_listener_addr(s.listener, &addr);
+    struct sockaddr_in in = { .sin_family = AF_INET,
+                              .sin_port = htons(addr.port),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    ck_assert(!is_refused(&in));
+    ck_assert_int_eq(th_stop(), 0);
+    wait_until(is_refused(&in));
+    echoes(fd); /* who was there is served on */
+    close(fd);
+    wait_for_server(&s);
+    ck_assert_int_eq(s.result, 0);
+}
+
 FIBER_TEST_ON(2, a_stop_of_an_idle_server_ends_it)
 {
     server s = { .fn = echo };
@@ -589,6 +620,7 @@ static void fill_suite(Suite *suite)
     add_on_engines(tcase, four_workers_share_connections_evenly);
     tcase = thi_check_case(suite, "end");
     add_on_engines(tcase, a_stop_lets_connections_finish);
+    add_on_engines(tcase, clients_that_come_after_a_stop_are_refused);
     add_on_engines(tcase, a_stop_of_an_idle_server_ends_it);
     add_on_engines(tcase, what_is_left_after_the_time_of_grace_is_cancelled);
     tcase = thi_check_case(suite, "kernel");
