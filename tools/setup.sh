@@ -84,7 +84,10 @@ for pair in $daemons; do
 done
 if [ ${#new_daemons[@]} -gt 0 ] && [ ! -e "$policy" ]; then
     trap '"${as_root[@]}" rm -f $policy' EXIT
-    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" tee "$policy" >/dev/null <<'TEXT'
+#!/bin/sh
+exit 101
+TEXT
     "${as_root[@]}" chmod 755 "$policy"
 fi
 
