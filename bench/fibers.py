@@ -38,6 +38,8 @@ def parse_arguments():
     p.add_argument("--quick", action="store_true", help="two short rounds: does it work at all?")
     p.add_argument("--cpu", type=int, default=0)
     p.add_argument("--seed", type=int, default=1, help="of the order of the programs")
+    p.add_argument("--realtime", action="store_true",
+                   help="run before all ordinary programs (SCHED_FIFO, needs root)")
     p.add_argument("--out", type=pathlib.Path, help="result file (BUILD/bench-fibers-<time>.json)")
     p.add_argument("--strict", action="store_true", help="fail when a target is missed")
     a = p.parse_args()
@@ -97,10 +99,12 @@ def measure(a, chosen):
 def main():
     a = parse_arguments()
     process.unwind_on_signals()
+    if a.realtime:
+        machine.before_all_others()
     chosen = choose_programs(a)
     result = {
         "kind": "fibers", "machine": machine.describe(),
-        "settings": {"rounds": a.rounds, "seed": a.seed},
+        "settings": {"rounds": a.rounds, "seed": a.seed, "realtime": a.realtime},
         "subjects": list(chosen), "versions": {}, "samples": list(measure(a, chosen)),
     }
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")

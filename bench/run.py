@@ -42,6 +42,9 @@ def parse_arguments():
     p.add_argument("--patience", type=float, default=10,
                    help="seconds to wait for a quiet machine before another attempt")
     p.add_argument("--seed", type=int, default=1, help="of the order of the servers")
+    p.add_argument("--realtime", action="store_true",
+                   help="run before all ordinary programs (SCHED_FIFO, needs root): for a machine\n"
+                        "that others use as well")
     p.add_argument("--out", type=pathlib.Path, help="result file (BUILD/bench-http-<time>.json)")
     p.add_argument("--strict", action="store_true", help="fail when a target is missed")
     a = p.parse_args()
@@ -105,6 +108,8 @@ def measure(a, settings, chosen):
 def main():
     a = parse_arguments()
     process.unwind_on_signals()
+    if a.realtime:
+        machine.before_all_others()
     load = a.build / "bench" / "load"
     if not load.exists():
         sys.exit(f"run.py: {load} is missing: meson setup -Dbench=true {a.build} && ninja -C "
@@ -114,7 +119,8 @@ def main():
     chosen = choose_servers(a)
     result = {
         "kind": "http", "machine": machine.describe(),
-        "settings": {"rounds": a.rounds, "seconds": a.seconds, "warmup": a.warmup, "seed": a.seed},
+        "settings": {"rounds": a.rounds, "seconds": a.seconds, "warmup": a.warmup, "seed": a.seed,
+                     "realtime": a.realtime},
         "subjects": list(chosen), "versions": {n: s.version() for n, s in chosen.items()},
         "samples": list(measure(a, settings, chosen)),
     }
