@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Many sleeps at once under one deadline: a scope owns ten thousand fibers, some of which would
+ * Many sleeps at once under one deadline: a scope owns five thousand fibers, some of which would
  * sleep too long. It closes when all have ended, and none outlives the deadline.
  */
 #include <thrum.h>
@@ -9,14 +9,14 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define SLEEPERS 10000
+#define SLEEPERS 5000
 
 typedef struct tally {
     int rested;  /* slept as long as they wanted */
     int aroused; /* woken by the deadline */
 } tally;
 
-/* The n-th sleeper wants n/50 milliseconds: up to 200. All share a worker, so no lock is needed. */
+/* The n-th sleeper wants n/25 milliseconds: up to 200. All share a worker, so no lock is needed. */
 typedef struct sleeper {
     int n;
     tally *tally;
@@ -25,7 +25,7 @@ typedef struct sleeper {
 static int sleep_well(void *arg)
 {
     sleeper *s = arg;
-    int err = th_sleep(s->n * TH_MILLISECOND / 50);
+    int err = th_sleep(s->n * TH_MILLISECOND / 25);
     if (err == 0)
         s->tally->rested++;
     else

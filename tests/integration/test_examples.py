@@ -104,8 +104,8 @@ def test_no_sleeper_outlives_the_deadline(example):
     match = re.fullmatch(r"(\d+) rested, (\d+) were woken by the deadline after (\d+) ms: "
                          r"Connection timed out\n", printed)
     rested, woken, took = map(int, match.groups())
-    assert (errors, rested + woken) == ("", 10000)
-    assert woken >= 4999  # they want more than the 100 ms that there are
+    assert (errors, rested + woken) == ("", 5000)
+    assert woken >= 2499  # they want more than the 100 ms that there are
     assert took >= 100
 
 

@@ -29,7 +29,7 @@ static int read_once(void *arg)
     return 0;
 }
 
-static char megabytes[4 << 20];
+static char megabytes[64 << 20]; /* more than the kernel ever keeps for two sockets */
 
 static int write_much(void *arg)
 {
