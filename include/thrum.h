@@ -14,6 +14,7 @@
 #include <thrum/log.h>
 #include <thrum/mem.h>
 #include <thrum/metrics.h>
+#include <thrum/mutex.h>
 #include <thrum/runtime.h>
 #include <thrum/scope.h>
 #include <thrum/serve.h>

@@ -412,6 +412,7 @@ THI_SYS_LIST_WAIT(SIM_NO_CALL)
         return thi_sys_real.name args;                                                             \
     }
 THI_SYS_LIST_MEMORY(SIM_REAL_CALL)
+THI_SYS_LIST_THREAD(SIM_REAL_CALL)
 #undef SIM_REAL_CALL
 
 const thi_sys thi_sim_sys = { .name = "sim",

@@ -12,7 +12,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -315,6 +317,23 @@ static int real_mprotect(void *at, size_t n, int prot)
 static int real_madvise(void *at, size_t n, int advice)
 {
     return RESULT(madvise(at, n, advice));
+}
+
+static int real_yield(void)
+{
+    return RESULT(sched_yield());
+}
+
+static int real_futex_wait(uint32_t *word, uint32_t value, int64_t timeout)
+{
+    struct timespec ts = to_timespec(timeout < 0 ? 0 : timeout);
+    return (int)RESULT(syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value,
+                               timeout < 0 ? NULL : &ts, NULL, 0));
+}
+
+static int real_futex_wake(uint32_t *word, int count)
+{
+    return (int)RESULT(syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0));
 }
 
 const thi_sys thi_sys_real = { .name = "real",

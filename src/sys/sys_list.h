@@ -80,11 +80,21 @@
     X(int, mprotect, (void *at, size_t n, int prot), (at, n, prot))                                \
     X(int, madvise, (void *at, size_t n, int advice), (at, n, advice))
 
+/*
+ * Threads among themselves. futex_wait sleeps while *word is value, at most timeout ns (negative:
+ * for ever); -EAGAIN when it is not, -ETIMEDOUT, -EINTR.
+ */
+#define THI_SYS_LIST_THREAD(X)                                                                     \
+    X(int, yield, (void), ())                                                                      \
+    X(int, futex_wait, (uint32_t * word, uint32_t value, int64_t timeout), (word, value, timeout)) \
+    X(int, futex_wake, (uint32_t * word, int count), (word, count))
+
 #define THI_SYS_LIST(X)                                                                            \
     THI_SYS_LIST_CLOCK(X)                                                                          \
     THI_SYS_LIST_SOCKET(X)                                                                         \
     THI_SYS_LIST_FILE(X)                                                                           \
     THI_SYS_LIST_WAIT(X)                                                                           \
-    THI_SYS_LIST_MEMORY(X)
+    THI_SYS_LIST_MEMORY(X)                                                                         \
+    THI_SYS_LIST_THREAD(X)
 
 #endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+
+/* A mutex from inside: for the condition variable, which gives one up and takes it again. */
+#ifndef THI_SYNC_MUTEX_H
+#define THI_SYNC_MUTEX_H
+
+#include "sync/waiter.h"
+
+#include <thrum/mutex.h>
+
+typedef struct thi_mutex {
+    uint64_t recursive;
+    atomic_uint word;            /* THI_MUTEX_* */
+    uint32_t depth;              /* of a recursive one, beyond the first lock; the holder's */
+    _Atomic(const void *) owner; /* thi_sync_self() of the holder; NULL: nobody */
+    thi_waitq queue;
+} thi_mutex;
+
+#define THI_MUTEX_HELD  1u
+#define THI_MUTEX_QUEUE 2u /* somebody waits, or has waited: unlocking looks at the queue */
+
+_Static_assert(sizeof(thi_mutex) <= sizeof(th_mutex), "th_mutex has no room for a thi_mutex");
+
+static inline thi_mutex *thi_mutex_of(th_mutex *mutex)
+{
+    return (thi_mutex *)(void *)mutex;
+}
+
+/* Who the caller is, to tell holders apart: its fiber, or a mark of its thread. */
+static inline const void *thi_sync_self(void)
+{
+    extern _Thread_local char thi_sync_thread __attribute__((tls_model("initial-exec")));
+    const th_fiber *fiber = thi_sched_self();
+    return fiber ? (const void *)fiber : &thi_sync_thread;
+}
+
+static inline bool thi_mutex_is_mine(const thi_mutex *mutex)
+{
+    return atomic_load_explicit(&mutex->owner, memory_order_relaxed) == thi_sync_self();
+}
+
+/* Locks with a wait that no cancellation breaks off; the caller does not hold it. */
+void thi_mutex_lock_on(thi_mutex *mutex);
+
+#endif

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Mutexes: exclusion, order, holders, and waits that are broken off. */
+#include "sync/parties.h"
+
+#include "sync/mutex.h"
+
+#include <stdatomic.h>
+
+#define ROUNDS 2000
+#define FIBERS 8
+
+static th_mutex mutex = TH_MUTEX_INIT;
+static th_mutex recursive = TH_MUTEX_RECURSIVE_INIT;
+
+static void lock(th_mutex *m)
+{
+    ck_assert_int_eq(th_mutex_lock(m), 0);
+}
+
+static void unlock(th_mutex *m)
+{
+    ck_assert_int_eq(th_mutex_unlock(m), 0);
+}
+
+/* ---- without waiting ---- */
+
+FIBER_TEST(it_is_free_after_unlocking)
+{
+    lock(&mutex);
+    unlock(&mutex);
+    ck_assert_int_eq(th_mutex_trylock(&mutex), 0);
+    unlock(&mutex);
+}
+
+FIBER_TEST(misuse_is_refused_and_changes_nothing)
+{
+    ck_assert_int_eq(th_mutex_lock(NULL), -EINVAL);
+    ck_assert_int_eq(th_mutex_trylock(NULL), -EINVAL);
+    ck_assert_int_eq(th_mutex_unlock(NULL), -EINVAL);
+    ck_assert_int_eq(th_mutex_unlock(&mutex), -EPERM);
+    lock(&mutex);
+    ck_assert_int_eq(th_mutex_lock(&mutex), -EDEADLK);
+    ck_assert_int_eq(th_mutex_trylock(&mutex), -EBUSY);
+    unlock(&mutex);
+    ck_assert_int_eq(th_mutex_unlock(&mutex), -EPERM);
+}
+
+FIBER_TEST(a_recursive_one_is_unlocked_as_often_as_locked)
+{
+    lock(&recursive);
+    lock(&recursive);
+    ck_assert_int_eq(th_mutex_trylock(&recursive), 0);
+    for (int i = 0; i < 3; i++)
+        unlock(&recursive);
+    ck_assert_int_eq(th_mutex_unlock(&recursive), -EPERM);
+}
+
+FIBER_TEST(a_recursive_one_can_be_locked_only_so_often)
+{
+    lock(&recursive);
+    thi_mutex_of(&recursive)->depth = UINT32_MAX;
+    ck_assert_int_eq(th_mutex_lock(&recursive), -EOVERFLOW);
+    ck_assert_int_eq(th_mutex_trylock(&recursive), -EOVERFLOW);
+    thi_mutex_of(&recursive)->depth = 0;
+    unlock(&recursive);
+}
+
+FIBER_TEST(a_free_one_is_locked_even_in_a_cancelled_scope)
+{
+    th_scope scope;
+    open_cancelled_scope(&scope);
+    lock(&mutex);
+    unlock(&mutex);
+    close_scope(&scope);
+}
+
+/* ---- others ---- */
+
+static int not_mine(void *arg)
+{
+    th_mutex *m = arg;
+    ck_assert_int_eq(th_mutex_unlock(m), -EPERM);
+    ck_assert_int_eq(th_mutex_trylock(m), -EBUSY);
+    return 0;
+}
+
+FIBER_TEST(only_its_holder_unlocks_it)
+{
+    th_scope scope;
+    open_scope(&scope);
+    lock(&mutex);
+    lock(&recursive);
+    spawn(&scope, not_mine, &mutex);
+    spawn(&scope, not_mine, &recursive);
+    close_scope(&scope);
+    unlock(&mutex);
+    unlock(&recursive);
+}
+
+static int lock_and_note(void *arg)
+{
+    lock(&mutex);
+    note(*(char *)arg);
+    th_yield();
+    unlock(&mutex);
+    return 0;
+}
+
+FIBER_TEST(it_goes_to_the_one_that_has_waited_longest)
+{
+    static char names[] = "abcdef";
+    th_scope scope;
+    open_scope(&scope);
+    lock(&mutex);
+    for (int i = 0; i < 6; i++)
+        spawn(&scope, lock_and_note, &names[i]);
+    th_yield(); /* all of them wait now */
+    unlock(&mutex);
+    ck_assert_int_eq(th_mutex_trylock(&mutex), -EBUSY); /* nobody gets in between */
+    lock(&mutex);
+    note('!');
+    unlock(&mutex);
+    close_scope(&scope);
+    ck_assert_str_eq(trace, "abcdef!");
+}
+
+/* ---- waits that end otherwise ---- */
+
+static int hold_until(void *arg)
+{
+    lock(&mutex);
+    wait_for_flag(arg);
+    unlock(&mutex);
+    return 0;
+}
+
+FIBER_TEST(waiting_ends_at_the_deadline)
+{
+    static bool enough;
+    th_scope scope, inner;
+    open_scope(&scope);
+    spawn(&scope, hold_until, &enough);
+    th_yield();
+    open_scope_for(&inner, TH_MILLISECOND);
+    ck_assert_int_eq(th_mutex_lock(&mutex), -ETIMEDOUT);
+    ck_assert_int_eq(th_mutex_lock(&mutex), -ETIMEDOUT); /* and does not wait again */
+    close_scope(&inner);
+    enough = true;
+    lock(&mutex);
+    unlock(&mutex);
+    close_scope(&scope);
+}
+
+static int expect_lock(void *arg)
+{
+    int result = th_mutex_lock(&mutex);
+    if (result == 0)
+        unlock(&mutex);
+    ck_assert_int_eq(result, *(int *)arg);
+    note('.');
+    return 0;
+}
+
+FIBER_TEST(a_cancelled_wait_leaves_the_queue_in_order)
+{
+    th_scope outer, inner;
+    static int fine = 0, cancelled = -ECANCELED;
+    open_scope(&outer);
+    lock(&mutex);
+    spawn(&outer, expect_lock, &fine);
+    open_scope(&inner);
+    spawn(&inner, expect_lock, &cancelled);
+    th_yield();
+    ck_assert_int_eq(th_scope_cancel(&inner, 0), 0);
+    close_scope(&inner);
+    ck_assert_str_eq(trace, ".");
+    unlock(&mutex);
+    close_scope(&outer);
+    ck_assert_str_eq(trace, "..");
+    ck_assert_int_eq(th_mutex_trylock(&mutex), 0);
+    unlock(&mutex);
+}
+
+/* What was handed over is kept, though the cancellation came before the holder could run. */
+FIBER_TEST(a_lock_that_was_handed_over_is_not_lost_by_a_cancellation)
+{
+    th_scope scope;
+    static int fine = 0;
+    open_scope(&scope);
+    lock(&mutex);
+    spawn(&scope, expect_lock, &fine);
+    th_yield();
+    unlock(&mutex);
+    ck_assert_int_eq(th_scope_cancel(&scope, 0), 0);
+    close_scope(&scope);
+    ck_assert_str_eq(trace, ".");
+}
+
+/* ---- several workers and threads ---- */
+
+static int shared; /* guarded by the mutex, and plain for the thread sanitizer to see */
+
+static int add_under_lock(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < ROUNDS; i++) {
+        lock(&mutex);
+        int before = shared;
+        if (i % 64 == 0)
+            th_yield(); /* while it holds the mutex */
+        shared = before + 1;
+        unlock(&mutex);
+    }
+    return 0;
+}
+
+static void *add_as_thread(void *arg)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        lock(&mutex);
+        shared++;
+        unlock(&mutex);
+    }
+    return arg;
+}
+
+FIBER_TEST_ON(4, fibers_of_all_workers_and_threads_exclude_each_other)
+{
+    pthread_t threads[4];
+    th_scope scope;
+    open_scope(&scope);
+    for (unsigned i = 0; i < FIBERS; i++)
+        spawn_on(&scope, i % 4, add_under_lock, NULL);
+    for (int i = 0; i < 4; i++)
+        threads[i] = start_thread(add_as_thread, NULL);
+    close_scope(&scope);
+    for (int i = 0; i < 4; i++)
+        join_thread(threads[i]);
+    ck_assert_int_eq(shared, (FIBERS + 4) * ROUNDS);
+}
+
+static int try_for_a_moment(void *arg)
+{
+    atomic_int *got = arg;
+    for (int i = 0; i < ROUNDS; i++) {
+        th_scope scope;
+        open_scope_for(&scope, 20 * TH_MICROSECOND);
+        int result = th_mutex_lock(&mutex);
+        if (result == 0) {
+            shared++;
+            if (i % 4 == 0)
+                th_yield();
+            unlock(&mutex);
+            atomic_fetch_add(got, 1);
+        } else {
+            ck_assert_int_eq(result, -ETIMEDOUT);
+        }
+        close_scope(&scope);
+    }
+    return 0;
+}
+
+FIBER_TEST_ON(4, locks_and_deadlines_race_and_nothing_is_lost)
+{
+    static atomic_int got;
+    th_scope scope;
+    open_scope(&scope);
+    for (unsigned i = 0; i < FIBERS; i++)
+        spawn_on(&scope, i % 4, try_for_a_moment, &got);
+    close_scope(&scope);
+    ck_assert_int_eq(shared, atomic_load(&got));
+    ck_assert_int_eq(th_mutex_trylock(&mutex), 0);
+    unlock(&mutex);
+}
+
+static void fill(Suite *suite)
+{
+    TCase *alone = thi_check_case(suite, "alone");
+    tcase_add_test(alone, it_is_free_after_unlocking);
+    tcase_add_test(alone, misuse_is_refused_and_changes_nothing);
+    tcase_add_test(alone, a_recursive_one_is_unlocked_as_often_as_locked);
+    tcase_add_test(alone, a_recursive_one_can_be_locked_only_so_often);
+    tcase_add_test(alone, a_free_one_is_locked_even_in_a_cancelled_scope);
+
+    TCase *waits = thi_check_case(suite, "waits");
+    tcase_add_test(waits, only_its_holder_unlocks_it);
+    tcase_add_test(waits, it_goes_to_the_one_that_has_waited_longest);
+    tcase_add_test(waits, waiting_ends_at_the_deadline);
+    tcase_add_test(waits, a_cancelled_wait_leaves_the_queue_in_order);
+    tcase_add_test(waits, a_lock_that_was_handed_over_is_not_lost_by_a_cancellation);
+
+    TCase *many = thi_check_case(suite, "many");
+    tcase_add_test(many, fibers_of_all_workers_and_threads_exclude_each_other);
+    tcase_add_test(many, locks_and_deadlines_race_and_nothing_is_lost);
+}
+
+int main(void)
+{
+    return thi_check_run("sync/mutex", fill);
+}
