@@ -16,8 +16,6 @@
  */
 #include "sync/mutex.h"
 
-_Thread_local char thi_sync_thread;
-
 static void set_owner(thi_mutex *m, const void *owner)
 {
     atomic_store_explicit(&m->owner, owner, memory_order_relaxed);

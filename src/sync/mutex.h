@@ -26,14 +26,6 @@ static inline thi_mutex *thi_mutex_of(th_mutex *mutex)
     return (thi_mutex *)(void *)mutex;
 }
 
-/* Who the caller is, to tell holders apart: its fiber, or a mark of its thread. */
-static inline const void *thi_sync_self(void)
-{
-    extern _Thread_local char thi_sync_thread __attribute__((tls_model("initial-exec")));
-    const th_fiber *fiber = thi_sched_self();
-    return fiber ? (const void *)fiber : &thi_sync_thread;
-}
-
 static inline bool thi_mutex_is_mine(const thi_mutex *mutex)
 {
     return atomic_load_explicit(&mutex->owner, memory_order_relaxed) == thi_sync_self();

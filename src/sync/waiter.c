@@ -20,6 +20,8 @@
 
 #define SPINS 64
 
+_Thread_local char thi_sync_thread;
+
 static inline void relax(void)
 {
 #if defined(__x86_64__)
@@ -50,15 +52,18 @@ static void break_off(thi_wait *wait, int result)
     thi_waiter *w = thi_container_of(wait, thi_waiter, wait);
     thi_waitq *queue = w->queue;
     thi_waitq_lock(queue);
-    bool was_queued = w->queued;
+    bool was_queued = !w->moved && w->queued; /* of one that has moved another lock guards that */
     if (was_queued) {
         thi_waitq_remove(queue, w);
+        w->next = NULL;
         if (w->left)
             w->left(w);
     }
     thi_waitq_unlock(queue);
-    if (was_queued)
-        thi_sched_ready(w->fiber, result);
+    if (was_queued) {
+        thi_sched_ready(w->fiber, result); /* it runs later: the chain is still there */
+        thi_waiter_wake_all(w->next);
+    }
 }
 
 static void init(thi_waiter *w, th_fiber *self, thi_waitq *queue, thi_wait wait)
@@ -66,6 +71,7 @@ static void init(thi_waiter *w, th_fiber *self, thi_waitq *queue, thi_wait wait)
     w->wait = wait;
     w->queue = queue;
     w->queued = false;
+    w->moved = false;
     w->fiber = self;
     w->woken = 0;
     w->left = NULL;

@@ -40,18 +40,28 @@ typedef struct thi_waitq {
 struct thi_waiter {
     thi_wait wait; /* of a fiber: what it waits for, and how a canceller breaks that off */
     thi_waitq *queue;
-    thi_waiter *next; /* these three are guarded by the queue's lock */
+    thi_waiter *next; /* these are guarded by the queue's lock; `moved` by that of the first one */
     thi_waiter *prev;
     bool queued;
+    bool moved;        /* it left for another queue, where nothing breaks off its wait any more */
     th_fiber *fiber;   /* NULL: a plain thread waits */
     uintptr_t request; /* the primitive's: what is wanted, or what was given */
     int result;        /* of the sleep; written before the wake */
     thi_msg msg;       /* to a fiber on another worker */
     uint32_t woken;    /* of a plain thread: what it sleeps on */
-    /* The primitive's, under the lock: the canceller has just taken this waiter out. May be NULL.
-     */
+    /* The primitive's, under the lock: the canceller has just taken this waiter out. If others need
+     * not wait any more because of that, it takes them out as well and leaves their chain in
+     * waiter->next, to be woken. May be NULL. */
     void (*left)(thi_waiter *waiter);
 };
+
+/* Who the caller is, to tell holders apart: its fiber, or a mark of its thread. */
+static inline const void *thi_sync_self(void)
+{
+    extern _Thread_local char thi_sync_thread __attribute__((tls_model("initial-exec")));
+    const th_fiber *fiber = thi_sched_self();
+    return fiber ? (const void *)fiber : &thi_sync_thread;
+}
 
 void thi_waitq_lock_slow(thi_waitq *queue);
 
@@ -68,7 +78,7 @@ static inline void thi_waitq_unlock(thi_waitq *queue)
     atomic_store_explicit(&queue->lock, 0, memory_order_release);
 }
 
-/* These three are called with the lock held. */
+/* These four are called with the lock held. */
 
 static inline void thi_waitq_push(thi_waitq *queue, thi_waiter *waiter)
 {
@@ -102,6 +112,16 @@ static inline thi_waiter *thi_waitq_pop(thi_waitq *queue)
     if (waiter)
         thi_waitq_remove(queue, waiter);
     return waiter;
+}
+
+/* Takes all of them, as a chain for thi_waiter_wake_all(). */
+static inline thi_waiter *thi_waitq_take_all(thi_waitq *queue)
+{
+    thi_waiter *first = queue->first;
+    for (thi_waiter *w = first; w; w = w->next)
+        w->queued = false;
+    queue->first = queue->last = NULL;
+    return first;
 }
 
 /*
