@@ -7,7 +7,8 @@
  * nobody overtakes. A fiber that waits for one lets its worker run others; a thread that waits
  * sleeps. As long as nobody has to wait, locking and unlocking is one atomic operation each.
  *
- * Unlike a pthread mutex it may be held while its fiber suspends.
+ * Unlike a pthread mutex it may be held while its fiber suspends. Whoever knows that nobody else
+ * will use it any more may free its storage, also if another party has only just unlocked it.
  */
 #ifndef THRUM_MUTEX_H
 #define THRUM_MUTEX_H

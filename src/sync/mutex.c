@@ -9,7 +9,10 @@
  * the word stays HELD all the time, so nobody can get in between.
  *
  * QUEUE may be set while nobody waits any more (the last one was cancelled): then unlocking finds
- * an empty queue and sets the word to 0.
+ * an empty queue, takes QUEUE back and starts again. The word becomes 0 by the one operation
+ * without the lock only, which is the last that an unlocking party does to the mutex: the next
+ * holder may free it at once, as it does when the mutex guards the count of references to what it
+ * is part of.
  *
  * `owner` is written by the holder alone, or by the one that hands over; others compare it with
  * themselves, which a concurrent change cannot make come out wrong.
@@ -115,17 +118,31 @@ void thi_mutex_lock_on(thi_mutex *m)
         (void)!thi_waiter_sleep(&w);
 }
 
-/* Others wait, or have waited. */
-static void hand_over(thi_mutex *m)
+/* Others wait, or have waited: the first has it now. NULL: nobody does, the caller has it still. */
+static thi_waiter *hand_over(thi_mutex *m)
 {
     thi_waitq_lock(&m->queue);
     thi_waiter *next = thi_waitq_pop(&m->queue);
-    set_owner(m, next ? (const void *)next->request : NULL);
-    if (!next || !m->queue.first)
-        atomic_store_explicit(&m->word, next ? THI_MUTEX_HELD : 0, memory_order_release);
-    thi_waitq_unlock(&m->queue);
     if (next)
-        thi_waiter_wake(next, 0);
+        set_owner(m, (const void *)next->request);
+    if (!m->queue.first)
+        atomic_store_explicit(&m->word, THI_MUTEX_HELD, memory_order_release);
+    thi_waitq_unlock(&m->queue);
+    return next;
+}
+
+thi_waiter *thi_mutex_release(thi_mutex *m)
+{
+    thi_waiter *next = NULL;
+    unsigned held = THI_MUTEX_HELD;
+    set_owner(m, NULL);
+    while (TH_UNLIKELY(!atomic_compare_exchange_strong_explicit(
+        &m->word, &held, 0, memory_order_release, memory_order_relaxed))) {
+        if ((next = hand_over(m)))
+            break;
+        held = THI_MUTEX_HELD;
+    }
+    return next;
 }
 
 int th_mutex_unlock(th_mutex *mutex)
@@ -139,10 +156,8 @@ int th_mutex_unlock(th_mutex *mutex)
         m->depth--;
         return 0;
     }
-    unsigned held = THI_MUTEX_HELD;
-    set_owner(m, NULL);
-    if (TH_UNLIKELY(!atomic_compare_exchange_strong_explicit(
-            &m->word, &held, 0, memory_order_release, memory_order_relaxed)))
-        hand_over(m);
+    thi_waiter *next = thi_mutex_release(m);
+    if (TH_UNLIKELY(next != NULL))
+        thi_waiter_wake(next, 0);
     return 0;
 }

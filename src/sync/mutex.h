@@ -31,6 +31,9 @@ static inline bool thi_mutex_is_mine(const thi_mutex *mutex)
     return atomic_load_explicit(&mutex->owner, memory_order_relaxed) == thi_sync_self();
 }
 
+/* Unlocks the caller's mutex, whose depth is 0. Who has it now is to be woken; NULL: nobody has. */
+TH_MUST thi_waiter *thi_mutex_release(thi_mutex *mutex);
+
 /* Locks with a wait that no cancellation breaks off; the caller does not hold it. */
 void thi_mutex_lock_on(thi_mutex *mutex);
 

@@ -6,6 +6,8 @@
 
 #include "runtime/in_fiber.h"
 
+#include "runtime/worker.h"
+
 #include <pthread.h>
 
 /* Runs bodies as plain threads; they must be joined. */
@@ -27,5 +29,27 @@ static inline void join_thread(pthread_t thread)
 #define wait_until(cond)                                                                           \
     while (!(cond))                                                                                \
     ck_assert_int_eq(th_sleep(TH_MICROSECOND), 0)
+
+/* A function that a worker's loop is to call. */
+typedef struct loop_call {
+    thi_msg msg;
+    void (*fn)(void);
+    bool done;
+} loop_call;
+
+static inline void run_loop_call(thi_msg *msg)
+{
+    loop_call *call = thi_container_of(msg, loop_call, msg);
+    call->fn();
+    call->done = true;
+}
+
+/* From a fiber: has its worker call the function outside of any fiber, where nothing may wait. */
+static inline void call_in_loop(void (*fn)(void))
+{
+    loop_call call = { .msg.fn = run_loop_call, .fn = fn };
+    thi_loop_post(&thi_worker_self->loop, &call.msg);
+    wait_until(call.done);
+}
 
 #endif

@@ -5,7 +5,9 @@
 
 #include "sync/mutex.h"
 
+#include <sched.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
 #define ROUNDS 2000
 #define FIBERS 8
@@ -73,6 +75,21 @@ FIBER_TEST(a_free_one_is_locked_even_in_a_cancelled_scope)
     lock(&mutex);
     unlock(&mutex);
     close_scope(&scope);
+}
+
+static void lock_in_loop(void)
+{
+    ck_assert_int_eq(th_mutex_lock(&mutex), -EPERM);
+    ck_assert_int_eq(th_mutex_unlock(&mutex), -EPERM);
+}
+
+FIBER_TEST(a_loop_does_not_wait_for_it)
+{
+    lock(&mutex);
+    call_in_loop(lock_in_loop);
+    unlock(&mutex);
+    ck_assert_int_eq(th_mutex_trylock(&mutex), 0);
+    unlock(&mutex);
 }
 
 /* ---- others ---- */
@@ -274,6 +291,57 @@ FIBER_TEST_ON(4, locks_and_deadlines_race_and_nothing_is_lost)
     unlock(&mutex);
 }
 
+/* ---- lifetime ---- */
+
+/* An object that the last of its users frees. */
+typedef struct counted {
+    th_mutex mutex;
+    int users;
+} counted;
+
+static void drop(counted *c)
+{
+    bool last = --c->users == 0;
+    unlock(&c->mutex);
+    if (last)
+        free(c);
+}
+
+static void *try_and_drop(void *arg)
+{
+    counted *c = arg;
+    while (th_mutex_trylock(&c->mutex) != 0)
+        sched_yield();
+    drop(c);
+    return NULL;
+}
+
+static int lock_in_vain(void *arg)
+{
+    ck_assert_int_eq(th_mutex_lock(arg), -ECANCELED);
+    return 0;
+}
+
+/* The one that unlocked before does not come back to it, though it has looked for waiters. */
+FIBER_TEST(the_last_user_may_free_it)
+{
+    for (int i = 0; i < 50; i++) {
+        th_scope scope;
+        counted *c = calloc(1, sizeof *c);
+        ck_assert_ptr_nonnull(c);
+        c->users = 2;
+        lock(&c->mutex);
+        open_scope(&scope);
+        spawn(&scope, lock_in_vain, &c->mutex);
+        th_yield();
+        ck_assert_int_eq(th_scope_cancel(&scope, 0), 0);
+        close_scope(&scope);
+        pthread_t thread = start_thread(try_and_drop, c);
+        drop(c);
+        join_thread(thread);
+    }
+}
+
 static void fill(Suite *suite)
 {
     TCase *alone = thi_check_case(suite, "alone");
@@ -282,6 +350,7 @@ static void fill(Suite *suite)
     tcase_add_test(alone, a_recursive_one_is_unlocked_as_often_as_locked);
     tcase_add_test(alone, a_recursive_one_can_be_locked_only_so_often);
     tcase_add_test(alone, a_free_one_is_locked_even_in_a_cancelled_scope);
+    tcase_add_test(alone, a_loop_does_not_wait_for_it);
 
     TCase *waits = thi_check_case(suite, "waits");
     tcase_add_test(waits, only_its_holder_unlocks_it);
@@ -293,6 +362,7 @@ static void fill(Suite *suite)
     TCase *many = thi_check_case(suite, "many");
     tcase_add_test(many, fibers_of_all_workers_and_threads_exclude_each_other);
     tcase_add_test(many, locks_and_deadlines_race_and_nothing_is_lost);
+    tcase_add_test(many, the_last_user_may_free_it);
 }
 
 int main(void)
