@@ -118,6 +118,19 @@ void thi_mutex_lock_on(thi_mutex *m)
         (void)!thi_waiter_sleep(&w);
 }
 
+void thi_mutex_lock_for(thi_mutex *m, thi_waiter *w)
+{
+    thi_waitq_lock(&m->queue);
+    bool taken = take_or_announce(m);
+    if (taken)
+        set_owner(m, (const void *)w->request);
+    else
+        thi_waitq_push(&m->queue, w);
+    thi_waitq_unlock(&m->queue);
+    if (taken)
+        thi_waiter_wake(w, 0);
+}
+
 /* Others wait, or have waited: the first has it now. NULL: nobody does, the caller has it still. */
 static thi_waiter *hand_over(thi_mutex *m)
 {

@@ -37,4 +37,10 @@ TH_MUST thi_waiter *thi_mutex_release(thi_mutex *mutex);
 /* Locks with a wait that no cancellation breaks off; the caller does not hold it. */
 void thi_mutex_lock_on(thi_mutex *mutex);
 
+/*
+ * Locks for a party that sleeps, was taken out of the queue that it slept in, and has `request` set
+ * to its thi_sync_self(): it is woken with 0 when it holds the mutex, which may be at once.
+ */
+void thi_mutex_lock_for(thi_mutex *mutex, thi_waiter *waiter);
+
 #endif
