@@ -17,6 +17,7 @@
 #include <thrum/metrics.h>
 #include <thrum/mutex.h>
 #include <thrum/runtime.h>
+#include <thrum/rwlock.h>
 #include <thrum/scope.h>
 #include <thrum/serve.h>
 #include <thrum/sim.h>
