@@ -7,6 +7,7 @@
 #include <thrum/defs.h>
 #include <thrum/access_log.h>
 #include <thrum/addr.h>
+#include <thrum/barrier.h>
 #include <thrum/cond.h>
 #include <thrum/dial.h>
 #include <thrum/error.h>
