@@ -17,6 +17,7 @@
 #include <thrum/mem.h>
 #include <thrum/metrics.h>
 #include <thrum/mutex.h>
+#include <thrum/once.h>
 #include <thrum/runtime.h>
 #include <thrum/rwlock.h>
 #include <thrum/scope.h>
