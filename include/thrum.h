@@ -26,5 +26,6 @@
 #include <thrum/str.h>
 #include <thrum/stream.h>
 #include <thrum/time.h>
+#include <thrum/waitgroup.h>
 
 #endif
