@@ -327,8 +327,8 @@ static int real_yield(void)
 static int real_futex_wait(uint32_t *word, uint32_t value, int64_t timeout)
 {
     struct timespec ts = to_timespec(timeout < 0 ? 0 : timeout);
-    return (int)RESULT(syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value,
-                               timeout < 0 ? NULL : &ts, NULL, 0));
+    return (int)RESULT(
+        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout < 0 ? NULL : &ts, NULL, 0));
 }
 
 static int real_futex_wake(uint32_t *word, int count)
