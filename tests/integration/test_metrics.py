@@ -182,6 +182,9 @@ def test_figures_add_up_after_a_mixed_load(start, thrum_bin, www, backend):
     scraper = Scraper(server)
     before, skipped = scraper.read(), scraper.client.sent
 
+    def grown(now, name, label=""):
+        return now[name].samples[name, label] - before[name].samples[name, label]
+
     statuses, clients = mixed_load(server)
     with contextlib.ExitStack() as stack:
         for _ in range(3):  # connections that stay
@@ -189,15 +192,14 @@ def test_figures_add_up_after_a_mixed_load(start, thrum_bin, www, backend):
             statuses.append(clients[-1].ask(target="/small").status)
 
         def settled():
-            already = scraper.client.received
+            """Answers leave a moment after they are counted, and bytes are counted after that."""
+            received = sum(client.received for client in [scraper.client, *clients])
             now = scraper.read()
             held = [now[f"thrum_{what}"].values for what in ("connections_open",
                                                              "http_connections_idle")]
-            return (now, already) if held == [[4], [3]] else None
+            written = grown(now, "thrum_written_bytes_total")
+            return (now, received) if held == [[4], [3]] and written >= received else None
         now, received = serving.eventually(settled)
-
-    def grown(name, label=""):
-        return now[name].samples[name, label] - before[name].samples[name, label]
 
     for name, metric in now.items():
         assert list(metric.samples) == list(before[name].samples)
@@ -209,8 +211,8 @@ def test_figures_add_up_after_a_mixed_load(start, thrum_bin, www, backend):
     for digit in "12345":
         count = sum(1 for status in statuses if status // 100 == int(digit))
         expected = count + (scrapes if digit == "2" else 0)
-        assert grown("thrum_http_requests_total", f'class="{digit}xx"') == expected
-    errors = {kind: grown("thrum_http_request_errors_total", f'kind="{kind}"')
+        assert grown(now, "thrum_http_requests_total", f'class="{digit}xx"') == expected
+    errors = {kind: grown(now, "thrum_http_request_errors_total", f'kind="{kind}"')
               for kind in ("malformed", "too_large", "timeout")}
     assert errors == {"malformed": 1, "too_large": 1, "timeout": 0}
     duration = "thrum_http_request_duration_seconds"
@@ -218,16 +220,16 @@ def test_figures_add_up_after_a_mixed_load(start, thrum_bin, www, backend):
     assert answers == len(statuses) + scrapes
     assert 0 < now[duration].values[-2] < answers * serving.TIMEOUT
 
-    assert grown("thrum_connections_accepted_total") == len(clients)
+    assert grown(now, "thrum_connections_accepted_total") == len(clients)
     accepted, closed = (now[f"thrum_connections_{what}_total"].values[0]
                         for what in ("accepted", "closed"))
     assert accepted == closed + now["thrum_connections_open"].values[0]
     assert now["thrum_http_requests_in_flight"].values == [1]
-    assert grown("thrum_accept_errors_total") == 0
+    assert grown(now, "thrum_accept_errors_total") == 0
 
-    sent = sum(client.sent for client in clients) + scraper.client.sent - skipped
-    assert grown("thrum_read_bytes_total") == sent
-    assert grown("thrum_written_bytes_total") == sum(c.received for c in clients) + received
+    sent = sum(client.sent for client in [scraper.client, *clients]) - skipped
+    assert grown(now, "thrum_read_bytes_total") == sent
+    assert grown(now, "thrum_written_bytes_total") == received
     assert (now["thrum_workers"].values, now["thrum_workers"].labels) == ([2], [
-        {"backend": server.out.lines[2].split()[4]}])
+        {"backend": server.out.wait(lambda lines: lines[2:3])[0].split()[4]}])
     scraper.client.close()
