@@ -35,6 +35,16 @@ def eventually(condition, timeout=TIMEOUT):
     return result
 
 
+def connected(where):
+    """Connects as soon as somebody listens: a socket file is there a moment earlier."""
+    def connect():
+        try:
+            return wire.Client(where)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+    return eventually(connect)
+
+
 def open_gate(server):
     """Lets a handler of the HTTP server for tests go on that waits at its gate, or soon will."""
     eventually(lambda: server.ask(target="/x/waiting").body != b"0")

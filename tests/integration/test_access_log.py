@@ -12,7 +12,7 @@ import time
 import pytest
 
 from files import content, www  # noqa: F401 (fixtures)
-from serving import LISTENING, TIMEOUT, Lines, address, eventually
+from serving import LISTENING, TIMEOUT, Lines, address, connected, eventually
 from wire import Client, request
 
 COMMON = re.compile(r'(\S+) - - \[([^]]+)\] "(-|[^ "]+ [^ "]+ HTTP/1\.[01])" (\d{3}|-) (\d+|-)')
@@ -260,14 +260,6 @@ class Unread:
              f"unix:{self.path}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.asked = 0
 
-    def listens(self):
-        """A socket's path exists before anybody listens at it."""
-        try:
-            Client(str(self.path)).close()
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False
-        return True
-
     def ask(self, count):
         """So many requests on one connection, each of which leaves a long line."""
         with Client(str(self.path)) as client:
@@ -288,7 +280,7 @@ class Unread:
 def unread(thrum_bin, tmp_path):
     server = Unread(thrum_bin, tmp_path)
     try:
-        eventually(server.listens)
+        connected(str(server.path)).close()
         yield server
     finally:
         server.process.kill()

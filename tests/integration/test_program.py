@@ -15,7 +15,7 @@ import subprocess
 import pytest
 
 from files import content, www  # noqa: F401 (fixtures)
-from serving import TIMEOUT, eventually
+from serving import TIMEOUT, connected, eventually
 from wire import Client, request
 
 COMMANDS = ("serve", "echo")
@@ -354,8 +354,7 @@ def test_quiet_prints_nothing(thrum_bin, tmp_path, command):
     with subprocess.Popen([thrum_bin, command, "--quiet", "--listen", f"unix:{path}"],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         try:
-            eventually(path.exists)
-            with Client(str(path)) as client:
+            with connected(str(path)) as client:
                 client.send(request())
                 assert client.more()
             process.terminate()
@@ -376,8 +375,7 @@ def test_closed_standard_descriptors_are_given_to_nobody(thrum_bin, tmp_path):
                f"unix:{path}"]
     with subprocess.Popen(command) as process:
         try:
-            eventually(path.exists)
-            with Client(str(path)) as client:
+            with connected(str(path)) as client:
                 assert client.ask().status == 200
                 for number in (0, 1, 2):
                     assert os.readlink(f"/proc/{process.pid}/fd/{number}") == "/dev/null"
