@@ -15,6 +15,7 @@
 #include <linux/futex.h>
 #include <linux/openat2.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -334,6 +335,29 @@ static int real_futex_wait(uint32_t *word, uint32_t value, int64_t timeout)
 static int real_futex_wake(uint32_t *word, int count)
 {
     return (int)RESULT(syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0));
+}
+
+/* Signals are for the workers' threads: nobody else's system calls shall be interrupted. */
+static int real_thread(pthread_t *thread, size_t stack_size, void *(*body)(void *), void *arg)
+{
+    pthread_attr_t attr;
+    sigset_t most;
+    sigset_t former;
+    int err = pthread_attr_init(&attr);
+    if (err != 0)
+        return -err;
+    if (stack_size > 0)
+        err = pthread_attr_setstacksize(&attr, stack_size);
+    if (err == 0) {
+        (void)sigfillset(&most);
+        (void)sigdelset(&most, SIGSEGV);
+        (void)sigdelset(&most, SIGBUS);
+        (void)pthread_sigmask(SIG_SETMASK, &most, &former);
+        err = pthread_create(thread, &attr, body, arg);
+        (void)pthread_sigmask(SIG_SETMASK, &former, NULL);
+    }
+    (void)pthread_attr_destroy(&attr);
+    return -err;
 }
 
 const thi_sys thi_sys_real = { .name = "real",

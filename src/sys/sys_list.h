@@ -82,12 +82,15 @@
 
 /*
  * Threads among themselves. futex_wait sleeps while *word is value, at most timeout ns (negative:
- * for ever); -EAGAIN when it is not, -ETIMEDOUT, -EINTR.
+ * for ever); -EAGAIN when it is not, -ETIMEDOUT, -EINTR. thread starts a thread that gets no
+ * signals but those of its own faults, with a stack of so many bytes (0: the system's default).
  */
 #define THI_SYS_LIST_THREAD(X)                                                                     \
     X(int, yield, (void), ())                                                                      \
     X(int, futex_wait, (uint32_t * word, uint32_t value, int64_t timeout), (word, value, timeout)) \
-    X(int, futex_wake, (uint32_t * word, int count), (word, count))
+    X(int, futex_wake, (uint32_t * word, int count), (word, count))                                \
+    X(int, thread, (pthread_t * thread, size_t stack_size, void *(*body)(void *), void *arg),      \
+      (thread, stack_size, body, arg))
 
 #define THI_SYS_LIST(X)                                                                            \
     THI_SYS_LIST_CLOCK(X)                                                                          \
