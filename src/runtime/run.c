@@ -16,6 +16,7 @@
 #include "runtime/turn.h"
 
 thi_runtime *thi_runtimes;
+void (*_Atomic thi_run_ended)(bool last);
 
 static pthread_mutex_t runtimes_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -27,14 +28,17 @@ static void enlist(thi_runtime *rt)
     pthread_mutex_unlock(&runtimes_lock);
 }
 
-static void delist(thi_runtime *rt)
+/* Whether it was the last one. */
+static bool delist(thi_runtime *rt)
 {
     pthread_mutex_lock(&runtimes_lock);
     thi_runtime **link = &thi_runtimes;
     while (*link != rt)
         link = &(*link)->next;
     *link = rt->next;
+    bool last = thi_runtimes == NULL;
     pthread_mutex_unlock(&runtimes_lock);
+    return last;
 }
 
 /* Without memory the text of a failure goes nowhere: the thread's slot is not for fibers. */
@@ -133,7 +137,10 @@ int thi_run(thi_runtime *rt, thi_drive_fn drive)
     thi_timer_init(&rt->grace, NULL);
     enlist(rt);
     int err = run_opened(rt, drive);
-    delist(rt);
+    bool last = delist(rt);
     thi_free(rt->workers);
+    void (*ended)(bool last) = atomic_load(&thi_run_ended);
+    if (ended)
+        ended(last);
     return err;
 }

@@ -15,6 +15,12 @@ typedef int (*thi_drive_fn)(thi_runtime *runtime);
  */
 TH_MUST int thi_run(thi_runtime *runtime, thi_drive_fn drive);
 
+/*
+ * Told on the thread that ran it when a runtime is gone, and whether it was the last one. Set once
+ * by a later layer that has something to put in order then; NULL until that.
+ */
+extern void (*_Atomic thi_run_ended)(bool last);
+
 /* Makes the main fiber ready on worker 0; -ENOMEM. */
 TH_MUST int thi_run_start(thi_runtime *runtime);
 
