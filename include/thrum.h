@@ -12,6 +12,7 @@
 #include <thrum/dial.h>
 #include <thrum/error.h>
 #include <thrum/fiber.h>
+#include <thrum/future.h>
 #include <thrum/http.h>
 #include <thrum/log.h>
 #include <thrum/mem.h>
