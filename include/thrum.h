@@ -19,6 +19,7 @@
 #include <thrum/metrics.h>
 #include <thrum/mutex.h>
 #include <thrum/once.h>
+#include <thrum/pool.h>
 #include <thrum/runtime.h>
 #include <thrum/rwlock.h>
 #include <thrum/scope.h>

@@ -45,7 +45,16 @@
       "HTTP requests that were refused before a handler saw them")                                 \
     X(GAUGE, HTTP_IN_FLIGHT, "thrum_http_requests_in_flight", "", "HTTP requests being served")    \
     X(GAUGE, HTTP_CONNS_IDLE, "thrum_http_connections_idle", "",                                   \
-      "HTTP connections that wait for their next request")
+      "HTTP connections that wait for their next request")                                         \
+    X(COUNTER, POOL_JOBS_DONE, "thrum_pool_jobs_total", "result=\"done\"",                         \
+      "Jobs that left thread pools, by what became of them")                                       \
+    X(COUNTER, POOL_JOBS_CANCELLED, "thrum_pool_jobs_total", "result=\"cancelled\"",               \
+      "Jobs that left thread pools, by what became of them")                                       \
+    X(COUNTER, POOL_JOBS_REFUSED, "thrum_pool_jobs_total", "result=\"refused\"",                   \
+      "Jobs that left thread pools, by what became of them")                                       \
+    X(GAUGE, POOL_JOBS_WAITING, "thrum_pool_jobs_waiting", "",                                     \
+      "Jobs in the queues of thread pools")                                                        \
+    X(GAUGE, POOL_THREADS, "thrum_pool_threads", "", "Threads of thread pools")
 
 #define THI_HISTOGRAM_LIST(X)                                                                      \
     X(HTTP_REQUEST, "thrum_http_request_duration_seconds",                                         \

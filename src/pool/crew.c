@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Who does what, and who is woken for it.
+ *
+ * As long as jobs wait, at least one server exists. As long as jobs wait and somebody is idle (or
+ * the crew may still grow), somebody is on the way to the queue: `waking` says so. A job that is
+ * put therefore wakes one server only if nobody is on the way; whoever arrives and finds more work
+ * than his own wakes the next. So a burst of jobs costs its submitter one system call, and the crew
+ * grows at the cost of its own members, not of an event loop.
+ *
+ * A server that has finished a job first takes the next one, or lists itself as idle, and only then
+ * tells those who waited: when they submit the next job they find it idle, and start nobody.
+ *
+ * The lock is held for a few instructions; nobody sleeps, allocates or calls a job's functions
+ * under it. A future's lock may be held around it, never the other way round.
+ */
+#include "pool/crew.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "loop/sim_world.h"
+#include "sys/sys.h"
+
+#include <errno.h>
+
+_Thread_local th_pool *thi_pool_self;
+_Thread_local thi_job *thi_job_self;
+
+/* What is to be done once the lock is released. */
+typedef struct todo {
+    thi_server *wake; /* chain by next: off the list, asleep */
+    bool start;       /* a server, which is counted already */
+} todo;
+
+static void lock(th_pool *pool)
+{
+    thi_waitq_lock(&pool->room);
+}
+
+static void unlock(th_pool *pool)
+{
+    thi_waitq_unlock(&pool->room);
+}
+
+/* ---- under the lock ---- */
+
+static void list_idle(th_pool *pool, thi_server *server)
+{
+    __atomic_store_n(&server->word, 0, __ATOMIC_RELAXED);
+    server->listed = true;
+    server->prev = NULL;
+    server->next = pool->idle;
+    if (pool->idle)
+        pool->idle->prev = server;
+    pool->idle = server;
+    pool->idle_count++;
+}
+
+static void delist_idle(th_pool *pool, thi_server *server)
+{
+    server->listed = false;
+    if (server->prev)
+        server->prev->next = server->next;
+    else
+        pool->idle = server->next;
+    if (server->next)
+        server->next->prev = server->prev;
+    pool->idle_count--;
+}
+
+static thi_server *delist_all(th_pool *pool)
+{
+    thi_server *all = pool->idle;
+    for (thi_server *server = all; server; server = server->next)
+        server->listed = false;
+    pool->idle = NULL;
+    pool->idle_count = 0;
+    return all;
+}
+
+/* Keeps the promise of the file's head: somebody is on the way if somebody can be. */
+static todo plan(th_pool *pool)
+{
+    todo next = { 0 };
+    if (pool->jobs.count == 0 || pool->waking)
+        return next;
+    if (pool->idle) {
+        next.wake = pool->idle;
+        delist_idle(pool, next.wake);
+        next.wake->next = NULL;
+    } else if (pool->servers < pool->servers_max) {
+        pool->servers++;
+        if (pool->servers > pool->stats.threads_peak)
+            pool->stats.threads_peak = pool->servers;
+        next.start = true;
+    }
+    pool->waking = next.wake || next.start;
+    return next;
+}
+
+static void queue(th_pool *pool, thi_job *job)
+{
+    thi_jobs_push(&pool->jobs, job);
+    pool->stats.submitted++;
+    if (pool->jobs.count > pool->stats.queued_peak)
+        pool->stats.queued_peak = pool->jobs.count;
+}
+
+/* A place has become free: the job of the submitter that waits longest takes it. */
+static thi_waiter *admit(th_pool *pool)
+{
+    thi_waiter *w = NULL;
+    if (TH_UNLIKELY(pool->room.first != NULL) && pool->jobs.count < pool->queue_max) {
+        w = thi_waitq_pop(&pool->room);
+        queue(pool, (thi_job *)w->request);
+    }
+    return w;
+}
+
+static void begin(th_pool *pool, thi_job *job)
+{
+    job->state = THI_JOB_RUNNING;
+    job->prev = NULL;
+    job->next = pool->running;
+    if (job->next)
+        job->next->prev = job;
+    pool->running = job;
+    pool->stats.running++;
+    if (pool->stopping == THI_CREW_ABORTS)
+        atomic_store_explicit(&job->unwanted, true, memory_order_relaxed);
+}
+
+static void end(th_pool *pool, thi_job *job)
+{
+    job->state = THI_JOB_ELSEWHERE;
+    if (job->prev)
+        job->prev->next = job->next;
+    else
+        pool->running = job->next;
+    if (job->next)
+        job->next->prev = job->prev;
+    pool->stats.running--;
+    pool->stats.done++;
+}
+
+static thi_waiter *take_all(thi_waitq *queue)
+{
+    thi_waiter *all = queue->first;
+    for (thi_waiter *w = all; w; w = w->next)
+        w->queued = false;
+    queue->first = queue->last = NULL;
+    return all;
+}
+
+/* One server fewer. Those who waited for the last one are returned, to be woken. */
+static thi_waiter *one_less(th_pool *pool)
+{
+    thi_waiter *joiners = NULL;
+    pool->servers--;
+    if (pool->watched)
+        (void)thi_sys_futex_wake(&pool->servers, 1);
+    if (pool->servers == 0 && pool->stopping != THI_CREW_OPEN) {
+        thi_waitq_lock(&pool->ended);
+        joiners = take_all(&pool->ended);
+        thi_waitq_unlock(&pool->ended);
+    }
+    return joiners;
+}
+
+static thi_waiter *leave(th_pool *pool, thi_server *server)
+{
+    server->left = true;
+    if (server->threaded) {
+        server->joins = pool->has_left;
+        server->earlier = pool->last_left;
+        pool->has_left = true;
+        pool->last_left = server->thread;
+    }
+    return one_less(pool);
+}
+
+/* ---- after the lock ---- */
+
+static void wake_all_with(thi_waiter *first, int result)
+{
+    while (first) {
+        thi_waiter *w = first;
+        first = w->next;
+        thi_waiter_wake(w, result);
+    }
+}
+
+/* As thi_waiter_wake() says of threads: the word may be gone once it is written. */
+static void wake_servers(thi_server *first)
+{
+    while (first) {
+        uint32_t *word = &first->word;
+        first = first->next;
+        __atomic_store_n(word, 1, __ATOMIC_RELEASE);
+        (void)thi_sys_futex_wake(word, 1);
+    }
+}
+
+static void drop_all(thi_job *first, int why)
+{
+    int64_t count = 0;
+    for (; first; count++) {
+        thi_job *job = first;
+        first = job->next;
+        job->ops->drop(job, why);
+    }
+    thi_metric_add(THI_M_POOL_JOBS_CANCELLED, count);
+    thi_metric_add(THI_M_POOL_JOBS_WAITING, -count);
+}
+
+/*
+ * Nobody could be started. If others serve the queue that does not matter; else nobody will, and
+ * all that was put in the meantime fails: `job` by the error returned, others by their result.
+ */
+static int start_failed(th_pool *pool, thi_job *job, int err)
+{
+    thi_job *lost = NULL;
+    thi_waiter *refused = NULL;
+    bool own = false;
+    lock(pool);
+    pool->waking = false;
+    thi_waiter *joiners = one_less(pool);
+    if (pool->servers == 0) {
+        own = job && job->state == THI_JOB_WAITING;
+        if (own) {
+            thi_jobs_remove(&pool->jobs, job);
+            pool->stats.submitted--;
+        }
+        lost = thi_jobs_take_all(&pool->jobs);
+        refused = take_all(&pool->room);
+    }
+    unlock(pool);
+    if (own)
+        thi_metric_add(THI_M_POOL_JOBS_WAITING, -1);
+    drop_all(lost, err);
+    wake_all_with(refused, err);
+    wake_all_with(joiners, 0);
+    thi_log(TH_LOG_WARNING, "pool %s: no thread could be started: %s", pool->name,
+            th_strerror(err));
+    return own ? err : 0;
+}
+
+/* `job` is the one that the caller has just put, or NULL. */
+static int carry_out(th_pool *pool, todo next, thi_job *job)
+{
+    wake_servers(next.wake);
+    if (TH_LIKELY(!next.start))
+        return 0;
+    int err = pool->start(pool);
+    return err < 0 ? start_failed(pool, job, err) : 0;
+}
+
+/* ---- running jobs ---- */
+
+void thi_crew_run(th_pool *pool, thi_job *job)
+{
+    th_pool *outer_pool = thi_pool_self;
+    thi_job *outer_job = thi_job_self;
+    thi_pool_self = pool;
+    thi_job_self = job;
+    job->ops->run(job);
+    thi_pool_self = outer_pool;
+    thi_job_self = outer_job;
+}
+
+/* In a fiber the work may suspend, and what is the thread's would then be seen by others: there it
+ * runs as part of the fiber. */
+static void run_here(th_pool *pool, thi_job *job)
+{
+    lock(pool);
+    pool->stats.run_here++;
+    begin(pool, job);
+    unlock(pool);
+    thi_metric_add(THI_M_POOL_JOBS_WAITING, -1);
+    if (thi_sched_self())
+        job->ops->run(job);
+    else
+        thi_crew_run(pool, job);
+    lock(pool);
+    end(pool, job);
+    unlock(pool);
+    job->ops->finish(job);
+    thi_metric_add(THI_M_POOL_JOBS_DONE, 1);
+}
+
+/* ---- putting jobs ---- */
+
+/* The reason why a job cannot be queued now: 0, -ESHUTDOWN, or -EAGAIN as it is full. */
+static int obstacle(const th_pool *pool)
+{
+    if (TH_UNLIKELY(pool->stopping != THI_CREW_OPEN))
+        return -ESHUTDOWN;
+    return TH_LIKELY(pool->jobs.count < pool->queue_max) ? 0 : -EAGAIN;
+}
+
+static int wait_for_room(th_pool *pool, thi_job *job)
+{
+    thi_waiter w;
+    todo next = { 0 };
+    int err = thi_waiter_init(&w, &pool->room, "room in a pool", pool);
+    if (err < 0)
+        return err;
+    lock(pool);
+    err = obstacle(pool);
+    if (err == -EAGAIN) {
+        w.request = (uintptr_t)job;
+        thi_waitq_push(&pool->room, &w);
+        pool->stats.waited++;
+    } else if (err == 0) {
+        queue(pool, job);
+        next = plan(pool);
+    }
+    unlock(pool);
+    if (err == -EAGAIN)
+        return thi_waiter_sleep(&w); /* whoever made room has queued the job */
+    return err == 0 ? carry_out(pool, next, job) : err;
+}
+
+static int put_in_full(th_pool *pool, thi_job *job)
+{
+    if (pool->when_full == TH_POOL_REFUSE)
+        return -EAGAIN;
+    /* One of its own that waited for room might wait for itself. */
+    if (pool->when_full == TH_POOL_RUN_HERE || thi_pool_self == pool) {
+        thi_metric_add(THI_M_POOL_JOBS_WAITING, 1);
+        run_here(pool, job);
+        return 0;
+    }
+    int err = wait_for_room(pool, job);
+    if (err == 0)
+        thi_metric_add(THI_M_POOL_JOBS_WAITING, 1);
+    return err;
+}
+
+static int refuse(th_pool *pool, int err)
+{
+    lock(pool);
+    pool->stats.refused++;
+    unlock(pool);
+    thi_metric_add(THI_M_POOL_JOBS_REFUSED, 1);
+    return err;
+}
+
+int thi_crew_put(th_pool *pool, thi_job *job)
+{
+    todo next = { 0 };
+    if (TH_UNLIKELY(pool->simulated != (thi_sim_self != NULL)))
+        return thi_err_set(-EINVAL, "pool %s is %s a simulation", pool->name,
+                           pool->simulated ? "of" : "not of");
+    lock(pool);
+    int err = obstacle(pool);
+    if (TH_LIKELY(err == 0)) {
+        queue(pool, job);
+        next = plan(pool);
+    }
+    unlock(pool);
+    if (TH_LIKELY(err == 0)) {
+        thi_metric_add(THI_M_POOL_JOBS_WAITING, 1);
+        err = carry_out(pool, next, job);
+    } else if (err == -EAGAIN) {
+        err = put_in_full(pool, job);
+    }
+    return TH_LIKELY(err == 0) ? 0 : refuse(pool, err);
+}
+
+/* Takes a job out of the queue if it is there. */
+static bool take_out(th_pool *pool, thi_job *job, bool cancelled, thi_waiter **admitted)
+{
+    lock(pool);
+    bool waits = job->state == THI_JOB_WAITING;
+    *admitted = NULL;
+    if (waits) {
+        thi_jobs_remove(&pool->jobs, job);
+        pool->stats.cancelled += cancelled;
+        *admitted = admit(pool);
+        if (*admitted)
+            (*admitted)->next = NULL;
+    }
+    unlock(pool);
+    return waits;
+}
+
+bool thi_crew_revoke(th_pool *pool, thi_job *job, thi_waiter **admitted)
+{
+    if (!take_out(pool, job, true, admitted)) {
+        atomic_store_explicit(&job->unwanted, true, memory_order_relaxed);
+        return false;
+    }
+    thi_metric_add(THI_M_POOL_JOBS_CANCELLED, 1);
+    thi_metric_add(THI_M_POOL_JOBS_WAITING, -1);
+    return true;
+}
+
+void thi_crew_help(th_pool *pool, thi_job *job)
+{
+    thi_waiter *admitted;
+    if (!take_out(pool, job, false, &admitted))
+        return;
+    if (admitted)
+        thi_waiter_wake(admitted, 0);
+    run_here(pool, job);
+}
+
+/* ---- serving ---- */
+
+thi_job *thi_crew_next(th_pool *pool, thi_server *server, thi_job *done)
+{
+    thi_waiter *joiners = NULL;
+    lock(pool);
+    if (server->fresh) {
+        server->fresh = false;
+        pool->waking = false;
+    }
+    if (done)
+        end(pool, done);
+    thi_job *job = thi_jobs_pop(&pool->jobs);
+    thi_waiter *admitted = job ? admit(pool) : NULL;
+    if (job) {
+        server->stays = server->threaded;
+        begin(pool, job);
+    } else if (server->stays && pool->stopping == THI_CREW_OPEN && !pool->watched) {
+        list_idle(pool, server);
+    } else {
+        joiners = leave(pool, server);
+    }
+    todo next = plan(pool);
+    unlock(pool);
+    /* The pool may be gone from here on if this server has left: then there is nothing to do. */
+    if (done) {
+        done->ops->finish(done);
+        thi_metric_add(THI_M_POOL_JOBS_DONE, 1);
+    }
+    if (job)
+        thi_metric_add(THI_M_POOL_JOBS_WAITING, -1);
+    if (admitted)
+        thi_waiter_wake(admitted, 0);
+    (void)!carry_out(pool, next, NULL);
+    wake_all_with(joiners, 0);
+    return job;
+}
+
+/* A server has been idle for its time: true if the pool can do without it. */
+static bool dispensable(th_pool *pool, thi_server *server)
+{
+    lock(pool);
+    bool leaves = server->listed && pool->servers > pool->servers_min;
+    if (leaves) {
+        delist_idle(pool, server);
+        server->stays = false; /* and ends as soon as there is no job for it */
+    }
+    unlock(pool);
+    return leaves;
+}
+
+void thi_crew_sleep(th_pool *pool, thi_server *server)
+{
+    int64_t time = pool->idle_time;
+    while (__atomic_load_n(&server->word, __ATOMIC_ACQUIRE) == 0) {
+        if (thi_sys_futex_wait(&server->word, 0, time) != -ETIMEDOUT)
+            continue;
+        if (dispensable(pool, server))
+            return;
+        time = -1;
+    }
+    server->fresh = true;
+}
+
+void thi_crew_stats(th_pool *pool, th_pool_stats *stats)
+{
+    lock(pool);
+    *stats = pool->stats;
+    stats->threads = pool->servers;
+    stats->idle = pool->idle_count;
+    stats->queued = pool->jobs.count;
+    unlock(pool);
+}
+
+/* ---- the end ---- */
+
+void thi_crew_stop(th_pool *pool, int how)
+{
+    thi_job *lost = NULL;
+    lock(pool);
+    if (pool->stopping < how)
+        pool->stopping = (uint8_t)how;
+    thi_server *idle = delist_all(pool);
+    thi_waiter *refused = take_all(&pool->room);
+    if (pool->stopping == THI_CREW_ABORTS) {
+        pool->stats.cancelled += pool->jobs.count;
+        lost = thi_jobs_take_all(&pool->jobs);
+        for (thi_job *job = pool->running; job; job = job->next)
+            atomic_store_explicit(&job->unwanted, true, memory_order_relaxed);
+    }
+    unlock(pool);
+    wake_servers(idle);
+    wake_all_with(refused, -ESHUTDOWN);
+    drop_all(lost, -ECANCELED);
+}
+
+/* What the last thread to leave has left behind: itself. */
+static void join_last(th_pool *pool)
+{
+    lock(pool);
+    bool joins = pool->has_left;
+    pthread_t thread = pool->last_left;
+    pool->has_left = false;
+    unlock(pool);
+    if (joins)
+        (void)pthread_join(thread, NULL);
+}
+
+/* Enters the queue of those who wait for the end, unless it has come. */
+static bool has_ended(th_pool *pool, thi_waiter *w)
+{
+    lock(pool);
+    thi_waitq_lock(&pool->ended);
+    bool ended = pool->servers == 0;
+    if (!ended && w)
+        thi_waitq_push(&pool->ended, w);
+    thi_waitq_unlock(&pool->ended);
+    unlock(pool);
+    return ended;
+}
+
+int thi_crew_wait(th_pool *pool, bool obey)
+{
+    thi_waiter w;
+    if (!has_ended(pool, NULL)) {
+        int err = 0;
+        if (obey)
+            err = thi_waiter_init(&w, &pool->ended, "end of a pool", pool);
+        else
+            thi_waiter_init_on(&w, &pool->ended, "end of a pool", pool);
+        if (err == 0 && !has_ended(pool, &w))
+            err = thi_waiter_sleep(&w);
+        if (err < 0)
+            return err;
+    }
+    join_last(pool);
+    return 0;
+}
+
+void thi_crew_drain(th_pool *pool, bool all, int64_t patience)
+{
+    int64_t end = thi_sys_clock() + patience;
+    lock(pool);
+    pool->watched = true;
+    thi_server *idle = delist_all(pool);
+    for (thi_server *server = idle; server; server = server->next)
+        server->stays = false;
+    unlock(pool);
+    wake_servers(idle);
+    for (;;) {
+        lock(pool);
+        uint32_t left = pool->servers;
+        bool ended = left <= (all ? 0 : pool->stats.running);
+        pool->watched = !ended;
+        unlock(pool);
+        int64_t time = end - thi_sys_clock();
+        if (ended || time <= 0)
+            break;
+        (void)thi_sys_futex_wait(&pool->servers, left, time);
+    }
+    join_last(pool);
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Off-loading: the job lives on the stack of the one who waits for it.
+ *
+ * So its end must be awaited whatever happens. A cancellation breaks off the wait; if the job can
+ * still be taken out of the queue that is the end of it, else a second wait begins, which nothing
+ * breaks off. The lock of `waiting` is what both sides agree by: after `done` was seen under it the
+ * pool does not touch the job any more.
+ */
+#include "pool/crew.h"
+#include "pool/defaults.h"
+
+#include <errno.h>
+
+typedef struct offload {
+    thi_job job;
+    thi_waitq waiting; /* the one who waits, if he has come to it */
+    th_work_fn fn;
+    void *arg;
+    int result;
+    bool done; /* under the lock */
+} offload;
+
+static void run(thi_job *job)
+{
+    offload *o = thi_container_of(job, offload, job);
+    o->result = o->fn(o->arg);
+}
+
+static void finish(thi_job *job)
+{
+    offload *o = thi_container_of(job, offload, job);
+    thi_waitq_lock(&o->waiting);
+    o->done = true;
+    thi_waiter *w = thi_waitq_pop(&o->waiting);
+    thi_waitq_unlock(&o->waiting);
+    if (w)
+        thi_waiter_wake(w, 0);
+}
+
+static void drop(thi_job *job, int why)
+{
+    offload *o = thi_container_of(job, offload, job);
+    o->result = why;
+    finish(job);
+}
+
+static const thi_job_ops ops = { .run = run, .finish = finish, .drop = drop };
+
+/* Waits by a waiter that is prepared. */
+static int sleep_until_done(offload *o, thi_waiter *w)
+{
+    thi_waitq_lock(&o->waiting);
+    bool done = o->done;
+    if (!done)
+        thi_waitq_push(&o->waiting, w);
+    thi_waitq_unlock(&o->waiting);
+    return done ? 0 : thi_waiter_sleep(w);
+}
+
+static int wait(th_pool *pool, offload *o)
+{
+    thi_waiter w;
+    thi_waiter *admitted;
+    int err = thi_waiter_init(&w, &o->waiting, "offload", o);
+    if (err == 0)
+        err = sleep_until_done(o, &w);
+    if (TH_LIKELY(err == 0))
+        return o->result;
+    bool revoked = thi_crew_revoke(pool, &o->job, &admitted);
+    if (admitted)
+        thi_waiter_wake(admitted, 0);
+    if (revoked)
+        return err;
+    thi_waiter_init_on(&w, &o->waiting, "offload", o);
+    (void)!sleep_until_done(o, &w);
+    return o->result;
+}
+
+int th_offload(th_pool *pool, th_work_fn fn, void *arg)
+{
+    if (TH_UNLIKELY(!fn))
+        return -EINVAL;
+    pool = pool ? pool : thi_default_pool();
+    if (TH_UNLIKELY(thi_pool_self == pool)) /* it might wait for itself */
+        return fn(arg);
+    offload o = { .fn = fn, .arg = arg };
+    thi_waiter probe; /* who may not wait shall not start anything either */
+    int err = thi_waiter_init(&probe, &o.waiting, "offload", &o);
+    if (TH_UNLIKELY(err < 0))
+        return err;
+    thi_job_init(&o.job, &ops, THI_JOB_NORMAL);
+    err = thi_crew_put(pool, &o.job);
+    return TH_LIKELY(err == 0) ? wait(pool, &o) : err;
+}
