@@ -141,7 +141,8 @@ TH_API TH_MUST int th_pool_submit(th_pool *pool, th_work_fn fn, void *arg, int p
  * Runs a function on a thread of a pool and gives its result.
  *
  * The caller waits: a fiber parked, a plain thread asleep. Nothing is allocated. A thread of the
- * same pool runs the function itself.
+ * same pool runs the function itself. What th_err_detail() says of a failure in fn it says to the
+ * caller, too.
  *
  * Once the function runs, a cancellation does not end the wait, for the function may use what is on
  * the caller's stack: it is told by th_work_cancelled(), and what it returns is the result. Whoever

@@ -8,10 +8,12 @@
  * breaks off. The lock of `waiting` is what both sides agree by: after `done` was seen under it the
  * pool does not touch the job any more.
  */
+#include "base/error.h"
 #include "pool/crew.h"
 #include "pool/defaults.h"
 
 #include <errno.h>
+#include <string.h>
 
 typedef struct offload {
     thi_job job;
@@ -19,13 +21,19 @@ typedef struct offload {
     th_work_fn fn;
     void *arg;
     int result;
-    bool done; /* under the lock */
+    bool done;                        /* under the lock */
+    char detail[THI_ERR_DETAIL_SIZE]; /* of a failure; empty without one */
 } offload;
 
+/* The detail of a failure is kept by the thread; the one who waits shall have it. */
 static void run(thi_job *job)
 {
     offload *o = thi_container_of(job, offload, job);
+    if (*th_err_detail())
+        (void)thi_err_set(0, "%s", ""); /* of other work */
     o->result = o->fn(o->arg);
+    if (TH_UNLIKELY(o->result < 0))
+        memcpy(o->detail, th_err_detail(), strlen(th_err_detail()) + 1);
 }
 
 static void finish(thi_job *job)
@@ -59,6 +67,11 @@ static int sleep_until_done(offload *o, thi_waiter *w)
     return done ? 0 : thi_waiter_sleep(w);
 }
 
+static int result_of(const offload *o)
+{
+    return TH_UNLIKELY(o->detail[0]) ? thi_err_set(o->result, "%s", o->detail) : o->result;
+}
+
 static int wait(th_pool *pool, offload *o)
 {
     thi_waiter w;
@@ -67,7 +80,7 @@ static int wait(th_pool *pool, offload *o)
     if (err == 0)
         err = sleep_until_done(o, &w);
     if (TH_LIKELY(err == 0))
-        return o->result;
+        return result_of(o);
     bool revoked = thi_crew_revoke(pool, &o->job, &admitted);
     if (admitted)
         thi_waiter_wake(admitted, 0);
@@ -75,7 +88,7 @@ static int wait(th_pool *pool, offload *o)
         return err;
     thi_waiter_init_on(&w, &o->waiting, "offload", o);
     (void)!sleep_until_done(o, &w);
-    return o->result;
+    return result_of(o);
 }
 
 int th_offload(th_pool *pool, th_work_fn fn, void *arg)
@@ -85,7 +98,12 @@ int th_offload(th_pool *pool, th_work_fn fn, void *arg)
     pool = pool ? pool : thi_default_pool();
     if (TH_UNLIKELY(thi_pool_self == pool)) /* it might wait for itself */
         return fn(arg);
-    offload o = { .fn = fn, .arg = arg };
+    offload o;
+    o.waiting = (thi_waitq){ 0 };
+    o.fn = fn;
+    o.arg = arg;
+    o.done = false;
+    o.detail[0] = '\0';
     thi_waiter probe; /* who may not wait shall not start anything either */
     int err = thi_waiter_init(&probe, &o.waiting, "offload", &o);
     if (TH_UNLIKELY(err < 0))

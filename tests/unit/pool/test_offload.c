@@ -4,6 +4,7 @@
 #include "pool/pools.h"
 
 #include "base/alloc.h"
+#include "base/error.h"
 
 #define ROUNDS 2000
 
@@ -53,6 +54,22 @@ FIBER_TEST(nothing_is_allocated)
     thi_alloc_fail_at(1);
     ck_assert_int_eq(th_offload(pool, count, NULL), 2);
     ck_assert_int_eq(thi_alloc_fail_at(0), 1);
+    free_pool(pool);
+}
+
+static int fail_with_detail(void *arg)
+{
+    return arg ? thi_err_set(-EIO, "%s is broken", (char *)arg) : -ENOENT;
+}
+
+FIBER_TEST(the_detail_of_a_failure_comes_along)
+{
+    pool = pool_of(1);
+    ck_assert_int_eq(th_offload(pool, fail_with_detail, "the disk"), -EIO);
+    ck_assert_str_eq(th_err_detail(), "the disk is broken");
+    ck_assert_int_eq(thi_err_set(-EPIPE, "mine"), -EPIPE);
+    ck_assert_int_eq(th_offload(pool, fail_with_detail, NULL), -ENOENT); /* not that of before */
+    ck_assert_str_eq(th_err_detail(), "mine");
     free_pool(pool);
 }
 
@@ -228,6 +245,7 @@ static void fill(Suite *suite)
     tcase_add_test(plain, the_work_runs_on_a_thread_that_is_no_worker);
     tcase_add_test(plain, a_plain_thread_waits_too);
     tcase_add_test(plain, nothing_is_allocated);
+    tcase_add_test(plain, the_detail_of_a_failure_comes_along);
 
     TCase *cancel = thi_check_case(suite, "cancel");
     tcase_add_test(cancel, in_a_cancelled_scope_nothing_is_begun);
