@@ -44,6 +44,11 @@ struct th_pool {
     int (*start)(th_pool *pool);
     thi_waitq ended; /* those who wait for the last server to leave; locked within the lock */
     size_t queue_max;
+    int64_t idle_time;
+    size_t stack_size;
+    pthread_t last_left;      /* a thread that is to be joined, if has_left */
+    thi_list virtual_threads; /* of a simulated one */
+    th_pool_stats stats;      /* what is not counted elsewhere here */
     unsigned servers_min;
     unsigned servers_max;
     uint32_t servers; /* those about to start included; a futex for thi_crew_drain() */
@@ -54,13 +59,8 @@ struct th_pool {
     bool waking;      /* somebody was started or woken and has not come to the queue yet */
     bool watched;     /* somebody drains it: who has no work leaves, and tells by `servers` */
     bool simulated;
-    thi_list virtual_threads; /* of a simulated one */
-    bool lasting;             /* a default pool: it is not the user's to end */
-    bool has_left;            /* a thread that has left is to be joined: */
-    pthread_t last_left;
-    int64_t idle_time;
-    size_t stack_size;
-    th_pool_stats stats; /* what is not counted elsewhere here */
+    bool lasting; /* a default pool: it is not the user's to end */
+    bool has_left;
     char name[16];
 };
 

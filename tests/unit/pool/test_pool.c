@@ -8,6 +8,7 @@
 #include "sys/fault.h"
 
 #include <limits.h>
+#include <signal.h>
 
 /* ---- options ---- */
 
@@ -166,6 +167,23 @@ START_TEST(threads_are_named_after_their_pool)
     th_pool *pool = pool_of(1);
     ck_assert_int_eq(th_offload(pool, own_name, name), 0);
     ck_assert_str_eq(name, "test-0");
+    free_pool(pool);
+}
+END_TEST
+
+static int own_signals(void *arg)
+{
+    sigset_t *blocked = arg;
+    return pthread_sigmask(SIG_BLOCK, NULL, blocked);
+}
+
+START_TEST(threads_get_no_signals_but_those_of_faults)
+{
+    sigset_t blocked;
+    th_pool *pool = pool_of(1);
+    ck_assert_int_eq(th_offload(pool, own_signals, &blocked), 0);
+    ck_assert(sigismember(&blocked, SIGTERM) && sigismember(&blocked, SIGPIPE));
+    ck_assert(!sigismember(&blocked, SIGSEGV) && !sigismember(&blocked, SIGBUS));
     free_pool(pool);
 }
 END_TEST
@@ -565,6 +583,7 @@ static void fill(Suite *suite)
     tcase_add_test(threads, an_idle_thread_is_used_again);
     tcase_add_test(threads, idle_threads_end_down_to_the_least);
     tcase_add_test(threads, without_a_least_all_end_and_new_ones_come);
+    tcase_add_test(threads, threads_get_no_signals_but_those_of_faults);
     tcase_add_test(threads, threads_are_named_after_their_pool);
     tcase_add_test(threads, without_a_thread_the_error_is_told_and_nothing_remains);
     tcase_add_test(threads, with_one_thread_the_work_waits_for_it);
