@@ -84,12 +84,14 @@ static int abandon_short_work(void *arg)
     return 0;
 }
 
+/* One that waited in vain for a thread to leave would take a second, its patience. */
 START_TEST(work_that_ends_in_the_meantime_does_not_delay_the_end)
 {
-    int64_t began = th_now();
-    for (int i = 0; i < 300; i++)
+    for (int i = 0; i < 100; i++) {
+        int64_t began = th_now();
         run_in_fiber(1, 0, abandon_short_work, NULL);
-    ck_assert_int_lt(th_now() - began, 3 * TH_SECOND);
+        ck_assert_int_lt(th_now() - began, TH_SECOND);
+    }
 }
 END_TEST
 
