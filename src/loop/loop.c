@@ -33,6 +33,7 @@ int thi_loop_open(thi_loop *loop, const thi_engine *engine)
     thi_list_init(&loop->deferred);
     thi_mpsc_init(&loop->inbox);
     atomic_init(&loop->sleeping, false);
+    atomic_init(&loop->guests, 0);
     int err = engine->open(loop);
     if (err < 0)
         return err;
@@ -51,6 +52,8 @@ int thi_loop_open(thi_loop *loop, const thi_engine *engine)
 
 void thi_loop_close(thi_loop *loop)
 {
+    while (atomic_load(&loop->guests) > 0)
+        (void)thi_sys_yield();
     int fd = loop->waker.fd;
     thi_loop_unwatch(loop, &loop->waker);
     thi_sys_close(fd);
@@ -91,6 +94,13 @@ void thi_loop_post(thi_loop *loop, thi_msg *msg)
     thi_mpsc_push(&loop->inbox, &msg->node);
     if (atomic_load(&loop->sleeping) && atomic_exchange(&loop->sleeping, false))
         thi_loop_wake(loop);
+}
+
+void thi_loop_post_as_guest(thi_loop *loop, thi_msg *msg)
+{
+    atomic_fetch_add_explicit(&loop->guests, 1, memory_order_relaxed);
+    thi_loop_post(loop, msg);
+    atomic_fetch_sub_explicit(&loop->guests, 1, memory_order_release);
 }
 
 /* Messages that arrive while these are handled wait for the next turn. */

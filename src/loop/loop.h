@@ -3,9 +3,9 @@
 /*
  * The event loop of one worker: descriptors to watch, timers, messages from other threads.
  *
- * It knows no fibers. One thread owns a loop and makes all calls on it, except thi_loop_post() and
- * thi_loop_wake(), which any thread may make. The owner is the thread that takes the first turn;
- * another one may open the loop for it, and close it once the owner has ended.
+ * It knows no fibers. One thread owns a loop and makes all calls on it, except thi_loop_post...()
+ * and thi_loop_wake(), which any thread may make. The owner is the thread that takes the first
+ * turn; another one may open the loop for it, and close it once the owner has ended.
  *
  * Back ends are engines behind one small table, and all of them give the same promise:
  *
@@ -81,7 +81,8 @@ struct thi_loop {
     char apart[THI_CACHE_LINE];
     thi_mpsc inbox;
     atomic_bool
-        sleeping; /* the loop is, or is about to be, in the kernel without a look at inbox */
+        sleeping;       /* the loop is, or is about to be, in the kernel without a look at inbox */
+    atomic_uint guests; /* threads inside thi_loop_post_as_guest() */
 };
 
 /* An engine: what a back end implements. All calls come from the loop's own thread. */
@@ -100,7 +101,10 @@ struct thi_engine {
 /* Opens a loop on an engine; -errno of whatever it could not get. */
 TH_MUST int thi_loop_open(thi_loop *loop, const thi_engine *engine);
 
-/* Gives everything back. Whoever still has watches or timers on it must not use them any more. */
+/*
+ * Gives everything back, once no guest is left. Whoever still has watches or timers on it must not
+ * use them any more.
+ */
 void thi_loop_close(thi_loop *loop);
 
 /*
@@ -123,6 +127,10 @@ TH_MUST static inline int thi_loop_want(thi_loop *loop, thi_watch *watch, unsign
 
 /* Takes a message from any thread and wakes the loop if it sleeps. Messages keep their order. */
 void thi_loop_post(thi_loop *loop, thi_msg *msg);
+
+/* The same for a thread that does not know that the loop stays open until it returns: the message
+ * itself may be what the loop's owner waits for before it closes it. */
+void thi_loop_post_as_guest(thi_loop *loop, thi_msg *msg);
 
 /* Makes a sleeping loop return from its turn. Any thread, and signal handlers. */
 void thi_loop_wake(thi_loop *loop);

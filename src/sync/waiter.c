@@ -114,6 +114,16 @@ static void on_wake(thi_msg *msg)
     thi_sched_ready(w->fiber, w->result);
 }
 
+/* Workers of one runtime end together; anybody else may find the fiber's runtime ended once the
+ * fiber has been woken. */
+static void post_to(thi_worker *worker, thi_msg *msg)
+{
+    if (thi_worker_self && thi_worker_self->runtime == worker->runtime)
+        thi_loop_post(&worker->loop, msg);
+    else
+        thi_loop_post_as_guest(&worker->loop, msg);
+}
+
 void thi_waiter_wake(thi_waiter *w, int result)
 {
     th_fiber *fiber = w->fiber;
@@ -122,7 +132,7 @@ void thi_waiter_wake(thi_waiter *w, int result)
     } else if (fiber) {
         w->result = result;
         w->msg.fn = on_wake;
-        thi_loop_post(&fiber->worker->loop, &w->msg);
+        post_to(fiber->worker, &w->msg);
     } else {
         uint32_t *woken = &w->woken;
         w->result = result;

@@ -4,6 +4,7 @@
 #include "sync/parties.h"
 
 #include "sync/mutex.h"
+#include "sys/sys.h"
 
 #include <sched.h>
 #include <stdatomic.h>
@@ -342,6 +343,50 @@ FIBER_TEST(the_last_user_may_free_it)
     }
 }
 
+static int lock_once(void *arg)
+{
+    lock(arg);
+    unlock(arg);
+    return 0;
+}
+
+static atomic_bool held, ended;
+
+/* Wakes the loop, and looks whether it goes away while its waker is still at it. */
+static ssize_t write_slowly(int fd, const void *buf, size_t n)
+{
+    ssize_t written = thi_sys_real.write(fd, buf, n);
+    for (int64_t end = th_after(10 * TH_MILLISECOND); th_now() < end;) {
+        ck_assert(!atomic_load(&ended));
+        (void)sched_yield();
+    }
+    return written;
+}
+
+static void *unlock_when_awaited(void *arg)
+{
+    thi_sys sys = thi_sys_real;
+    sys.write = write_slowly;
+    thi_sys_table = &sys;
+    lock(&mutex);
+    atomic_store(&held, true);
+    while (!(atomic_load(&thi_mutex_of(&mutex)->word) & THI_MUTEX_QUEUE))
+        (void)sched_yield();
+    unlock(&mutex);
+    return arg;
+}
+
+START_TEST(a_runtime_ends_only_when_the_thread_that_woke_its_last_fiber_has_left_it)
+{
+    pthread_t thread = start_thread(unlock_when_awaited, NULL);
+    while (!atomic_load(&held))
+        (void)sched_yield();
+    run_in_fiber(1, 0, lock_once, &mutex);
+    atomic_store(&ended, true);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+END_TEST
+
 static void fill(Suite *suite)
 {
     TCase *alone = thi_check_case(suite, "alone");
@@ -363,6 +408,9 @@ static void fill(Suite *suite)
     tcase_add_test(many, fibers_of_all_workers_and_threads_exclude_each_other);
     tcase_add_test(many, locks_and_deadlines_race_and_nothing_is_lost);
     tcase_add_test(many, the_last_user_may_free_it);
+
+    TCase *ends = thi_check_case(suite, "ends");
+    tcase_add_test(ends, a_runtime_ends_only_when_the_thread_that_woke_its_last_fiber_has_left_it);
 }
 
 int main(void)
