@@ -31,7 +31,7 @@ static thi_barrier *barrier_of(th_barrier *barrier)
 /* Ends the round under the lock; those whom it gives are to be woken without it. */
 static thi_waiter *end_round(thi_barrier *b, int outcome)
 {
-    thi_waiter *chain = thi_waitq_take_all(&b->queue);
+    thi_waiter *chain = thi_waitq_pop_all(&b->queue);
     for (thi_waiter *w = chain; w; w = w->next)
         w->request = (uintptr_t)(intptr_t)outcome;
     b->present = 0;

@@ -85,7 +85,7 @@ int th_cond_signal(th_cond *cond)
     thi_waitq_lock(&c->queue);
     thi_waiter *first = thi_waitq_pop(&c->queue);
     if (first)
-        first->moved = true;
+        thi_waiter_move(first);
     thi_waitq_unlock(&c->queue);
     if (first)
         move_on(first);
@@ -99,9 +99,9 @@ int th_cond_broadcast(th_cond *cond)
     if (TH_UNLIKELY(!c))
         return -EINVAL;
     thi_waitq_lock(&c->queue);
-    thi_waiter *first = thi_waitq_take_all(&c->queue);
+    thi_waiter *first = thi_waitq_pop_all(&c->queue);
     for (thi_waiter *w = first; w; w = w->next)
-        w->moved = true;
+        thi_waiter_move(w);
     thi_waitq_unlock(&c->queue);
     while (first) {
         thi_waiter *w = first;

@@ -135,10 +135,10 @@ void thi_mutex_lock_for(thi_mutex *m, thi_waiter *w)
 static thi_waiter *hand_over(thi_mutex *m)
 {
     thi_waitq_lock(&m->queue);
-    thi_waiter *next = thi_waitq_pop(&m->queue);
+    thi_waiter *next = thi_waitq_take(&m->queue);
     if (next)
         set_owner(m, (const void *)next->request);
-    if (!m->queue.first)
+    if (!next || !m->queue.first)
         atomic_store_explicit(&m->word, THI_MUTEX_HELD, memory_order_release);
     thi_waitq_unlock(&m->queue);
     return next;

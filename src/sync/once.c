@@ -47,7 +47,7 @@ static void finish(thi_once *o)
     if (leave(o, DONE))
         return;
     thi_waitq_lock(&o->queue);
-    thi_waiter *chain = thi_waitq_take_all(&o->queue);
+    thi_waiter *chain = thi_waitq_pop_all(&o->queue);
     for (thi_waiter *w = chain; w; w = w->next)
         w->request = 0;
     atomic_store_explicit(&o->word, DONE, memory_order_release);

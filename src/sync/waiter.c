@@ -7,9 +7,10 @@
  * its loop, in memory of the waiter itself. The message cannot overtake the parking: a worker reads
  * its inbox only between fibers. A plain thread sleeps on a futex.
  *
- * A canceller runs on the fiber's own worker. It takes the waiter out under the queue's lock, or
- * finds that a waker was faster; then it leaves the fiber alone, which will be ready as soon as the
- * message has come.
+ * A canceller runs on the fiber's own worker. It wins the waiter and takes it out under the queue's
+ * lock, or finds that a waker was faster; then it leaves the fiber alone, which will be ready as
+ * soon as the message has come, and the queue as well: what it belongs to may have been freed by
+ * whoever woke the last that waited for it. Only a waker on another worker has to race with it.
  */
 #include "sync/waiter.h"
 
@@ -47,9 +48,25 @@ void thi_waitq_lock_slow(thi_waitq *queue)
     }
 }
 
-static void break_off(thi_wait *wait, int result)
+thi_waiter *thi_waitq_take_all(thi_waitq *queue)
 {
-    thi_waiter *w = thi_container_of(wait, thi_waiter, wait);
+    thi_waiter *chain = NULL;
+    thi_waiter **end = &chain;
+    for (thi_waiter *w = queue->first, *next; w; w = next) {
+        next = w->next;
+        if (!thi_waiter_win(w))
+            continue;
+        thi_waitq_remove(queue, w);
+        *end = w;
+        end = &w->next;
+    }
+    *end = NULL;
+    return chain;
+}
+
+/* Takes out a waiter that its canceller has won; false when a waker has taken it, unasked. */
+static bool leave_queue(thi_waiter *w)
+{
     thi_waitq *queue = w->queue;
     thi_waitq_lock(queue);
     bool was_queued = !w->moved && w->queued; /* of one that has moved another lock guards that */
@@ -60,52 +77,49 @@ static void break_off(thi_wait *wait, int result)
             w->left(w);
     }
     thi_waitq_unlock(queue);
-    if (was_queued) {
-        thi_sched_ready(w->fiber, result); /* it runs later: the chain is still there */
+    return was_queued;
+}
+
+void thi_waiter_break_off(thi_wait *wait, int result)
+{
+    thi_waiter *w = thi_container_of(wait, thi_waiter, wait);
+    if (!thi_waiter_decide(w, w) || (w->queue && !leave_queue(w)))
+        return;
+    thi_sched_ready(w->fiber, result); /* it runs later: the chain is still there */
+    if (w->queue)
         thi_waiter_wake_all(w->next);
-    }
-}
-
-static void init(thi_waiter *w, th_fiber *self, thi_waitq *queue, thi_wait wait)
-{
-    w->wait = wait;
-    w->queue = queue;
-    w->queued = false;
-    w->moved = false;
-    w->fiber = self;
-    w->woken = 0;
-    w->left = NULL;
-}
-
-int thi_waiter_init(thi_waiter *w, thi_waitq *queue, const char *what, const void *object)
-{
-    th_fiber *self = thi_sched_self();
-    if (TH_UNLIKELY(!self && thi_worker_self))
-        return -EPERM;
-    int err = self ? thi_sched_may_park_as(self) : 0;
-    if (TH_LIKELY(err == 0))
-        init(w, self, queue, (thi_wait){ .what = what, .object = object, .abort = break_off });
-    return err;
 }
 
 void thi_waiter_init_on(thi_waiter *w, thi_waitq *queue, const char *what, const void *object)
 {
     th_fiber *self = thi_sched_self();
     TH_ASSERT(self || !thi_worker_self);
-    init(w, self, queue, (thi_wait){ .what = what, .object = object });
+    thi_waiter_set_(w, self, queue, (thi_wait){ .what = what, .object = object });
+}
+
+void thi_waiter_init_for(thi_waiter *w, thi_waitq *queue, thi_waiter *party)
+{
+    thi_waiter_set_(w, party->fiber, queue, (thi_wait){ .what = NULL });
+    w->party = party;
 }
 
 /* A thread has no scope: it waits as long as it takes. */
-static int sleep_as_thread(thi_waiter *w)
+int thi_waiter_sleep_as_thread_(thi_waiter *w)
 {
     while (__atomic_load_n(&w->woken, __ATOMIC_ACQUIRE) == 0)
         (void)thi_sys_futex_wait(&w->woken, 0, -1);
     return w->result;
 }
 
-int thi_waiter_sleep(thi_waiter *w)
+bool thi_waiter_sleep_until(thi_waiter *w, int64_t time)
 {
-    return w->fiber ? thi_sched_park(&w->wait) : sleep_as_thread(w);
+    while (__atomic_load_n(&w->woken, __ATOMIC_ACQUIRE) == 0) {
+        int64_t now = thi_sys_clock();
+        if (time <= now)
+            return false;
+        (void)thi_sys_futex_wait(&w->woken, 0, time - now);
+    }
+    return true;
 }
 
 static void on_wake(thi_msg *msg)
@@ -124,12 +138,10 @@ static void post_to(thi_worker *worker, thi_msg *msg)
         thi_loop_post_as_guest(&worker->loop, msg);
 }
 
-void thi_waiter_wake(thi_waiter *w, int result)
+void thi_waiter_wake_afar_(thi_waiter *w, int result)
 {
     th_fiber *fiber = w->fiber;
-    if (TH_LIKELY(fiber && fiber->worker == thi_worker_self)) {
-        thi_sched_ready(fiber, result);
-    } else if (fiber) {
+    if (fiber) {
         w->result = result;
         w->msg.fn = on_wake;
         post_to(fiber->worker, &w->msg);
@@ -143,11 +155,16 @@ void thi_waiter_wake(thi_waiter *w, int result)
     }
 }
 
-void thi_waiter_wake_all(thi_waiter *first)
+void thi_waiter_wake_all_with(thi_waiter *first, int result)
 {
     while (first) {
         thi_waiter *w = first;
         first = w->next;
-        thi_waiter_wake(w, 0);
+        thi_waiter_wake(w, result);
     }
+}
+
+void thi_waiter_wake_all(thi_waiter *first)
+{
+    thi_waiter_wake_all_with(first, 0);
 }

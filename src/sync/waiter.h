@@ -15,9 +15,14 @@
  *     thi_waitq_unlock(&m->queue);
  *     err = thi_waiter_sleep(&w);
  *
- * Whoever takes a waiter out of the queue decides its fate: a waker, who then calls
+ * Whoever wins a waiter and takes it out of the queue decides its fate: a waker, who then calls
  * thi_waiter_wake(), or the canceller of its scope. So what is handed over with a wake is never
  * lost: if the waker was first, the sleep returns success even when a cancellation came meanwhile.
+ * And a canceller that has lost leaves the queue alone, which may be gone by then. A waiter that is
+ * won and still queued is about to be taken out by its own side; wakers pass it over.
+ *
+ * A party that waits in several queues at once has a waiter in each, which share a `party`: the one
+ * that sleeps and that is won, once for all of them.
  */
 #ifndef THI_SYNC_WAITER_H
 #define THI_SYNC_WAITER_H
@@ -53,6 +58,10 @@ struct thi_waiter {
      * not wait any more because of that, it takes them out as well and leaves their chain in
      * waiter->next, to be woken. May be NULL. */
     void (*left)(thi_waiter *waiter);
+    thi_waiter *party; /* who sleeps: this one, or another for which it stands in its queue */
+    /* Of a party: the waiter of it that a waker has won, itself when that was somebody else, NULL
+     * until then. */
+    _Atomic(thi_waiter *) winner;
 };
 
 /* Who the caller is, to tell holders apart: its fiber, or a mark of its thread. */
@@ -62,6 +71,10 @@ static inline const void *thi_sync_self(void)
     const th_fiber *fiber = thi_sched_self();
     return fiber ? (const void *)fiber : &thi_sync_thread;
 }
+
+/* What came of an attempt to take something or else to queue for it; LOST: neither, for the party
+ * was won through another of its waiters. */
+enum { THI_TAKEN, THI_QUEUED, THI_LOST };
 
 void thi_waitq_lock_slow(thi_waitq *queue);
 
@@ -78,7 +91,15 @@ static inline void thi_waitq_unlock(thi_waitq *queue)
     atomic_store_explicit(&queue->lock, 0, memory_order_release);
 }
 
-/* These four are called with the lock held. */
+/* Wins a party for one of its waiters, or for itself. */
+static inline bool thi_waiter_decide(thi_waiter *party, thi_waiter *winner)
+{
+    thi_waiter *nobody = NULL;
+    return atomic_compare_exchange_strong_explicit(&party->winner, &nobody, winner,
+                                                   memory_order_acq_rel, memory_order_acquire);
+}
+
+/* These are called with the lock held. */
 
 static inline void thi_waitq_push(thi_waitq *queue, thi_waiter *waiter)
 {
@@ -105,7 +126,19 @@ static inline void thi_waitq_remove(thi_waitq *queue, thi_waiter *waiter)
         queue->last = waiter->prev;
 }
 
-/* Takes the one that has waited longest; NULL when there is none. */
+/*
+ * Wins a waiter. Nobody else can want one that waits in this queue alone, and whose canceller, if
+ * any, would have to run on this very worker.
+ */
+static inline bool thi_waiter_win(thi_waiter *waiter)
+{
+    const th_fiber *fiber = waiter->fiber;
+    if (TH_LIKELY(waiter->party == waiter && (!fiber || fiber->worker == thi_worker_self)))
+        return true;
+    return thi_waiter_decide(waiter->party, waiter);
+}
+
+/* Takes the one that has waited longest, won by whomever; NULL when there is none. */
 static inline thi_waiter *thi_waitq_pop(thi_waitq *queue)
 {
     thi_waiter *waiter = queue->first;
@@ -114,8 +147,20 @@ static inline thi_waiter *thi_waitq_pop(thi_waitq *queue)
     return waiter;
 }
 
-/* Takes all of them, as a chain for thi_waiter_wake_all(). */
-static inline thi_waiter *thi_waitq_take_all(thi_waitq *queue)
+/* Wins and takes the one that has waited longest of those that can be won; NULL when there is none.
+ */
+static inline thi_waiter *thi_waitq_take(thi_waitq *queue)
+{
+    thi_waiter *waiter = queue->first;
+    while (waiter && TH_UNLIKELY(!waiter->moved && !thi_waiter_win(waiter)))
+        waiter = waiter->next;
+    if (waiter)
+        thi_waitq_remove(queue, waiter);
+    return waiter;
+}
+
+/* Takes all of them, won by whomever, as a chain for thi_waiter_wake_all(). */
+static inline thi_waiter *thi_waitq_pop_all(thi_waitq *queue)
 {
     thi_waiter *first = queue->first;
     for (thi_waiter *w = first; w; w = w->next)
@@ -124,26 +169,87 @@ static inline thi_waiter *thi_waitq_take_all(thi_waitq *queue)
     return first;
 }
 
+/* Wins and takes all that can be won, as a chain in their order. */
+thi_waiter *thi_waitq_take_all(thi_waitq *queue);
+
+/* Of one that was taken out, to enter another queue: nothing breaks off its wait any more. */
+static inline void thi_waiter_move(thi_waiter *waiter)
+{
+    waiter->moved = true;
+    atomic_store_explicit(&waiter->winner, waiter, memory_order_release);
+}
+
+/* How a canceller breaks off the wait of a party. */
+void thi_waiter_break_off(thi_wait *wait, int result);
+
+static inline void thi_waiter_set_(thi_waiter *waiter, th_fiber *self, thi_waitq *queue,
+                                   thi_wait wait)
+{
+    waiter->wait = wait;
+    waiter->queue = queue;
+    waiter->queued = false;
+    waiter->moved = false;
+    waiter->fiber = self;
+    waiter->woken = 0;
+    waiter->left = NULL;
+    waiter->party = waiter;
+    atomic_init(&waiter->winner, NULL);
+}
+
 /*
- * Prepares the caller's wait. -ECANCELED or -ETIMEDOUT when its scope says so; -EPERM on a worker
- * outside of a fiber, whose loop must not stop.
+ * Prepares the caller's wait; without a queue that of a party, which waits in several.
+ * -ECANCELED or -ETIMEDOUT when its scope says so; -EPERM on a worker outside of a fiber, whose
+ * loop must not stop.
  */
-TH_MUST int thi_waiter_init(thi_waiter *waiter, thi_waitq *queue, const char *what,
-                            const void *object);
+TH_MUST static inline int thi_waiter_init(thi_waiter *waiter, thi_waitq *queue, const char *what,
+                                          const void *object)
+{
+    th_fiber *self = thi_sched_self();
+    if (TH_UNLIKELY(!self && thi_worker_self))
+        return -EPERM;
+    int err = TH_LIKELY(self) ? thi_sched_may_park_as(self) : 0;
+    thi_wait wait = { .what = what, .object = object, .abort = thi_waiter_break_off };
+    if (TH_LIKELY(err >= 0))
+        thi_waiter_set_(waiter, self, queue, wait);
+    return err;
+}
 
 /* The same for a wait that nothing breaks off; a worker outside of a fiber cannot have one. */
 void thi_waiter_init_on(thi_waiter *waiter, thi_waitq *queue, const char *what, const void *object);
+
+/* Prepares a waiter of a party, for one of its queues. */
+void thi_waiter_init_for(thi_waiter *waiter, thi_waitq *queue, thi_waiter *party);
+
+int thi_waiter_sleep_as_thread_(thi_waiter *waiter);
 
 /*
  * Waits; the waiter is in its queue, or was taken out since. 0, whatever the waker gave, or
  * -ECANCELED or -ETIMEDOUT: then nobody has woken it, and nobody will.
  */
-TH_MUST int thi_waiter_sleep(thi_waiter *waiter);
+TH_MUST static inline int thi_waiter_sleep(thi_waiter *waiter)
+{
+    return TH_LIKELY(waiter->fiber) ? thi_sched_park(&waiter->wait)
+                                    : thi_waiter_sleep_as_thread_(waiter);
+}
+
+/* The same for a plain thread, until a point in time at the latest: whether it was woken before. */
+TH_MUST bool thi_waiter_sleep_until(thi_waiter *waiter, int64_t time);
+
+void thi_waiter_wake_afar_(thi_waiter *party, int result);
 
 /* Wakes one that the caller has taken out of the queue. Afterwards its storage may be gone. */
-void thi_waiter_wake(thi_waiter *waiter, int result);
+static inline void thi_waiter_wake(thi_waiter *waiter, int result)
+{
+    thi_waiter *party = waiter->party;
+    th_fiber *fiber = party->fiber;
+    if (TH_LIKELY(fiber && fiber->worker == thi_worker_self))
+        thi_sched_ready(fiber, result);
+    else
+        thi_waiter_wake_afar_(party, result);
+}
 
-/* Wakes a chain of waiters that are linked by `next`, with 0. */
+/* Wakes a chain of waiters that are linked by `next`, with 0, or with what is said. */
 void thi_waiter_wake_all(thi_waiter *first);
+void thi_waiter_wake_all_with(thi_waiter *first, int result);
 
 #endif

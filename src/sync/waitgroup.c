@@ -66,7 +66,7 @@ static int change_and_release(thi_waitgroup *g, int n)
     thi_waitq_lock(&g->queue);
     int result = change(g, n, true);
     if (result == 1)
-        chain = thi_waitq_take_all(&g->queue);
+        chain = thi_waitq_pop_all(&g->queue);
     thi_waitq_unlock(&g->queue);
     thi_waiter_wake_all(chain);
     return result == 1 ? 0 : result;

@@ -5,6 +5,7 @@
 #define THI_TEST_PARTIES_H
 
 #include "runtime/in_fiber.h"
+#include "sync/waiter.h"
 
 #include "runtime/worker.h"
 
@@ -23,6 +24,17 @@ static inline void join_thread(pthread_t thread)
 {
     while (pthread_tryjoin_np(thread, NULL) != 0)
         ck_assert_int_eq(th_sleep(TH_MICROSECOND), 0);
+}
+
+/* Those who are in a queue of waiters. */
+static inline int count_waiters(thi_waitq *queue)
+{
+    int count = 0;
+    thi_waitq_lock(queue);
+    for (const thi_waiter *w = queue->first; w; w = w->next)
+        count++;
+    thi_waitq_unlock(queue);
+    return count;
 }
 
 /* Lets others run until the condition holds; the test's time limit is the patience. */
