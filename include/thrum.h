@@ -23,6 +23,7 @@
 #include <thrum/runtime.h>
 #include <thrum/rwlock.h>
 #include <thrum/scope.h>
+#include <thrum/sem.h>
 #include <thrum/serve.h>
 #include <thrum/sim.h>
 #include <thrum/str.h>
