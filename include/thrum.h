@@ -11,6 +11,7 @@
 #include <thrum/cond.h>
 #include <thrum/dial.h>
 #include <thrum/error.h>
+#include <thrum/event.h>
 #include <thrum/fiber.h>
 #include <thrum/future.h>
 #include <thrum/http.h>
