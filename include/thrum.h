@@ -21,6 +21,7 @@
 #include <thrum/mutex.h>
 #include <thrum/once.h>
 #include <thrum/pool.h>
+#include <thrum/queue.h>
 #include <thrum/runtime.h>
 #include <thrum/rwlock.h>
 #include <thrum/scope.h>
