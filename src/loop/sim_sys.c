@@ -366,6 +366,40 @@ static int do_fcntl(int fd, int command, long arg)
     }
 }
 
+/* ---- a look at descriptors ---- */
+
+static short look(thi_sim_desc *desc, short events)
+{
+    unsigned level = desc->kind->level(desc);
+    unsigned seen = 0;
+    if (level & (THI_READ | THI_SIM_RDHUP))
+        seen |= (unsigned)events & POLLIN;
+    if (level & THI_WRITE)
+        seen |= (unsigned)events & POLLOUT;
+    if (level & THI_SIM_RDHUP)
+        seen |= (unsigned)events & POLLRDHUP;
+    if (level & THI_HUP)
+        seen |= POLLHUP;
+    return (short)seen;
+}
+
+/* Only a look: the engine waits. */
+static int do_poll(struct pollfd *fds, size_t n, int64_t timeout)
+{
+    int count = 0;
+    if (timeout != 0)
+        return -ENOSYS;
+    for (size_t i = 0; i < n; i++) {
+        thi_sim_desc *desc = find_desc(fds[i].fd);
+        if (desc)
+            fds[i].revents = look(desc, fds[i].events);
+        else if (real()->poll(&fds[i], 1, 0) < 0)
+            fds[i].revents = 0;
+        count += fds[i].revents != 0;
+    }
+    return count;
+}
+
 /* ---- the table ---- */
 
 /* Somebody else may run first, seldom enough that a call mostly follows the one before. */
@@ -394,6 +428,7 @@ static void trace(const char *name, int64_t result)
     }
 THI_SYS_LIST_SOCKET(SIM_CALL)
 THI_SYS_LIST_FILE(SIM_CALL)
+THI_SYS_LIST_POLL(SIM_CALL)
 #undef SIM_CALL
 
 /* The engine waits, not the kernel. */

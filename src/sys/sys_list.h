@@ -63,7 +63,6 @@
     X(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *ev), (ep, op, fd, ev))          \
     X(int, epoll_wait, (int ep, struct epoll_event *ev, int max, int64_t timeout),                 \
       (ep, ev, max, timeout))                                                                      \
-    X(int, poll, (struct pollfd * fds, size_t n, int64_t timeout), (fds, n, timeout))              \
     X(int, select, (int n, fd_set *rd, fd_set *wr, fd_set *ex, int64_t timeout),                   \
       (n, rd, wr, ex, timeout))                                                                    \
     X(int, uring_setup, (unsigned entries, void *params), (entries, params))                       \
@@ -71,6 +70,10 @@
       (int fd, unsigned submit, unsigned want, unsigned flags, void *arg, size_t size),            \
       (fd, submit, want, flags, arg, size))                                                        \
     X(int, uring_register, (int fd, unsigned op, void *arg, unsigned n), (fd, op, arg, n))
+
+/* A look at descriptors, and the poll back end. Returns -EINTR. */
+#define THI_SYS_LIST_POLL(X)                                                                       \
+    X(int, poll, (struct pollfd * fds, size_t n, int64_t timeout), (fds, n, timeout))
 
 /* Memory straight from the kernel; mmap takes the hint from *at and leaves the address there. */
 #define THI_SYS_LIST_MEMORY(X)                                                                     \
@@ -97,6 +100,7 @@
     THI_SYS_LIST_SOCKET(X)                                                                         \
     THI_SYS_LIST_FILE(X)                                                                           \
     THI_SYS_LIST_WAIT(X)                                                                           \
+    THI_SYS_LIST_POLL(X)                                                                           \
     THI_SYS_LIST_MEMORY(X)                                                                         \
     THI_SYS_LIST_THREAD(X)
 

@@ -167,14 +167,18 @@ static int start_connect(int fd, uint16_t port)
     return err == -EINPROGRESS ? 0 : err;
 }
 
+/* What a look at a descriptor sees. */
+static int look(int fd, short events)
+{
+    struct pollfd p = { .fd = fd, .events = events };
+    int count = thi_sys_poll(&p, 1, 0);
+    ck_assert_int_eq(count, p.revents != 0);
+    return p.revents;
+}
+
 static bool is_writable(int fd)
 {
-    if (!simulated) {
-        struct pollfd p = { .fd = fd, .events = POLLOUT };
-        return thi_sys_poll(&p, 1, 0) > 0;
-    }
-    thi_sim_desc *desc = thi_sim_desc_find(&world, fd);
-    return desc->kind->level(desc) & (THI_WRITE | THI_HUP);
+    return look(fd, POLLOUT) != 0;
 }
 
 static int dial(uint16_t port)
@@ -929,6 +933,31 @@ START_TEST(small_writes_to_a_pipe_are_whole)
 }
 END_TEST
 
+START_TEST(a_look_sees_what_can_be_done)
+{
+    open_world(_i);
+    int fds[2];
+    make_pair(fds);
+    ck_assert_int_eq(look(fds[0], POLLIN), 0);
+    ck_assert_int_eq(look(fds[0], POLLIN | POLLOUT), POLLOUT);
+    send_byte(fds[1], 'x');
+    for (int i = 0; i < 5000 && look(fds[0], POLLIN) == 0; i++)
+        moment();
+    ck_assert_int_eq(look(fds[0], POLLIN), POLLIN);
+    ck_assert_int_eq(look(fds[0], POLLIN | POLLOUT), POLLIN | POLLOUT);
+    expect_byte(fds[0], 'x');
+    ck_assert_int_eq(look(fds[0], POLLIN), 0);
+    ck_assert_int_eq(thi_sys_shutdown(fds[1], SHUT_WR), 0);
+    for (int i = 0; i < 5000 && look(fds[0], POLLIN) == 0; i++)
+        moment();
+    ck_assert_int_eq(look(fds[0], POLLIN | POLLRDHUP), POLLIN | POLLRDHUP);
+    close_both(fds);
+    ck_assert_int_eq(look(fds[0], POLLIN), POLLNVAL);
+    ck_assert_int_eq(look(-1, POLLIN), 0);
+    close_world();
+}
+END_TEST
+
 START_TEST(eventfd_counts_until_it_is_read)
 {
     open_world(_i);
@@ -1004,6 +1033,7 @@ static void fill_suite(Suite *suite)
     tcase = thi_check_case(suite, "pipes");
     add(tcase, pipe_carries_bytes_and_its_end);
     add(tcase, small_writes_to_a_pipe_are_whole);
+    add(tcase, a_look_sees_what_can_be_done);
     add(tcase, eventfd_counts_until_it_is_read);
 }
 
