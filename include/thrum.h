@@ -25,6 +25,7 @@
 #include <thrum/runtime.h>
 #include <thrum/rwlock.h>
 #include <thrum/scope.h>
+#include <thrum/select.h>
 #include <thrum/sem.h>
 #include <thrum/serve.h>
 #include <thrum/sim.h>

@@ -16,7 +16,7 @@ from csource import LAYERS, ROOT, includes
 
 # Public headers whose layer does not follow from the name of a module.
 PUBLIC = {"defs": "base", "fiber": "runtime", "http": "http", "mem": "base", "metrics": "observe",
-          "pool": "pool", "queue": "sync", "str": "base", "time": "sys"}
+          "pool": "pool", "queue": "sync", "select": "sync", "str": "base", "time": "sys"}
 OUTSIDE = ["thrum", "examples"]
 
 

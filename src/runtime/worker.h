@@ -37,6 +37,7 @@ struct thi_worker {
     size_t guests;         /* of the load: connections that hold no fiber */
     size_t published_live;
     unsigned index;
+    uint32_t choices; /* among several that are ready, made so far: whoever has to be fair counts */
     bool stop;
     thi_runtime *runtime;
     thi_list stoppers; /* who wants to hear of an orderly stop */
