@@ -112,8 +112,8 @@ TH_API TH_MUST int th_serve(const char *address, th_serve_fn fn, void *arg,
 /**
  * Serves listeners that are open already, as th_serve() does.
  *
- * @param listeners  the listeners; they stay the caller's. An orderly stop ends listening: then they
- *                   are good for th_listener_close() only
+ * @param listeners  the listeners; they stay the caller's. An orderly stop ends listening: then
+ * they are good for th_listener_close() only
  * @param count      how many, 1 to 64
  * @param fn         what serves a connection
  * @param arg        handed to fn and opts->listening
