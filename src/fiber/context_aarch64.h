@@ -4,7 +4,7 @@
  * The context switch on AArch64 (AAPCS64), inline, for the reason told in context_x86_64.h.
  *
  * A saved context is its stack pointer; at it lie, upwards: x29, the address to go on at, FPCR. All
- * other registers are declared clobbered; x18 belongs to the platform.
+ * other registers are declared clobbered, x18 too: on Linux it is one more that a call may change.
  */
 #ifndef THI_FIBER_CONTEXT_AARCH64_H
 #define THI_FIBER_CONTEXT_AARCH64_H
@@ -27,11 +27,11 @@
                      : "+r"(x0), "+r"(x1)                                                          \
                      :                                                                             \
                      : "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", \
-                       "x14", "x15", "x16", "x17", "x19", "x20", "x21", "x22", "x23", "x24",       \
-                       "x25", "x26", "x27", "x28", "x30", "v0", "v1", "v2", "v3", "v4", "v5",      \
-                       "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15", "v16",    \
-                       "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26",       \
-                       "v27", "v28", "v29", "v30", "v31", "memory", "cc")
+                       "x14", "x15", "x16", "x17", "x18", "x19", "x20", "x21", "x22", "x23",       \
+                       "x24", "x25", "x26", "x27", "x28", "x30", "v0", "v1", "v2", "v3", "v4",     \
+                       "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",     \
+                       "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25",       \
+                       "v26", "v27", "v28", "v29", "v30", "v31", "memory", "cc")
 
 static inline __attribute__((always_inline)) void thi_context_swap(void **from, void *to)
 {
