@@ -692,7 +692,7 @@ FIBER_TEST(a_shield_opens_in_a_cancelled_scope_and_has_a_deadline_of_its_own)
     th_scope outer;
     th_scope shield;
     open_cancelled_scope(&outer);
-    th_scope_opts opts = { .shield = 1, .deadline = th_after(3 * TH_MILLISECOND) };
+    th_scope_opts opts = { .shield = 1, .deadline = th_after(50 * TH_MILLISECOND) };
     ck_assert_int_eq(th_scope_open(&shield, &opts), 0);
     ck_assert_int_eq(th_scope_deadline(&shield), opts.deadline);
     ck_assert_int_eq(th_sleep(1), 0);
