@@ -42,7 +42,7 @@ typedef struct th_barrier {
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_barrier_init(th_barrier *barrier, uint32_t parties);
 
@@ -62,7 +62,7 @@ TH_API TH_MUST int th_barrier_init(th_barrier *barrier, uint32_t parties);
  * Suspends: yes, unless it is the last one
  * Thread: any
  * On cancel: the barrier is broken, all others get TH_EBROKEN
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_barrier_wait(th_barrier *barrier);
 
@@ -75,7 +75,7 @@ TH_API TH_MUST int th_barrier_wait(th_barrier *barrier);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_barrier_abort(th_barrier *barrier);
 
@@ -88,7 +88,7 @@ TH_API int th_barrier_abort(th_barrier *barrier);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_barrier_reset(th_barrier *barrier);
 
@@ -101,7 +101,7 @@ TH_API int th_barrier_reset(th_barrier *barrier);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_barrier_is_broken(th_barrier *barrier);
 

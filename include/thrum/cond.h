@@ -55,7 +55,7 @@ typedef struct th_cond {
  * Suspends: yes, until a signal, and until the mutex is free
  * Thread: any; the fiber or thread that locked the mutex
  * On cancel: the mutex is held again; in a scope cancelled before the call it is never unlocked
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_cond_wait(th_cond *cond, th_mutex *mutex);
 
@@ -71,7 +71,7 @@ TH_API TH_MUST int th_cond_wait(th_cond *cond, th_mutex *mutex);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_cond_signal(th_cond *cond);
 
@@ -84,7 +84,7 @@ TH_API int th_cond_signal(th_cond *cond);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_cond_broadcast(th_cond *cond);
 

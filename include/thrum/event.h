@@ -52,7 +52,7 @@ typedef struct th_event {
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_event_set(th_event *event);
 
@@ -65,7 +65,7 @@ TH_API int th_event_set(th_event *event);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_event_clear(th_event *event);
 
@@ -78,7 +78,7 @@ TH_API int th_event_clear(th_event *event);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_event_is_set(th_event *event);
 
@@ -92,7 +92,7 @@ TH_API int th_event_is_set(th_event *event);
  * Suspends: yes, unless it is set
  * Thread: any
  * On cancel: nothing is taken away
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_event_wait(th_event *event);
 

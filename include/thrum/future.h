@@ -48,7 +48,7 @@ enum {
  * Suspends: yes, unless it is done
  * Thread: any
  * On cancel: nothing done; the work goes on and may be waited for again
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_future_wait(th_future *future, int *result);
 
@@ -62,7 +62,7 @@ TH_API TH_MUST int th_future_wait(th_future *future, int *result);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_future_peek(const th_future *future, int *result);
 
@@ -75,7 +75,7 @@ TH_API TH_MUST int th_future_peek(const th_future *future, int *result);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_future_state(const th_future *future);
 
@@ -90,7 +90,7 @@ TH_API int th_future_state(const th_future *future);
  * Suspends: yes, unless all are done
  * Thread: any
  * On cancel: nothing done; th_future_peek() tells which are done
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_future_wait_all(th_future *const *futures, size_t n);
 
@@ -110,7 +110,7 @@ TH_API TH_MUST int th_future_wait_all(th_future *const *futures, size_t n);
  * Suspends: yes, unless one is done
  * Thread: any
  * On cancel: nothing done
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_future_wait_any(th_future *const *futures, size_t n, size_t *index);
 
@@ -131,7 +131,7 @@ TH_API TH_MUST int th_future_wait_any(th_future *const *futures, size_t n, size_
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_future_then(th_future *future, th_future_fn fn, void *arg);
 
@@ -149,7 +149,7 @@ TH_API TH_MUST int th_future_then(th_future *future, th_future_fn fn, void *arg)
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_future_cancel(th_future *future);
 
@@ -163,7 +163,7 @@ TH_API int th_future_cancel(th_future *future);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API void th_future_abandon(th_future *future);
 
@@ -176,7 +176,7 @@ TH_API void th_future_abandon(th_future *future);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API th_future *th_future_ref(th_future *future);
 
@@ -188,7 +188,7 @@ TH_API th_future *th_future_ref(th_future *future);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API void th_future_unref(th_future *future);
 
@@ -202,7 +202,7 @@ TH_API void th_future_unref(th_future *future);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_promise_new(th_promise **promise, th_future **future);
 
@@ -217,7 +217,7 @@ TH_API TH_MUST int th_promise_new(th_promise **promise, th_future **future);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_promise_set(th_promise *promise, int result);
 
@@ -229,7 +229,7 @@ TH_API int th_promise_set(th_promise *promise, int result);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API void th_promise_free(th_promise *promise);
 
@@ -242,7 +242,7 @@ TH_API void th_promise_free(th_promise *promise);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_gather_new(th_gather **gather);
 
@@ -256,7 +256,7 @@ TH_API TH_MUST int th_gather_new(th_gather **gather);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_gather_add(th_gather *gather, th_future *future);
 
@@ -274,7 +274,7 @@ TH_API TH_MUST int th_gather_add(th_gather *gather, th_future *future);
  * Suspends: yes, unless one is done
  * Thread: any
  * On cancel: nothing done
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_gather_next(th_gather *gather, th_future **future);
 
@@ -286,7 +286,7 @@ TH_API TH_MUST int th_gather_next(th_gather *gather, th_future **future);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API void th_gather_free(th_gather *gather);
 

@@ -52,7 +52,7 @@ typedef struct th_mutex {
  * Suspends: yes, unless nobody holds it
  * Thread: any
  * On cancel: the mutex is not locked
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_mutex_lock(th_mutex *mutex);
 
@@ -65,7 +65,7 @@ TH_API TH_MUST int th_mutex_lock(th_mutex *mutex);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_mutex_trylock(th_mutex *mutex);
 
@@ -78,7 +78,7 @@ TH_API TH_MUST int th_mutex_trylock(th_mutex *mutex);
  * Suspends: no
  * Thread: any; the fiber or thread that locked it
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_mutex_unlock(th_mutex *mutex);
 

@@ -47,7 +47,7 @@ typedef int (*th_once_fn)(void *arg);
  * Suspends: yes, while another party runs fn
  * Thread: any
  * On cancel: whoever runs fn goes on; the caller must not take it as done
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_once_call(th_once *once, th_once_fn fn, void *arg);
 

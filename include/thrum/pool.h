@@ -91,7 +91,7 @@ typedef struct th_pool_stats {
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_pool_new(const th_pool_opts *opts, th_pool **pool);
 
@@ -107,7 +107,7 @@ TH_API TH_MUST int th_pool_new(const th_pool_opts *opts, th_pool **pool);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API th_pool *th_pool_default(const char *name);
 
@@ -132,7 +132,7 @@ TH_API th_pool *th_pool_default(const char *name);
  * Suspends: yes, while the queue is full and the pool says so
  * Thread: any
  * On cancel: nothing submitted
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_pool_submit(th_pool *pool, th_work_fn fn, void *arg, int priority,
                                   th_future **future);
@@ -158,7 +158,7 @@ TH_API TH_MUST int th_pool_submit(th_pool *pool, th_work_fn fn, void *arg, int p
  * Suspends: yes
  * Thread: any
  * On cancel: fn is not run, or is told and waited for
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_offload(th_pool *pool, th_work_fn fn, void *arg);
 
@@ -172,7 +172,7 @@ TH_API int th_offload(th_pool *pool, th_work_fn fn, void *arg);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_work_cancelled(void);
 
@@ -190,7 +190,7 @@ TH_API int th_work_cancelled(void);
  * Suspends: yes, while work runs, unless it is told not to
  * Thread: any
  * On cancel: the pool goes on stopping
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_pool_stop(th_pool *pool, int how);
 
@@ -206,7 +206,7 @@ TH_API int th_pool_stop(th_pool *pool, int how);
  * Suspends: yes, while work runs
  * Thread: any
  * On cancel: waits on
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_pool_free(th_pool *pool);
 
@@ -220,7 +220,7 @@ TH_API int th_pool_free(th_pool *pool);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_pool_get_stats(th_pool *pool, th_pool_stats *stats);
 
@@ -233,7 +233,7 @@ TH_API int th_pool_get_stats(th_pool *pool, th_pool_stats *stats);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API const char *th_pool_name(const th_pool *pool);
 

@@ -61,7 +61,7 @@ typedef struct th_queue_opts {
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_queue_new(const th_queue_opts *opts, th_queue **queue);
 
@@ -76,7 +76,7 @@ TH_API TH_MUST int th_queue_new(const th_queue_opts *opts, th_queue **queue);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API void th_queue_free(th_queue *queue);
 
@@ -92,7 +92,7 @@ TH_API void th_queue_free(th_queue *queue);
  * Suspends: yes, while the queue is full
  * Thread: any
  * On cancel: the item is not put in, now or later
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_queue_put(th_queue *queue, void *item);
 
@@ -107,7 +107,7 @@ TH_API TH_MUST int th_queue_put(th_queue *queue, void *item);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_queue_tryput(th_queue *queue, void *item);
 
@@ -123,7 +123,7 @@ TH_API TH_MUST int th_queue_tryput(th_queue *queue, void *item);
  * Suspends: yes, while the queue is empty
  * Thread: any
  * On cancel: nothing is taken out
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_queue_get(th_queue *queue, void **item);
 
@@ -137,7 +137,7 @@ TH_API TH_MUST int th_queue_get(th_queue *queue, void **item);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_queue_tryget(th_queue *queue, void **item);
 
@@ -153,7 +153,7 @@ TH_API TH_MUST int th_queue_tryget(th_queue *queue, void **item);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_queue_close(th_queue *queue);
 
@@ -166,7 +166,7 @@ TH_API int th_queue_close(th_queue *queue);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_queue_task_done(th_queue *queue);
 
@@ -181,7 +181,7 @@ TH_API int th_queue_task_done(th_queue *queue);
  * Suspends: yes, while an item is not done
  * Thread: any
  * On cancel: nothing done
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_queue_join(th_queue *queue);
 
@@ -194,7 +194,7 @@ TH_API TH_MUST int th_queue_join(th_queue *queue);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API size_t th_queue_len(const th_queue *queue);
 

@@ -47,7 +47,7 @@ typedef struct th_rwlock {
  * Suspends: yes, if a writer has it or waits for it
  * Thread: any
  * On cancel: the lock is not taken, and does not hold up those who came later
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_rwlock_rdlock(th_rwlock *lock);
 
@@ -61,7 +61,7 @@ TH_API TH_MUST int th_rwlock_rdlock(th_rwlock *lock);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_rwlock_tryrdlock(th_rwlock *lock);
 
@@ -76,7 +76,7 @@ TH_API TH_MUST int th_rwlock_tryrdlock(th_rwlock *lock);
  * Suspends: yes, unless nobody has it
  * Thread: any
  * On cancel: the lock is not taken, and does not hold up those who came later
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_rwlock_wrlock(th_rwlock *lock);
 
@@ -89,7 +89,7 @@ TH_API TH_MUST int th_rwlock_wrlock(th_rwlock *lock);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_rwlock_trywrlock(th_rwlock *lock);
 
@@ -104,7 +104,7 @@ TH_API TH_MUST int th_rwlock_trywrlock(th_rwlock *lock);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_rwlock_rdunlock(th_rwlock *lock);
 
@@ -121,7 +121,7 @@ TH_API int th_rwlock_rdunlock(th_rwlock *lock);
  * Suspends: no
  * Thread: any; the fiber or thread that locked it
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_rwlock_wrunlock(th_rwlock *lock);
 

@@ -128,7 +128,7 @@ typedef struct th_case {
  * Suspends: yes, unless a case completes at once
  * Thread: any; fiber for descriptors
  * On cancel: no case completes
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_select(th_case *cases, size_t count, unsigned flags);
 

@@ -56,7 +56,7 @@ typedef struct th_sem {
  * Suspends: yes, unless there is a unit
  * Thread: any
  * On cancel: no unit is taken
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_sem_acquire(th_sem *sem);
 
@@ -69,7 +69,7 @@ TH_API TH_MUST int th_sem_acquire(th_sem *sem);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_sem_tryacquire(th_sem *sem);
 
@@ -84,7 +84,7 @@ TH_API TH_MUST int th_sem_tryacquire(th_sem *sem);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_sem_release(th_sem *sem, uint32_t units);
 

@@ -44,7 +44,7 @@ typedef struct th_waitgroup {
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_waitgroup_add(th_waitgroup *group, int n);
 
@@ -57,7 +57,7 @@ TH_API TH_MUST int th_waitgroup_add(th_waitgroup *group, int n);
  * Suspends: no
  * Thread: any
  * On cancel: not applicable
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API int th_waitgroup_done(th_waitgroup *group);
 
@@ -75,7 +75,7 @@ TH_API int th_waitgroup_done(th_waitgroup *group);
  * Suspends: yes, unless the count is zero
  * Thread: any
  * On cancel: nothing done
- * Since: 0.2
+ * Since: 0.1
  */
 TH_API TH_MUST int th_waitgroup_wait(th_waitgroup *group);
 
