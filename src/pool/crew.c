@@ -29,10 +29,10 @@ _Thread_local th_pool *thi_pool_self;
 _Thread_local thi_job *thi_job_self;
 
 /* What is to be done once the lock is released. */
-typedef struct todo {
+typedef struct steps {
     thi_server *wake; /* chain by next: off the list, asleep */
     bool start;       /* a server, which is counted already */
-} todo;
+} steps;
 
 static void lock(th_pool *pool)
 {
@@ -81,9 +81,9 @@ static thi_server *delist_all(th_pool *pool)
 }
 
 /* Keeps the promise of the file's head: somebody is on the way if somebody can be. */
-static todo plan(th_pool *pool)
+static steps plan(th_pool *pool)
 {
-    todo next = { 0 };
+    steps next = { 0 };
     if (pool->jobs.count == 0 || pool->waking)
         return next;
     if (pool->idle) {
@@ -248,7 +248,7 @@ static int start_failed(th_pool *pool, thi_job *job, int err)
 }
 
 /* `job` is the one that the caller has just put, or NULL. */
-static int carry_out(th_pool *pool, todo next, thi_job *job)
+static int carry_out(th_pool *pool, steps next, thi_job *job)
 {
     wake_servers(next.wake);
     if (TH_LIKELY(!next.start))
@@ -303,7 +303,7 @@ static int obstacle(const th_pool *pool)
 static int wait_for_room(th_pool *pool, thi_job *job)
 {
     thi_waiter w;
-    todo next = { 0 };
+    steps next = { 0 };
     int err = thi_waiter_init(&w, &pool->room, "room in a pool", pool);
     if (err < 0)
         return err;
@@ -350,7 +350,7 @@ static int refuse(th_pool *pool, int err)
 
 int thi_crew_put(th_pool *pool, thi_job *job)
 {
-    todo next = { 0 };
+    steps next = { 0 };
     if (TH_UNLIKELY(pool->simulated != (thi_sim_self != NULL)))
         return thi_err_set(-EINVAL, "pool %s is %s a simulation", pool->name,
                            pool->simulated ? "of" : "not of");
@@ -430,7 +430,7 @@ thi_job *thi_crew_next(th_pool *pool, thi_server *server, thi_job *done)
     } else {
         joiners = leave(pool, server);
     }
-    todo next = plan(pool);
+    steps next = plan(pool);
     unlock(pool);
     /* The pool may be gone from here on if this server has left: then there is nothing to do. */
     if (done) {
