@@ -25,13 +25,35 @@ typedef struct thi_wait thi_wait;
 /* FREE: in a pool; READY: in a run queue; RUNNING; PARKED: waits; ENDED: kept by a reference. */
 enum { THI_FIBER_FREE, THI_FIBER_READY, THI_FIBER_RUNNING, THI_FIBER_PARKED, THI_FIBER_ENDED };
 
+/* Who can end a wait, and what thi_wait_kind.at is the offset of in the wait's object. */
+enum {
+    THI_BY_ANYBODY,    /* any party of the process: it sets the event, puts the item in */
+    THI_BY_OWNER,      /* who holds the object: `const void *`, a fiber or a mark of a thread */
+    THI_BY_FIBER,      /* the end of a fiber, which the object is */
+    THI_BY_CHILDREN,   /* the ends of the children of a scope, which the object is */
+    THI_BY_DESCRIPTOR, /* the kernel: `int`, the descriptor */
+    THI_BY_TIME,       /* the clock: `int64_t`, when */
+    THI_BY_POOL        /* a thread that does work for it */
+};
+
+/*
+ * A kind of wait, as static data beside the code that waits. Whoever looks inside, from the same
+ * process or another one, or at a core, runs none of that code and needs to know none of its types.
+ */
+typedef struct thi_wait_kind {
+    const char *what; /* "read", "sleep", "join", ... */
+    uint16_t ends;    /* THI_BY_* */
+    uint16_t at;      /* offset in the object */
+} thi_wait_kind;
+
 /*
  * What a parked fiber waits for, on its own stack. `abort` takes the fiber off whatever it waits in
  * and makes it ready with the given result; NULL where a wait cannot be broken off.
  */
 struct thi_wait {
-    const char *what; /* "read", "sleep", "join", ...: static text for whoever looks inside */
+    const thi_wait_kind *kind;
     const void *object;
+    int64_t since; /* when it was parked, as far as its loop knew; set by thi_sched_park() */
     void (*abort)(thi_wait *wait, int result);
 };
 

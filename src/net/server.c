@@ -355,6 +355,9 @@ static bool is_over(const thi_server_part *part)
     return part->stopping && part->open == 0 && !part->full && atomic_load(&part->incoming) == 0;
 }
 
+static const thi_wait_kind serving = { "serve", THI_BY_ANYBODY, 0 };
+static const thi_wait_kind draining = { "drain", THI_BY_ANYBODY, 0 };
+
 /*
  * Sleeps until the part is over. The first cancellation makes it close everything; after that the
  * wait cannot be broken off any more.
@@ -363,10 +366,10 @@ static int wait_for_end(thi_server_part *part)
 {
     int cancelled = 0;
     while (!is_over(part)) {
-        part_sleep s = { .wait = { .what = "serve", .object = part, .abort = part_sleep_wake },
+        part_sleep s = { .wait = { .kind = &serving, .object = part, .abort = part_sleep_wake },
                          .part = part,
                          .fiber = thi_sched_self() };
-        thi_wait shown = { .what = "drain", .object = part };
+        thi_wait shown = { .kind = &draining, .object = part };
         int err = cancelled ? 0 : thi_sched_may_park();
         if (err == 0) {
             part->sleeper = &s.wait;

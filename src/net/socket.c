@@ -60,6 +60,11 @@ static void wake(thi_wait *wait, int result)
     thi_sched_ready(w->fiber, result);
 }
 
+static const thi_wait_kind waits_for[] = {
+    { "read", THI_BY_DESCRIPTOR, offsetof(thi_socket, watch.fd) },
+    { "write", THI_BY_DESCRIPTOR, offsetof(thi_socket, watch.fd) },
+};
+
 int thi_socket_wait(thi_socket *s, unsigned dir)
 {
     int err = thi_sched_may_park();
@@ -72,7 +77,7 @@ int thi_socket_wait(thi_socket *s, unsigned dir)
     if (err < 0)
         return err;
     socket_wait w = {
-        .wait = { .what = dir == THI_READ ? "read" : "write", .object = s, .abort = wake },
+        .wait = { .kind = &waits_for[dir == THI_WRITE], .object = s, .abort = wake },
         .slot = slot,
         .fiber = thi_sched_self()
     };

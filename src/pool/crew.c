@@ -300,11 +300,13 @@ static int obstacle(const th_pool *pool)
     return TH_LIKELY(pool->jobs.count < pool->queue_max) ? 0 : -EAGAIN;
 }
 
+static const thi_wait_kind room = { "room in a pool", THI_BY_POOL, 0 };
+
 static int wait_for_room(th_pool *pool, thi_job *job)
 {
     thi_waiter w;
     steps next = { 0 };
-    int err = thi_waiter_init(&w, &pool->room, "room in a pool", pool);
+    int err = thi_waiter_init(&w, &pool->room, &room, pool);
     if (err < 0)
         return err;
     lock(pool);
@@ -529,15 +531,17 @@ static bool has_ended(th_pool *pool, thi_waiter *w)
     return ended;
 }
 
+static const thi_wait_kind the_end = { "end of a pool", THI_BY_POOL, 0 };
+
 int thi_crew_wait(th_pool *pool, bool obey)
 {
     thi_waiter w;
     if (!has_ended(pool, NULL)) {
         int err = 0;
         if (obey)
-            err = thi_waiter_init(&w, &pool->ended, "end of a pool", pool);
+            err = thi_waiter_init(&w, &pool->ended, &the_end, pool);
         else
-            thi_waiter_init_on(&w, &pool->ended, "end of a pool", pool);
+            thi_waiter_init_on(&w, &pool->ended, &the_end, pool);
         if (err == 0 && !has_ended(pool, &w))
             err = thi_waiter_sleep(&w);
         if (err < 0)

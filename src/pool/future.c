@@ -119,6 +119,8 @@ void thi_future_watch_unset(th_future *f, thi_future_watch *watch)
 
 /* ---- waiting ---- */
 
+static const thi_wait_kind finishing = { "future", THI_BY_ANYBODY, 0 };
+
 static int wait_slowly(th_future *f)
 {
     thi_waiter w;
@@ -126,7 +128,7 @@ static int wait_slowly(th_future *f)
         f->ops->help(f);
     if (thi_future_is_done(f))
         return 0;
-    int err = thi_waiter_init(&w, &f->waiters, "future", f);
+    int err = thi_waiter_init(&w, &f->waiters, &finishing, f);
     if (err < 0)
         return err;
     lock(f);

@@ -90,6 +90,8 @@ static thi_gathered *take_done(th_gather *g)
     return place;
 }
 
+static const thi_wait_kind finishing = { "futures", THI_BY_ANYBODY, 0 };
+
 /* The next one that is done. -ENOENT when none is left. */
 static int next(th_gather *g, thi_gathered **place)
 {
@@ -100,7 +102,7 @@ static int next(th_gather *g, thi_gathered **place)
     thi_waitq_unlock(&g->waiters);
     if (*place || empty)
         return *place ? 0 : -ENOENT;
-    int err = thi_waiter_init(&w, &g->waiters, "futures", g);
+    int err = thi_waiter_init(&w, &g->waiters, &finishing, g);
     if (err < 0)
         return err;
     thi_waitq_lock(&g->waiters);

@@ -72,11 +72,13 @@ static int result_of(const offload *o)
     return TH_UNLIKELY(o->detail[0]) ? thi_err_set(o->result, "%s", o->detail) : o->result;
 }
 
+static const thi_wait_kind offloaded = { "offload", THI_BY_POOL, 0 };
+
 static int wait(th_pool *pool, offload *o)
 {
     thi_waiter w;
     thi_waiter *admitted;
-    int err = thi_waiter_init(&w, &o->waiting, "offload", o);
+    int err = thi_waiter_init(&w, &o->waiting, &offloaded, o);
     if (err == 0)
         err = sleep_until_done(o, &w);
     if (TH_LIKELY(err == 0))
@@ -86,7 +88,7 @@ static int wait(th_pool *pool, offload *o)
         thi_waiter_wake(admitted, 0);
     if (revoked)
         return err;
-    thi_waiter_init_on(&w, &o->waiting, "offload", o);
+    thi_waiter_init_on(&w, &o->waiting, &offloaded, o);
     (void)!sleep_until_done(o, &w);
     return result_of(o);
 }
@@ -105,7 +107,7 @@ int th_offload(th_pool *pool, th_work_fn fn, void *arg)
     o.done = false;
     o.detail[0] = '\0';
     thi_waiter probe; /* who may not wait shall not start anything either */
-    int err = thi_waiter_init(&probe, &o.waiting, "offload", &o);
+    int err = thi_waiter_init(&probe, &o.waiting, &offloaded, &o);
     if (TH_UNLIKELY(err < 0))
         return err;
     thi_job_init(&o.job, &ops, THI_JOB_NORMAL);

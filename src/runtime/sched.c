@@ -58,6 +58,7 @@ int thi_sched_park(thi_wait *wait)
     thi_worker *worker = thi_worker_self;
     th_fiber *self = worker->current;
     int saved = *worker->errno_at;
+    wait->since = worker->loop.now;
     self->waits = wait;
     self->state = THI_FIBER_PARKED;
     switch_away(worker, self);
@@ -240,6 +241,8 @@ typedef struct sleeper {
     th_fiber *fiber;
 } sleeper;
 
+static const thi_wait_kind sleeping = { "sleep", THI_BY_TIME, offsetof(thi_timer, due) };
+
 static void sleeper_expired(thi_timer *timer)
 {
     sleeper *s = thi_container_of(timer, sleeper, timer);
@@ -259,13 +262,16 @@ int th_sleep_until(int64_t time)
     int err = thi_sched_may_park_as(self);
     if (err < 0)
         return err;
-    sleeper s = { .wait = { .what = "sleep", .abort = sleeper_abort }, .fiber = self };
+    sleeper s = { .wait = { .kind = &sleeping, .object = &s.timer, .abort = sleeper_abort },
+                  .fiber = self };
     thi_loop *loop = &self->worker->loop;
     thi_timer_init(&s.timer, sleeper_expired);
     if (time <= loop->now)
         return th_yield();
     if (time != TH_NEVER)
         thi_loop_timer(loop, &s.timer, time);
+    else
+        s.timer.due = TH_NEVER; /* for whoever looks */
     return thi_sched_park(&s.wait);
 }
 

@@ -26,6 +26,8 @@ static void closer_wake(thi_wait *wait, int result)
     thi_sched_ready(c->fiber, result);
 }
 
+static const thi_wait_kind children = { "scope", THI_BY_CHILDREN, 0 };
+
 static bool is_busy(const thi_scope *scope)
 {
     return scope->live > 0 || atomic_load(&scope->inflight) > 0;
@@ -39,10 +41,10 @@ static bool is_busy(const thi_scope *scope)
 static void drain(thi_scope *scope)
 {
     while (is_busy(scope)) {
-        closer c = { .wait = { .what = "scope", .object = scope, .abort = closer_wake },
+        closer c = { .wait = { .kind = &children, .object = scope, .abort = closer_wake },
                      .scope = scope,
                      .fiber = thi_sched_self() };
-        thi_wait shown = { .what = "scope", .object = scope };
+        thi_wait shown = { .kind = &children, .object = scope };
         scope->closer = &c.wait;
         (void)thi_sched_park(&shown);
     }
@@ -90,7 +92,7 @@ int th_scope_wait(th_scope *storage)
         int err = thi_sched_may_park_as(self);
         if (err < 0)
             return err;
-        closer c = { .wait = { .what = "scope", .object = scope, .abort = closer_wake },
+        closer c = { .wait = { .kind = &children, .object = scope, .abort = closer_wake },
                      .scope = scope,
                      .fiber = self };
         scope->closer = &c.wait;

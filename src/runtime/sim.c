@@ -219,9 +219,9 @@ static void list_parked(th_fiber *fiber, void *arg)
     snprintf(text, sizeof text, "%s%s #%llu on worker %u: %s",
              ((listing *)arg)->len > 0 ? "; " : "", th_fiber_name(fiber),
              (unsigned long long)(fiber->id & 0xffffffffffff), fiber->worker->index,
-             fiber->waits->what);
+             fiber->waits->kind->what);
     add(arg, text);
-    thi_sim_trace(thi_sim_self, fiber->waits->what, (int64_t)fiber->id, 0);
+    thi_sim_trace(thi_sim_self, fiber->waits->kind->what, (int64_t)fiber->id, 0);
 }
 
 /* Fibers that wait for ever, and what for. */

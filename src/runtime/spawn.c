@@ -36,6 +36,8 @@ static bool has_place(const thi_scope *scope)
     return scope->live < scope->limit && thi_list_empty(&scope->waiting);
 }
 
+static const thi_wait_kind room = { "spawn", THI_BY_CHILDREN, 0 };
+
 /* Takes a place for one more child, waiting for it if need be. */
 static int take_place(thi_scope *scope)
 {
@@ -46,7 +48,7 @@ static int take_place(thi_scope *scope)
     int err = thi_sched_may_park();
     if (err < 0)
         return err;
-    spawner s = { .wait = { .what = "spawn", .object = scope, .abort = spawner_abort },
+    spawner s = { .wait = { .kind = &room, .object = scope, .abort = spawner_abort },
                   .place.admit = spawner_admit,
                   .fiber = thi_sched_self() };
     thi_list_push_back(&scope->waiting, &s.place.link);
@@ -133,6 +135,8 @@ static void joiner_abort(thi_wait *wait, int result)
     thi_sched_ready(j->fiber, result);
 }
 
+static const thi_wait_kind joining = { "join", THI_BY_FIBER, 0 };
+
 int th_join(th_fiber *fiber, int *result)
 {
     th_fiber *self = thi_sched_self();
@@ -149,7 +153,7 @@ int th_join(th_fiber *fiber, int *result)
         int err = thi_sched_may_park();
         if (err < 0)
             return err;
-        thi_join_wait j = { .wait = { .what = "join", .object = fiber, .abort = joiner_abort },
+        thi_join_wait j = { .wait = { .kind = &joining, .object = fiber, .abort = joiner_abort },
                             .fiber = self };
         thi_list_push_back(&fiber->joiners, &j.link);
         err = thi_sched_park(&j.wait);

@@ -72,13 +72,15 @@ static int arrive(thi_barrier *b, thi_waiter *w, int may_wait, thi_waiter **chai
     return may_wait;
 }
 
+static const thi_wait_kind gathering = { "barrier", THI_BY_ANYBODY, 0 };
+
 int th_barrier_wait(th_barrier *barrier)
 {
     thi_barrier *b = barrier_of(barrier);
     if (TH_UNLIKELY(!b || b->parties == 0))
         return -EINVAL;
     thi_waiter w, *chain = NULL;
-    int may_wait = thi_waiter_init(&w, &b->queue, "barrier", b);
+    int may_wait = thi_waiter_init(&w, &b->queue, &gathering, b);
     thi_waitq_lock(&b->queue);
     int result = arrive(b, &w, may_wait, &chain);
     thi_waitq_unlock(&b->queue);

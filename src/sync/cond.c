@@ -49,6 +49,8 @@ static void enqueue_and_release(thi_cond *c, cond_waiter *w)
         thi_waiter_wake(next, 0);
 }
 
+static const thi_wait_kind signalled = { "condition", THI_BY_ANYBODY, 0 };
+
 int th_cond_wait(th_cond *cond, th_mutex *mutex)
 {
     thi_cond *c = cond_of(cond);
@@ -58,7 +60,7 @@ int th_cond_wait(th_cond *cond, th_mutex *mutex)
     if (TH_UNLIKELY(!thi_mutex_is_mine(m)))
         return -EPERM;
     cond_waiter w = { .mutex = m };
-    int err = thi_waiter_init(&w.waiter, &c->queue, "condition", c);
+    int err = thi_waiter_init(&w.waiter, &c->queue, &signalled, c);
     if (TH_UNLIKELY(err < 0))
         return err;
     uint32_t depth = m->depth;

@@ -86,10 +86,12 @@ bool thi_event_take(thi_event *e)
     return pass_set(e) || ((load(e, memory_order_relaxed) & THI_EVENT_SET) && pass_locked(e));
 }
 
+static const thi_wait_kind event_set = { "event", THI_BY_ANYBODY, 0 };
+
 static int wait_slowly(thi_event *e)
 {
     thi_waiter w;
-    int err = thi_waiter_init(&w, &e->queue, "event", e);
+    int err = thi_waiter_init(&w, &e->queue, &event_set, e);
     if (TH_UNLIKELY(err < 0))
         return thi_event_take(e) ? 0 : err;
     return thi_event_enter(e, &w) == THI_TAKEN ? 0 : thi_waiter_sleep(&w);

@@ -57,10 +57,12 @@ static bool take_or_queue(thi_mutex *m, thi_waiter *w)
     return taken;
 }
 
+static const thi_wait_kind locking = { "mutex", THI_BY_OWNER, offsetof(thi_mutex, owner) };
+
 static int lock_slowly(thi_mutex *m)
 {
     thi_waiter w;
-    int err = thi_waiter_init(&w, &m->queue, "mutex", m);
+    int err = thi_waiter_init(&w, &m->queue, &locking, m);
     if (err < 0)
         return err;
     if (!take_or_queue(m, &w))
@@ -111,7 +113,7 @@ void thi_mutex_lock_on(thi_mutex *m)
         set_owner(m, thi_sync_self());
         return;
     }
-    thi_waiter_init_on(&w, &m->queue, "mutex", m);
+    thi_waiter_init_on(&w, &m->queue, &locking, m);
     if (take_or_queue(m, &w))
         set_owner(m, thi_sync_self());
     else

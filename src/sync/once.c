@@ -96,12 +96,14 @@ static unsigned announce(thi_once *o)
     return word;
 }
 
+static const thi_wait_kind once_running = { "once", THI_BY_OWNER, offsetof(thi_once, owner) };
+
 /* Another party runs the function, or did a moment ago. 1 when it is the caller's turn, 0 when it
  * has been done. */
 static int wait_for_turn(thi_once *o)
 {
     thi_waiter w;
-    int err = thi_waiter_init(&w, &o->queue, "once", o);
+    int err = thi_waiter_init(&w, &o->queue, &once_running, o);
     if (err < 0)
         return err;
     w.request = (uintptr_t)thi_sync_self();

@@ -212,6 +212,8 @@ int thi_sync_queue_put(th_queue *q, void *item, thi_waiter *w)
     }
 }
 
+static const thi_wait_kind putting = { "put", THI_BY_ANYBODY, 0 };
+
 /* There was no place, or no room for one. */
 static __attribute__((noinline)) int put_slowly(th_queue *q, void *item)
 {
@@ -219,7 +221,7 @@ static __attribute__((noinline)) int put_slowly(th_queue *q, void *item)
     int err = thi_sync_queue_put(q, item, NULL);
     if (err != -EAGAIN)
         return err;
-    err = thi_waiter_init(&w, &q->waiting, "put", q);
+    err = thi_waiter_init(&w, &q->waiting, &putting, q);
     if (err < 0)
         return err;
     err = thi_sync_queue_put(q, item, &w);
@@ -303,11 +305,13 @@ static bool wait_for_item(th_queue *q, thi_waiter *w)
     return waits;
 }
 
+static const thi_wait_kind getting = { "get", THI_BY_ANYBODY, 0 };
+
 /* Nothing was in it a moment ago. */
 static __attribute__((noinline)) int get_slowly(th_queue *q, void **item)
 {
     thi_waiter w;
-    int may_wait = thi_waiter_init(&w, &q->waiting, "get", q);
+    int may_wait = thi_waiter_init(&w, &q->waiting, &getting, q);
     while (TH_UNLIKELY(may_wait < 0 || !wait_for_item(q, &w))) {
         int err = thi_sync_queue_get(q, item, NULL);
         if (err != -EAGAIN || may_wait < 0)
@@ -379,6 +383,8 @@ static bool all_done(th_queue *q, thi_waiter *w)
     return done;
 }
 
+static const thi_wait_kind joining = { "queue join", THI_BY_ANYBODY, 0 };
+
 int th_queue_join(th_queue *q)
 {
     thi_waiter w;
@@ -386,7 +392,7 @@ int th_queue_join(th_queue *q)
         return -EINVAL;
     if (all_done(q, NULL))
         return 0;
-    int err = thi_waiter_init(&w, &q->joiners, "queue join", q);
+    int err = thi_waiter_init(&w, &q->joiners, &joining, q);
     if (err < 0 || all_done(q, &w))
         return err;
     return thi_sync_queue_waited(q, &w, thi_waiter_sleep(&w));

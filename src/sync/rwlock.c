@@ -121,10 +121,13 @@ static void left(thi_waiter *w)
         atomic_fetch_and_explicit(&l->word, ~QUEUE, memory_order_acq_rel);
 }
 
+static const thi_wait_kind reading = { "read lock", THI_BY_OWNER, offsetof(thi_rwlock, owner) };
+static const thi_wait_kind writing = { "write lock", THI_BY_OWNER, offsetof(thi_rwlock, owner) };
+
 static int lock_slowly(thi_rwlock *l, const void *writer)
 {
     thi_waiter w;
-    int err = thi_waiter_init(&w, &l->queue, writer ? "write lock" : "read lock", l);
+    int err = thi_waiter_init(&w, &l->queue, writer ? &writing : &reading, l);
     if (err < 0)
         return err;
     w.request = (uintptr_t)writer;

@@ -344,9 +344,11 @@ static bool may_give_up(thi_select *s, th_case *c)
            atomic_load_explicit(&s->party.winner, memory_order_acquire) == thi_case_waiter(c);
 }
 
+static const thi_wait_kind selecting = { "select", THI_BY_ANYBODY, 0 };
+
 static int wait_for_one(thi_select *s, th_case **completed)
 {
-    int err = thi_waiter_init(&s->party, NULL, "select", s->cases);
+    int err = thi_waiter_init(&s->party, NULL, &selecting, s->cases);
     if (err < 0)
         return err;
     int result = enter_all(s);

@@ -80,10 +80,12 @@ bool thi_sem_take(thi_sem *s)
     return take_free(s) || (load(s) >= THI_SEM_UNIT && take_left_over(s));
 }
 
+static const thi_wait_kind a_unit = { "semaphore", THI_BY_ANYBODY, 0 };
+
 static int acquire_slowly(thi_sem *s)
 {
     thi_waiter w;
-    int err = thi_waiter_init(&w, &s->queue, "semaphore", s);
+    int err = thi_waiter_init(&w, &s->queue, &a_unit, s);
     if (TH_UNLIKELY(err < 0))
         return thi_sem_take(s) ? 0 : err;
     return thi_sem_enter(s, &w) == THI_TAKEN ? 0 : thi_waiter_sleep(&w);

@@ -90,16 +90,17 @@ void thi_waiter_break_off(thi_wait *wait, int result)
         thi_waiter_wake_all(w->next);
 }
 
-void thi_waiter_init_on(thi_waiter *w, thi_waitq *queue, const char *what, const void *object)
+void thi_waiter_init_on(thi_waiter *w, thi_waitq *queue, const thi_wait_kind *kind,
+                        const void *object)
 {
     th_fiber *self = thi_sched_self();
     TH_ASSERT(self || !thi_worker_self);
-    thi_waiter_set_(w, self, queue, (thi_wait){ .what = what, .object = object });
+    thi_waiter_set_(w, self, queue, (thi_wait){ .kind = kind, .object = object });
 }
 
 void thi_waiter_init_for(thi_waiter *w, thi_waitq *queue, thi_waiter *party)
 {
-    thi_waiter_set_(w, party->fiber, queue, (thi_wait){ .what = NULL });
+    thi_waiter_set_(w, party->fiber, queue, (thi_wait){ .kind = NULL });
     w->party = party;
 }
 

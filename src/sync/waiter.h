@@ -8,7 +8,7 @@
  * for a few instructions and never while anybody sleeps.
  *
  *     thi_waiter w;
- *     err = thi_waiter_init(&w, &m->queue, "mutex", m);    may this caller wait at all?
+ *     err = thi_waiter_init(&w, &m->queue, &kind, m);    may this caller wait at all?
  *     thi_waitq_lock(&m->queue);
  *     ... look once more whether waiting is necessary ...
  *     thi_waitq_push(&m->queue, &w);
@@ -201,21 +201,22 @@ static inline void thi_waiter_set_(thi_waiter *waiter, th_fiber *self, thi_waitq
  * -ECANCELED or -ETIMEDOUT when its scope says so; -EPERM on a worker outside of a fiber, whose
  * loop must not stop.
  */
-TH_MUST static inline int thi_waiter_init(thi_waiter *waiter, thi_waitq *queue, const char *what,
-                                          const void *object)
+TH_MUST static inline int thi_waiter_init(thi_waiter *waiter, thi_waitq *queue,
+                                          const thi_wait_kind *kind, const void *object)
 {
     th_fiber *self = thi_sched_self();
     if (TH_UNLIKELY(!self && thi_worker_self))
         return -EPERM;
     int err = TH_LIKELY(self) ? thi_sched_may_park_as(self) : 0;
-    thi_wait wait = { .what = what, .object = object, .abort = thi_waiter_break_off };
+    thi_wait wait = { .kind = kind, .object = object, .abort = thi_waiter_break_off };
     if (TH_LIKELY(err >= 0))
         thi_waiter_set_(waiter, self, queue, wait);
     return err;
 }
 
 /* The same for a wait that nothing breaks off; a worker outside of a fiber cannot have one. */
-void thi_waiter_init_on(thi_waiter *waiter, thi_waitq *queue, const char *what, const void *object);
+void thi_waiter_init_on(thi_waiter *waiter, thi_waitq *queue, const thi_wait_kind *kind,
+                        const void *object);
 
 /* Prepares a waiter of a party, for one of its queues. */
 void thi_waiter_init_for(thi_waiter *waiter, thi_waitq *queue, thi_waiter *party);

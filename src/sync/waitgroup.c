@@ -104,6 +104,8 @@ static bool announce(thi_waitgroup *g)
     return word != 0;
 }
 
+static const thi_wait_kind finishing = { "wait group", THI_BY_ANYBODY, 0 };
+
 int th_waitgroup_wait(th_waitgroup *group)
 {
     thi_waitgroup *g = group_of(group);
@@ -112,7 +114,7 @@ int th_waitgroup_wait(th_waitgroup *group)
     if (is_over(g))
         return 0;
     thi_waiter w;
-    int may_wait = thi_waiter_init(&w, &g->queue, "wait group", g);
+    int may_wait = thi_waiter_init(&w, &g->queue, &finishing, g);
     thi_waitq_lock(&g->queue);
     bool waits = announce(g);
     if (waits && may_wait == 0)

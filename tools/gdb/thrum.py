@@ -48,7 +48,7 @@ def waits_for(fiber):
         return ""
     wait = fiber["waits"].dereference()
     on = f" on {int(wait['object']):#x}" if wait["object"] else ""
-    return text_of(wait["what"]) + on
+    return text_of(wait["kind"]["what"]) + on
 
 
 def names_at(pc):
