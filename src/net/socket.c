@@ -76,11 +76,9 @@ int thi_socket_wait(thi_socket *s, unsigned dir)
     err = thi_loop_want(&s->worker->loop, &s->watch, dir);
     if (err < 0)
         return err;
-    socket_wait w = {
-        .wait = { .kind = &waits_for[dir == THI_WRITE], .object = s, .abort = wake },
-        .slot = slot,
-        .fiber = thi_sched_self()
-    };
+    socket_wait w = { .wait = { .kind = &waits_for[dir == THI_WRITE], .object = s, .abort = wake },
+                      .slot = slot,
+                      .fiber = thi_sched_self() };
     *slot = &w.wait;
     s->streak = 0;
     if (s->waits)
