@@ -1,18 +1,19 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 
-"""Renders results of run.py and fibers.py as Markdown."""
+"""Renders results of run.py, fibers.py and sync.py as Markdown."""
 
 import argparse
 import json
 import pathlib
 import sys
 
-from harness import evaluate, fiber_cases, scenarios
+from harness import evaluate, fiber_cases, scenarios, sync_cases
 
 KINDS = {
     "http": ("Servers", scenarios.ROWS, "bench/run.py"),
-    "fibers": ("Fibers", fiber_cases.ROWS, "bench/fibers.py"),
+    "fibers": ("Fibers", fiber_cases.SET.rows(), "bench/fibers.py"),
+    "sync": ("Sync objects and thread pools", sync_cases.SET.rows(), "bench/sync.py"),
 }
 
 
@@ -34,7 +35,7 @@ def render(result):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("result", nargs="+", type=pathlib.Path, help="JSON file of run.py or fibers.py")
+    p.add_argument("result", nargs="+", type=pathlib.Path, help="JSON file of one of them")
     a = p.parse_args()
     print("\n\n".join(render(json.loads(path.read_text())) for path in a.result))
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * What the fiber benchmarks of all libraries share: the command line, the clock, the memory.
+ * What the fiber and sync benchmarks of all libraries share: the command line, clocks, memory.
  *
  * Each program is `PROGRAM CASE COUNT` and prints one JSON object. A case receives the count and
  * fills in the result; it returns 0, or -1 when the library could not do it, with `value` saying
@@ -37,6 +37,15 @@ static inline double peer_seconds(void)
     struct timespec t;
 
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* The monotonic clock in seconds, for cases in which threads wait for each other. */
+static inline double peer_wall(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 

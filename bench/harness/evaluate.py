@@ -17,12 +17,14 @@ import statistics
 class Target:
     """
     What one subject's values shall be. With peers, the ratio subject / peer is meant, against the
-    peer that comes out best; without, the value itself. `at_least` tells the direction.
+    peer that comes out best; without, the value itself. `at_least` tells the direction. Of one that
+    is `above` its peer, the difference is meant.
     """
 
     bound: float
     peers: tuple = ()
     at_least: bool = True
+    above: bool = False
 
     def text(self):
         sign = ">=" if self.at_least else "<="
@@ -62,11 +64,21 @@ def of(samples, scenario, subject):
     return [s for s in samples if s["scenario"] == scenario and s["subject"] == subject]
 
 
+def _pairs(samples, scenario, subject, peer):
+    """The values of both in each round in which both were measured."""
+    theirs = {s["round"]: s["value"] for s in of(samples, scenario, peer)}
+    return [(s["value"], theirs[s["round"]]) for s in of(samples, scenario, subject)
+            if theirs.get(s["round"])]
+
+
 def ratios(samples, scenario, subject, peer):
     """subject / peer in each round in which both were measured."""
-    below = {s["round"]: s["value"] for s in of(samples, scenario, peer)}
-    return [s["value"] / below[s["round"]] for s in of(samples, scenario, subject)
-            if below.get(s["round"])]
+    return [mine / its for mine, its in _pairs(samples, scenario, subject, peer)]
+
+
+def differences(samples, scenario, subject, peer):
+    """subject - peer in each round in which both were measured."""
+    return [mine - its for mine, its in _pairs(samples, scenario, subject, peer)]
 
 
 def _verdict(what, values, target):
@@ -79,11 +91,12 @@ def _verdict(what, values, target):
 
 def _against_best(samples, row, subject, target):
     """The verdict against that peer of the target which leaves the subject the worst ratio."""
-    each = [_verdict(f"{subject} / {peer}", ratios(samples, row.name, subject, peer), target)
+    sign, relate = ("-", differences) if target.above else ("/", ratios)
+    each = [_verdict(f"{subject} {sign} {peer}", relate(samples, row.name, subject, peer), target)
             for peer in target.peers]
     measured = [v for v in each if v.value is not None]
     if not measured:
-        return dataclasses.replace(each[0], what=f"{subject} / {' or '.join(target.peers)}")
+        return dataclasses.replace(each[0], what=f"{subject} {sign} {' or '.join(target.peers)}")
     worst = (min if target.at_least else max)(measured, key=lambda v: v.value)
     if len(target.peers) == 1:
         return worst

@@ -2,9 +2,8 @@
 
 """The programs and cases of the fiber benchmark, and what is asked of Thrum in each."""
 
-import dataclasses
-
 from harness.evaluate import Row, Target
+from harness.programs import Case, Set
 
 # name -> program in the build directory
 PROGRAMS = {
@@ -13,18 +12,6 @@ PROGRAMS = {
     "boost.context": "fiber_boost",
     "state-threads": "fiber_st",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """One case: how often it is repeated inside a run, and by whom it can be run."""
-
-    row: Row
-    count: int
-    quick: int
-    programs: tuple
-    rounds: int | None = None  # fewer rounds than the others
-
 
 ALL = (
     Case(Row("switch", "Switch from one fiber to another, one way, two fibers", "ns",
@@ -44,8 +31,7 @@ ALL = (
     Case(Row("million", "1,000,000 fibers wait, each is woken once and ends", "fibers",
              targets=(Target(1_000_000),), compare=False,
              columns=(("CPU seconds", "seconds", 1, 2), ("bytes each", "bytes", 1, 0))),
-         1_000_000, 1_000_000, ("thrum", "boost.context", "state-threads"), rounds=1),
+         1_000_000, 1_000_000, ("thrum", "boost.context", "state-threads"), rounds=1, partial=True),
 )
 
-BY_NAME = {c.row.name: c for c in ALL}
-ROWS = tuple(c.row for c in ALL)
+SET = Set("fibers", ALL, PROGRAMS)

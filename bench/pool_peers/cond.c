@@ -104,4 +104,4 @@ static void stop(void)
         pthread_join(threads[--count], NULL);
 }
 
-const pool_peer pool_peer_cond = { "mutex and condition", start, burst, round_trip, stop };
+const pool_peer pool_peer_cond = { start, burst, round_trip, stop };

@@ -48,4 +48,4 @@ static void stop(void)
     uv_loop_close(&loop);
 }
 
-const pool_peer pool_peer_libuv = { "libuv", start, burst, round_trip, stop };
+const pool_peer pool_peer_libuv = { start, burst, round_trip, stop };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The pools that Thrum's is compared with, each of so many threads. */
+/* The pools that are compared, each of so many threads. */
 #ifndef BENCH_POOL_PEERS_H
 #define BENCH_POOL_PEERS_H
 
@@ -9,7 +9,6 @@
 
 /* A pool to be measured. */
 typedef struct pool_peer {
-    const char *name;
     bool (*start)(unsigned threads); /* false: it is not to be had */
     void (*burst)(size_t n);         /* n empty jobs, submitted at once, until all have run */
     void (*round_trip)(void);        /* one empty job and its answer */
@@ -18,5 +17,8 @@ typedef struct pool_peer {
 
 extern const pool_peer pool_peer_libuv;
 extern const pool_peer pool_peer_cond;
+extern const pool_peer pool_peer_thrum;         /* th_pool_submit() without futures */
+extern const pool_peer pool_peer_thrum_futures; /* with one for each job */
+extern const pool_peer pool_peer_thrum_fibers;  /* th_offload() in fibers */
 
 #endif

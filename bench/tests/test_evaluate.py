@@ -43,6 +43,13 @@ def test_a_target_may_bound_the_value_itself_from_above(ours, met):
     assert verdict.met is met
 
 
+@pytest.mark.parametrize("ours, met", [(14, True), (15, True), (16, False)])
+def test_a_target_may_bound_the_distance_to_a_peer(ours, met):
+    target = Target(5, ("floor",), at_least=False, above=True)
+    (verdict,) = evaluate.verdicts(samples(ours=[ours], floor=[10]), row(target), "ours")
+    assert verdict.met is met and verdict.what == "ours - floor" and verdict.value == ours - 10
+
+
 def test_several_peers_mean_the_best_of_them():
     found = samples(ours=[100, 100], a=[50, 50], b=[90, 80])
     verdict, *others = evaluate.verdicts(found, row(Target(1.05, ("a", "b"))), "ours")
