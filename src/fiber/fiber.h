@@ -28,7 +28,8 @@ enum { THI_FIBER_FREE, THI_FIBER_READY, THI_FIBER_RUNNING, THI_FIBER_PARKED, THI
 /* Who can end a wait, and what thi_wait_kind.at is the offset of in the wait's object. */
 enum {
     THI_BY_ANYBODY,    /* any party of the process: it sets the event, puts the item in */
-    THI_BY_OWNER,      /* who holds the object: `const void *`, a fiber or a mark of a thread */
+    THI_BY_OWNER,      /* who holds the object: `const void *`, a fiber or a mark of a thread; the
+                        * lowest bit does not count */
     THI_BY_FIBER,      /* the end of a fiber, which the object is */
     THI_BY_CHILDREN,   /* the ends of the children of a scope, which the object is */
     THI_BY_DESCRIPTOR, /* the kernel: `int`, the descriptor */

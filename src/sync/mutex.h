@@ -10,14 +10,12 @@
 
 typedef struct thi_mutex {
     uint64_t recursive;
-    atomic_uint word;            /* THI_MUTEX_* */
-    uint32_t depth;              /* of a recursive one, beyond the first lock; the holder's */
-    _Atomic(const void *) owner; /* thi_sync_self() of the holder; NULL: nobody */
+    atomic_uintptr_t word; /* 0, or thi_sync_self() of the holder, perhaps with THI_MUTEX_QUEUE */
+    uint32_t depth;        /* of a recursive one, beyond the first lock; the holder's */
     thi_waitq queue;
 } thi_mutex;
 
-#define THI_MUTEX_HELD  1u
-#define THI_MUTEX_QUEUE 2u /* somebody waits, or has waited: unlocking looks at the queue */
+#define THI_MUTEX_QUEUE ((uintptr_t)1) /* somebody waits, or has: unlocking looks at the queue */
 
 _Static_assert(sizeof(thi_mutex) <= sizeof(th_mutex), "th_mutex has no room for a thi_mutex");
 
@@ -28,7 +26,8 @@ static inline thi_mutex *thi_mutex_of(th_mutex *mutex)
 
 static inline bool thi_mutex_is_mine(const thi_mutex *mutex)
 {
-    return atomic_load_explicit(&mutex->owner, memory_order_relaxed) == thi_sync_self();
+    uintptr_t word = atomic_load_explicit(&mutex->word, memory_order_relaxed);
+    return (word & ~THI_MUTEX_QUEUE) == (uintptr_t)thi_sync_self();
 }
 
 /* Unlocks the caller's mutex, whose depth is 0. Who has it now is to be woken; NULL: nobody has. */

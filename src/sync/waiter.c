@@ -21,7 +21,7 @@
 
 #define SPINS 64
 
-_Thread_local char thi_sync_thread;
+_Thread_local uint64_t thi_sync_thread;
 
 static inline void relax(void)
 {

@@ -64,10 +64,12 @@ struct thi_waiter {
     _Atomic(thi_waiter *) winner;
 };
 
-/* Who the caller is, to tell holders apart: its fiber, or a mark of its thread. */
+/* Who the caller is, to tell holders apart: its fiber, or a mark of its thread. The lowest bits of
+ * both are 0. */
 static inline const void *thi_sync_self(void)
 {
-    extern _Thread_local char thi_sync_thread __attribute__((tls_model("initial-exec")));
+    extern _Thread_local uint64_t thi_sync_thread
+        __attribute__((tls_model("initial-exec")));
     const th_fiber *fiber = thi_sched_self();
     return fiber ? (const void *)fiber : &thi_sync_thread;
 }
