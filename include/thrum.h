@@ -15,6 +15,7 @@
 #include <thrum/fiber.h>
 #include <thrum/future.h>
 #include <thrum/http.h>
+#include <thrum/inspect.h>
 #include <thrum/log.h>
 #include <thrum/mem.h>
 #include <thrum/metrics.h>

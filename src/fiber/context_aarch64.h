@@ -33,6 +33,12 @@
                        "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25",       \
                        "v26", "v27", "v28", "v29", "v30", "v31", "memory", "cc")
 
+/* Where a saved context has what an unwinder starts from, and how much lies between it and where
+ * the stack pointer was; for whoever looks from outside. */
+#define THI_CONTEXT_PC    8
+#define THI_CONTEXT_FRAME 0
+#define THI_CONTEXT_STEP  32
+
 static inline __attribute__((always_inline)) void thi_context_swap(void **from, void *to)
 {
     register void **x0 __asm__("x0") = from;

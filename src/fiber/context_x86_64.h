@@ -57,6 +57,12 @@
                        "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",                        \
                        "xmm15" THI_CONTEXT_VECTORS_HIGH, "memory", "cc")
 
+/* Where a saved context has what an unwinder starts from, and how much lies between it and where
+ * the stack pointer was; for whoever looks from outside. */
+#define THI_CONTEXT_PC    16
+#define THI_CONTEXT_FRAME 8
+#define THI_CONTEXT_STEP  152
+
 static inline __attribute__((always_inline)) void thi_context_swap(void **from, void *to)
 {
     THI_CONTEXT_SWAP("stmxcsr (%%rsp)\n\tfnstcw  4(%%rsp)\n\t");

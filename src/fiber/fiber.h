@@ -34,12 +34,14 @@ enum {
     THI_BY_CHILDREN,   /* the ends of the children of a scope, which the object is */
     THI_BY_DESCRIPTOR, /* the kernel: `int`, the descriptor */
     THI_BY_TIME,       /* the clock: `int64_t`, when */
-    THI_BY_POOL        /* a thread that does work for it */
+    THI_BY_POOL,       /* the threads of a pool: `char[]`, its name */
+    THI_BY_WORK        /* a thread that does work for it: `int (*)(void *)`, which */
 };
 
 /*
  * A kind of wait, as static data beside the code that waits. Whoever looks inside, from the same
  * process or another one, or at a core, runs none of that code and needs to know none of its types.
+ * <thrum/inspect.h> tells it where all this lies.
  */
 typedef struct thi_wait_kind {
     const char *what; /* "read", "sleep", "join", ... */

@@ -37,16 +37,6 @@
 #define COLOURS      8
 #define COLOUR_STEP  128
 
-struct thi_fiber_slab {
-    thi_fiber_slab *next;
-    char *low;     /* the mapping */
-    size_t stride; /* bytes per stack, guard included */
-    unsigned count;
-    unsigned used;   /* stacks handed out so far; they are used in order */
-    unsigned splits; /* guards by mprotect() among them */
-    th_fiber fibers[];
-};
-
 static atomic_bool no_light_guards;
 static atomic_int splits; /* of the whole process */
 

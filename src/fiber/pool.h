@@ -16,6 +16,17 @@
 
 typedef struct thi_fiber_slab thi_fiber_slab;
 
+/* One mapping of stacks, and their fibers. It stays where it is as long as its pool. */
+struct thi_fiber_slab {
+    thi_fiber_slab *next;
+    char *low;     /* the mapping */
+    size_t stride; /* bytes per stack, guard included */
+    unsigned count;
+    unsigned used;   /* stacks handed out so far; they are used in order */
+    unsigned splits; /* guards by mprotect() among them */
+    th_fiber fibers[];
+};
+
 typedef struct thi_fiber_pool {
     th_fiber *hot[THI_STACK_CLASSES];  /* stacks in memory */
     th_fiber *cold[THI_STACK_CLASSES]; /* beyond what is worth keeping warm: to be stripped */

@@ -300,7 +300,7 @@ static int obstacle(const th_pool *pool)
     return TH_LIKELY(pool->jobs.count < pool->queue_max) ? 0 : -EAGAIN;
 }
 
-static const thi_wait_kind room = { "room in a pool", THI_BY_POOL, 0 };
+static const thi_wait_kind room = { "room in a pool", THI_BY_POOL, offsetof(th_pool, name) };
 
 static int wait_for_room(th_pool *pool, thi_job *job)
 {
@@ -531,7 +531,7 @@ static bool has_ended(th_pool *pool, thi_waiter *w)
     return ended;
 }
 
-static const thi_wait_kind the_end = { "end of a pool", THI_BY_POOL, 0 };
+static const thi_wait_kind the_end = { "end of a pool", THI_BY_POOL, offsetof(th_pool, name) };
 
 int thi_crew_wait(th_pool *pool, bool obey)
 {

@@ -72,7 +72,7 @@ static int result_of(const offload *o)
     return TH_UNLIKELY(o->detail[0]) ? thi_err_set(o->result, "%s", o->detail) : o->result;
 }
 
-static const thi_wait_kind offloaded = { "offload", THI_BY_POOL, 0 };
+static const thi_wait_kind offloaded = { "offload", THI_BY_WORK, offsetof(offload, fn) };
 
 static int wait(th_pool *pool, offload *o)
 {

@@ -80,6 +80,7 @@ static void on_start(thi_msg *msg)
     remote *r = thi_container_of(msg, remote, msg);
     thi_scope_init(&r->proxy, NULL, &(th_scope_opts){ .deadline = r->deadline });
     r->proxy.emptied = on_emptied;
+    r->proxy.origin = r->scope;
     r->proxy.live = 1;
     int err = thi_start_here(&r->proxy, &r->start, NULL);
     atomic_fetch_sub_explicit(&r->target->coming, 1, memory_order_relaxed);

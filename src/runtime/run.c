@@ -15,7 +15,6 @@
 #include "runtime/start.h"
 #include "runtime/turn.h"
 
-thi_runtime *thi_runtimes;
 void (*_Atomic thi_run_ended)(bool last);
 
 static pthread_mutex_t runtimes_lock = PTHREAD_MUTEX_INITIALIZER;

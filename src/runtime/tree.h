@@ -28,12 +28,14 @@ struct thi_scope {
     struct thi_worker *worker;
     thi_scope *parent; /* the scope around; NULL for the root and for those of remote children */
     th_fiber *host;    /* who opened it */
-    thi_list sibling;  /* in parent->scopes */
-    thi_list scopes;   /* opened inside this one, by its members */
-    thi_list fibers;   /* members: those whose innermost scope this is */
-    thi_list far;      /* children on other workers */
-    thi_list waiting;  /* starts that wait for a place, in order */
-    thi_wait *closer;  /* the wait of the host in wait or close */
+    const thi_scope *origin; /* of the scope of a remote child: the one on the other worker that it
+                                stands for, for whoever looks from outside; NULL of all others */
+    thi_list sibling;        /* in parent->scopes */
+    thi_list scopes;         /* opened inside this one, by its members */
+    thi_list fibers;         /* members: those whose innermost scope this is */
+    thi_list far;            /* children on other workers */
+    thi_list waiting;        /* starts that wait for a place, in order */
+    thi_wait *closer;        /* the wait of the host in wait or close */
     void (*emptied)(thi_scope *scope); /* called when the last child has ended; may be NULL */
     int64_t deadline;                  /* the earliest that applies; TH_NEVER without one */
     thi_timer timer;                   /* set when this scope's own deadline is the earliest */

@@ -5,6 +5,7 @@
 
 #include "base/metrics.h"
 #include "runtime/sched.h"
+#include "sys/machine.h"
 #include "sys/signals.h"
 
 #include <errno.h>
@@ -18,6 +19,7 @@ int thi_worker_open(thi_worker *worker, thi_runtime *runtime, unsigned index)
         return stack_class;
     *worker = (thi_worker){ .runtime = runtime, .index = index, .stack_class = stack_class };
     worker->slice = THI_SLICE_MIN;
+    worker->thread_id = thi_machine_thread(); /* until it has one of its own, if it gets one */
     worker->last_id = worker->published_id = (uint64_t)index << 48;
     thi_list_init(&worker->stoppers);
     thi_fiber_pool_init(&worker->fibers, thi_fiber_entry);
@@ -63,6 +65,7 @@ void thi_worker_run(thi_worker *worker)
 {
     thi_worker_self = worker;
     worker->errno_at = &errno;
+    worker->thread_id = thi_machine_thread();
     (void)!thi_metrics_attach(); /* without a block of its own the thread counts in the shared one
                                   */
     bool held = thi_sigpipe_hold();

@@ -42,6 +42,7 @@ struct thi_worker {
     thi_runtime *runtime;
     thi_list stoppers; /* who wants to hear of an orderly stop */
     pthread_t thread;
+    int thread_id; /* the kernel's, for whoever looks from outside */
     thi_msg stop_msg;
     thi_msg end_msg;
     /*
@@ -83,7 +84,7 @@ struct thi_runtime {
     atomic_bool stopping; /* a stop was asked for */
 };
 
-/* All runtimes of the process, for debuggers: they find from here every fiber there is. */
+/* All runtimes of the process: <thrum/inspect.h> leads from here to every fiber there is. */
 extern thi_runtime *thi_runtimes;
 
 /* The worker of the calling thread; NULL where no runtime runs. */

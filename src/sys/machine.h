@@ -17,6 +17,9 @@ unsigned thi_machine_cpus(void);
 /* Bytes of a page of memory. */
 size_t thi_machine_page_size(void);
 
+/* The kernel's number of the calling thread. */
+int thi_machine_thread(void);
+
 /* The longest queue of connections that listen(2) grants: net.core.somaxconn. */
 int thi_machine_somaxconn(void);
 
