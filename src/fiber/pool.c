@@ -10,6 +10,10 @@
  * beyond it carry a canary in their lowest word, which is looked at whenever a fiber ends. So do
  * all stacks where pages are so large that a guard would be too dear a part of a stack.
  *
+ * That the advice is accepted proves no guard: a kernel that is emulated by another, or a sandbox
+ * in front of it, may wave through what it does not know. So the process's first light guard is
+ * tried, and if it does not hold, no other is put.
+ *
  * Huge pages are refused: with them each touched stack would cost two megabytes.
  *
  * Objects on neighbouring stacks would share their cache sets, since all stacks are aligned alike.
@@ -37,8 +41,10 @@
 #define COLOURS      8
 #define COLOUR_STEP  128
 
-static atomic_bool no_light_guards;
-static atomic_int splits; /* of the whole process */
+/* Of the whole process, which has one kernel. */
+enum { UNTRIED, PROVEN, ABSENT };
+static atomic_int light_guards; /* one of these; only the first ever changes */
+static atomic_int splits;
 
 void thi_fiber_pool_init(thi_fiber_pool *pool, void (*entry)(void *fiber))
 {
@@ -85,17 +91,42 @@ static bool install_split(thi_fiber_slab *slab, char *low)
     return false;
 }
 
+static void settle_light_guards(int found)
+{
+    atomic_store_explicit(&light_guards, found, memory_order_relaxed);
+}
+
+/*
+ * Whether the light guard that was just put holds. To compare a futex word the kernel must read it:
+ * in a guard that is EFAULT; in plain new memory the word is 0, not 1, which is EAGAIN. Neither
+ * waits, signals, or needs a descriptor. Any other answer leaves it open, and this one guard is
+ * not relied on.
+ */
+static bool light_guard_holds(char *low)
+{
+    if (atomic_load_explicit(&light_guards, memory_order_relaxed) == PROVEN)
+        return true;
+    int err = thi_sys_futex_wait((uint32_t *)(void *)low, 1, 0);
+    if (err == -EFAULT)
+        settle_light_guards(PROVEN);
+    else if (err == -EAGAIN)
+        settle_light_guards(ABSENT);
+    return err == -EFAULT;
+}
+
 /* Puts the guard below a stack: the light one, or one from the budget, or none. */
 static bool install_guard(thi_fiber_slab *slab, char *low)
 {
     if (thi_machine_page_size() != THI_STACK_GUARD)
         return false;
-    if (atomic_load_explicit(&no_light_guards, memory_order_relaxed))
-        return install_split(slab, low);
-    int err = thi_sys_madvise(low, THI_STACK_GUARD, MADV_GUARD_INSTALL);
-    if (err == -EINVAL) /* the kernel knows no such advice and never will */
-        atomic_store_explicit(&no_light_guards, true, memory_order_relaxed);
-    return err == 0 || install_split(slab, low);
+    if (atomic_load_explicit(&light_guards, memory_order_relaxed) != ABSENT) {
+        int err = thi_sys_madvise(low, THI_STACK_GUARD, MADV_GUARD_INSTALL);
+        if (err == 0 && light_guard_holds(low))
+            return true;
+        if (err == -EINVAL) /* the kernel knows no such advice and never will */
+            settle_light_guards(ABSENT);
+    }
+    return install_split(slab, low);
 }
 
 static int new_slab(thi_fiber_pool *pool, unsigned stack_class)

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { MADV_GUARD = 102 };
 
@@ -224,6 +225,84 @@ static void use_poor_kernel(int protections)
     protections_left = protections;
 }
 
+/* Whether the kernel lets nobody read there, found out as the library does not. */
+static bool is_shut(const char *at)
+{
+    int fds[2];
+    ck_assert_int_eq(pipe(fds), 0);
+    ssize_t n = write(fds[1], at, 1);
+    int err = errno;
+    close(fds[0]);
+    close(fds[1]);
+    ck_assert(n == 1 || err == EFAULT);
+    return n < 0;
+}
+
+/* Some stacks, each with a guard that is one. */
+static void check_guards(void)
+{
+    th_fiber *fibers[3];
+    open_pool();
+    for (int i = 0; i < 3; i++) {
+        fibers[i] = get(0);
+        ck_assert(fibers[i]->guarded);
+        ck_assert(is_shut(fibers[i]->stack_low - THI_STACK_GUARD));
+        ck_assert(is_shut(fibers[i]->stack_low - 1));
+        ck_assert(!is_shut(fibers[i]->stack_low));
+    }
+    for (int i = 0; i < 3; i++)
+        put(fibers[i]);
+    thi_fiber_pool_deinit(&pool);
+}
+
+START_TEST(a_guard_keeps_everybody_out)
+{
+    check_guards();
+}
+END_TEST
+
+static int advices; /* that were not followed, though accepted */
+
+static int accept_guard(void *at, size_t n, int advice)
+{
+    if (advice != MADV_GUARD)
+        return thi_sys_real.madvise(at, n, advice);
+    advices++;
+    return 0;
+}
+
+static void use_careless_kernel(void)
+{
+    poor_kernel = thi_sys_real;
+    poor_kernel.madvise = accept_guard;
+    thi_sys_table = &poor_kernel;
+}
+
+START_TEST(advice_that_is_accepted_and_not_followed_is_no_guard)
+{
+    use_careless_kernel();
+    check_guards();
+    ck_assert_int_eq(advices, 1); /* found out once, and not tried again */
+}
+END_TEST
+
+static int futex_calls;
+
+static int interrupted_futex(uint32_t *word, uint32_t value, int64_t timeout)
+{
+    return futex_calls++ == 0 ? -EINTR : thi_sys_real.futex_wait(word, value, timeout);
+}
+
+START_TEST(a_guard_that_could_not_be_tried_is_not_relied_on)
+{
+    use_careless_kernel();
+    poor_kernel.futex_wait = interrupted_futex;
+    check_guards();
+    ck_assert_int_eq(futex_calls, 2);
+    ck_assert_int_eq(advices, 2);
+}
+END_TEST
+
 START_TEST(without_a_guard_a_canary_watches)
 {
     use_poor_kernel(1);
@@ -325,6 +404,9 @@ static void fill(Suite *suite)
 
     TCase *guards = thi_check_case(suite, "guards");
     tcase_add_test(guards, an_address_in_a_guard_names_the_fiber);
+    tcase_add_test(guards, a_guard_keeps_everybody_out);
+    tcase_add_test(guards, advice_that_is_accepted_and_not_followed_is_no_guard);
+    tcase_add_test(guards, a_guard_that_could_not_be_tried_is_not_relied_on);
     tcase_add_test(guards, without_a_guard_a_canary_watches);
     tcase_add_test(guards, guards_by_mprotect_have_a_budget_that_is_given_back);
 
