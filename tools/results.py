@@ -6,11 +6,14 @@ Usage: results.py [--status CODE] BUILD...
 
 Each build folder may hold meson-logs/testlog.json (one line per program that meson ran) and
 results/*.xml (libcheck's result files and JUnit files). A program that left a result file counts
-with its test cases, any other as one. A program that failed although its cases passed (a leak at
+with its test cases, any other as one. A libcheck test that says of itself that it cannot run here
+(SKIP_UNLESS) notes so in results/*.xml.skipped, a line each; such a test counts as skipped, and the
+reason is shown. A program that failed although its cases passed (a leak at
 exit, a crash after the last test) counts as one failure more. --status passes on the exit status of
 what ran before: if that failed and no result says why, it counts as one failure.
 """
 import argparse
+import collections
 import json
 import pathlib
 import sys
@@ -36,6 +39,19 @@ def count_file(path):
     return passed, failed, skipped
 
 
+def read_skips(path):
+    """Returns what tests noted beside a result file, a line "test: reason" for each."""
+    notes = path.with_name(path.name + ".skipped")
+    return notes.read_text().splitlines() if notes.exists() else []
+
+
+def count_file_with_skips(path):
+    """Counts one result file; what skipped itself had returned as if it had passed."""
+    passed, failed, skipped = count_file(path)
+    noted = min(len(read_skips(path)), passed)
+    return passed - noted, failed, skipped + noted
+
+
 def count_program(run, results):
     """Counts one program of meson's log; forgets its result file, so that nothing counts twice."""
     path = pathlib.Path(run.get("env", {}).get("CK_XML_LOG_FILE_NAME", ""))
@@ -43,7 +59,7 @@ def count_program(run, results):
     if path in results:
         results.discard(path)
         try:
-            counts = count_file(path)
+            counts = count_file_with_skips(path)
         except ET.ParseError:
             pass
     if run["result"] == "SKIP":
@@ -64,9 +80,19 @@ def count_build(build):
             yield run["name"], *count_program(run, results)
     for path in sorted(results):
         try:
-            yield path.stem, *count_file(path)
+            yield path.stem, *count_file_with_skips(path)
         except ET.ParseError:
             yield path.stem, 0, 1, 0
+
+
+def list_skips(build):
+    """Returns a line for each libcheck test that skipped itself, with how often it did."""
+    lines = []
+    for notes in sorted((build / "results").glob("*.xml.skipped")):
+        name = notes.name.removesuffix(".xml.skipped")
+        skips = collections.Counter(read_skips(notes.with_name(f"{name}.xml")))
+        lines += [f"skipped: {name}: {skip} ({count})" for skip, count in skips.items()]
+    return lines
 
 
 def main():
@@ -79,6 +105,8 @@ def main():
     for name, _, bad, _ in rows:
         if bad:
             print(f"failed: {name} ({bad})")
+    for line in (line for build in args.build for line in list_skips(build)):
+        print(line)
     if skipped:
         print(f"{skipped} skipped")
     if failed == 0 and (args.status != 0 or passed == 0):

@@ -39,6 +39,16 @@ def test_cases_programs_and_junit_are_summed(tree, build):
     assert status == 0 and last_line(out) == "5 passed, 0 failed" and "1 skipped" in out
 
 
+def test_a_test_that_skips_itself_has_not_passed(tree, build):
+    root = build([("list", "OK", ["success"] * 3), ("map", "FAIL", ["success", "failure"])])
+    tree.write("results/list.xml.skipped", "has_moons: no moons here\nhas_moons: no moons here\n")
+    tree.write("results/map.xml.skipped", "has_rings: no rings here\n")
+    status, out = tree.run("results.py", root)
+    assert status == 1 and last_line(out) == "1 passed, 1 failed" and "3 skipped" in out
+    assert "skipped: list: has_moons: no moons here (2)" in out
+    assert "skipped: map: has_rings: no rings here (1)" in out
+
+
 def test_failed_case_is_counted_once(tree, build):
     root = build([("list", "FAIL", ["success", "failure", "error"])],
                  "<testcase name='a'><failure/></testcase>")

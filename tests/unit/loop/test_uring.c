@@ -396,10 +396,8 @@ int main(void)
 {
     /* Without io_uring nothing here has a meaning; that it is refused well is tested elsewhere. */
     int err = thi_loop_open(&loop, &thi_engine_uring);
-    if (err < 0) {
-        fprintf(stderr, "not tested: io_uring: %s\n", th_strerror(err));
-        return 77; /* what Meson calls skipped */
-    }
+    if (err < 0)
+        return thi_check_skip_all("io_uring", th_strerror(err));
     thi_loop_close(&loop);
     return thi_check_run("loop/uring", fill_suite);
 }

@@ -130,8 +130,7 @@ START_TEST(path_may_not_lead_out_of_its_folder_when_told_so)
 {
     int dir = thi_sys_openat(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY, 0);
     int err = thi_sys_openat2(dir, "../etc/passwd", O_RDONLY, RESOLVE_BENEATH);
-    if (err == -ENOSYS) /* before Linux 5.6, and under valgrind */
-        return;
+    SKIP_UNLESS(err != -ENOSYS, "no openat2(2)"); /* before Linux 5.6, and under valgrind */
     ck_assert_int_eq(err, -EXDEV);
     int fd = thi_sys_openat2(dir, "version", O_RDONLY, RESOLVE_BENEATH);
     ck_assert_int_ge(fd, 0);
