@@ -6,9 +6,13 @@
 
 #include "check_main.h"
 
+#include "sys/sys.h"
+
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -78,6 +82,18 @@ static inline int count_descriptors(void)
         count++;
     closedir(dir);
     return count;
+}
+
+#define NO_OPENAT2 "no openat2(2)"
+
+/* Whether the kernel has openat2(2), and no sandbox in front of it refuses it. */
+static inline bool has_openat2(void)
+{
+    int fd = thi_sys_real.openat2(AT_FDCWD, ".", O_PATH | O_DIRECTORY, RESOLVE_BENEATH);
+    ck_assert(fd >= 0 || fd == -ENOSYS || fd == -EPERM);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
 }
 
 #endif

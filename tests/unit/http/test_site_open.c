@@ -36,6 +36,12 @@ static void fake(int result, int until)
     thi_sys_table = &table;
 }
 
+/* Whether this machine has a way: the others are to be had everywhere. */
+static bool can(int way)
+{
+    return way != WITH || has_openat2();
+}
+
 static void open_root(int way, bool follow)
 {
     if (way != WITH)
@@ -46,6 +52,7 @@ static void open_root(int way, bool follow)
 
 static void setup(void)
 {
+    root.fd = -1;
     make_folder();
     make_dir("root");
     make_dir("root/a");
@@ -92,6 +99,7 @@ static void check_fails(const char *name, int err)
 
 START_TEST(files_and_folders_open)
 {
+    SKIP_UNLESS(can(_i), NO_OPENAT2);
     struct stat st;
     open_root(_i, false);
     check_file("one", 1);
@@ -107,6 +115,7 @@ END_TEST
 
 START_TEST(what_is_not_there_is_told)
 {
+    SKIP_UNLESS(can(_i), NO_OPENAT2);
     char name[300];
     open_root(_i, false);
     check_fails("none", -ENOENT);
@@ -125,6 +134,7 @@ END_TEST
 /* Resolved paths have none of these; opening would still not let them out. */
 START_TEST(no_name_leads_out)
 {
+    SKIP_UNLESS(can(_i), NO_OPENAT2);
     static const char *const names[] = { "..",
                                          "../out/secret",
                                          "a/../../out/secret",
@@ -142,6 +152,7 @@ END_TEST
 
 START_TEST(no_link_is_followed_unless_asked_for)
 {
+    SKIP_UNLESS(can(_i), NO_OPENAT2);
     make_link("one", "link");
     make_link("a", "dir");
     make_link("../../out", "a/out");
@@ -157,6 +168,7 @@ END_TEST
 
 START_TEST(links_inside_are_followed_when_asked_for)
 {
+    SKIP_UNLESS(can(WITH), NO_OPENAT2);
     make_link("one", "link");
     make_link("a/b", "deep");
     make_link("../a/b/three", "a/up");
@@ -171,6 +183,7 @@ END_TEST
 
 START_TEST(links_that_lead_out_are_never_followed)
 {
+    SKIP_UNLESS(can(WITH), NO_OPENAT2);
     char absolute[128], back[128];
     snprintf(absolute, sizeof absolute, "%s/one", folder);
     snprintf(back, sizeof back, "..%s/one", strrchr(folder, '/'));
@@ -194,6 +207,7 @@ END_TEST
 /* A root of /proc would have links that lead anywhere by magic. */
 START_TEST(magic_links_are_not_followed)
 {
+    SKIP_UNLESS(can(WITH), NO_OPENAT2);
     ck_assert_int_eq(thi_site_root_open("/proc/self", true, &root), 0);
     check_fails("root/etc/passwd", -ELOOP);
     check_fails("cwd", -ELOOP);
@@ -207,12 +221,12 @@ START_TEST(following_without_openat2_is_refused)
     int before = count_descriptors();
     ck_assert_int_eq(thi_site_root_open(folder, true, &root), -EOPNOTSUPP);
     ck_assert_int_eq(count_descriptors(), before);
-    root.fd = -1;
 }
 END_TEST
 
 START_TEST(only_files_and_folders_are_opened)
 {
+    SKIP_UNLESS(can(_i), NO_OPENAT2);
     struct sockaddr_un sa = { .sun_family = AF_UNIX };
     int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     snprintf(sa.sun_path, sizeof sa.sun_path, "%s", path_of("socket"));
@@ -229,6 +243,7 @@ END_TEST
 
 START_TEST(what_may_not_be_read_is_told)
 {
+    SKIP_UNLESS(can(_i), NO_OPENAT2);
     chmod(path_of("one"), 0);
     chmod(path_of("a/b"), 0);
     chmod(path_of(".."), 0755);
@@ -244,7 +259,6 @@ END_TEST
 
 START_TEST(the_root_must_be_a_folder_that_may_be_searched)
 {
-    root.fd = -1;
     int before = count_descriptors();
     if (_i != WITH)
         fake(-ENOSYS, 1000000);
@@ -263,6 +277,7 @@ END_TEST
 
 START_TEST(a_root_that_moves_stays_the_root)
 {
+    SKIP_UNLESS(can(_i), NO_OPENAT2);
     char moved[80];
     open_root(_i, false);
     snprintf(moved, sizeof moved, "%s-moved", folder);
@@ -274,6 +289,7 @@ END_TEST
 
 START_TEST(a_rename_meanwhile_is_tried_again_but_not_for_ever)
 {
+    SKIP_UNLESS(can(WITH), NO_OPENAT2);
     open_root(WITH, true);
     fake(-EAGAIN, 8);
     check_file("one", 1);
@@ -285,6 +301,7 @@ END_TEST
 
 START_TEST(no_descriptor_is_left_behind)
 {
+    SKIP_UNLESS(can(_i), NO_OPENAT2);
     struct stat st;
     static const char *const names[] = { "one", "a/b/three", "none", "a/none/x", "one/x", "", "a" };
     open_root(_i, false);
@@ -310,6 +327,7 @@ static void *swap(void *arg)
 
 START_TEST(a_folder_swapped_for_a_link_lets_nobody_out)
 {
+    SKIP_UNLESS(can(_i / 2), NO_OPENAT2);
     pthread_t thread;
     struct stat st, secret;
     int inside = 0, refused = 0;

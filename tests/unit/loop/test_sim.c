@@ -699,8 +699,20 @@ START_TEST(options_are_remembered_and_inherited)
 }
 END_TEST
 
+/* Whether this kernel answers as Linux does since 4.12; one that is emulated may cut it short. */
+static bool knows_meminfo(void)
+{
+    uint32_t info[SK_MEMINFO_VARS];
+    socklen_t n = sizeof info;
+    int fd = thi_sys_real.socket(AF_UNIX, SOCK_STREAM, 0);
+    int err = thi_sys_real.getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &n);
+    ck_assert_int_eq(thi_sys_real.close(fd), 0);
+    return err == 0 && n == sizeof info;
+}
+
 START_TEST(bytes_that_the_peer_has_not_taken_are_told)
 {
+    SKIP_UNLESS(_i > 0 || knows_meminfo(), "the kernel's SO_MEMINFO is not the whole of it");
     open_world(_i);
     int fds[2];
     make_pair(fds);
