@@ -33,7 +33,8 @@ enum {
 /* How to spawn; all zero is the default. */
 typedef struct th_spawn_opts {
     size_t size;       /* sizeof(th_spawn_opts), or 0 for the present one */
-    const char *name;  /* for messages and listings; static text, or valid for the fiber's life */
+    const char *name;  /* for messages and listings; static text, or valid for the fiber's life;
+                          NULL: "fn at file.c:12", from where it is spawned */
     size_t stack_size; /* bytes, rounded up to a power of two; 0: the runtime's default */
     int place;         /* TH_PLACE_*, or 1 + the number of a worker */
 } th_spawn_opts;
@@ -59,6 +60,24 @@ typedef struct th_spawn_opts {
 TH_API TH_MUST int th_spawn(th_scope *scope, th_fiber_fn fn, void *arg);
 
 /**
+ * Starts a fiber as th_spawn() does, and says from where.
+ *
+ * For functions that spawn on behalf of others, and for other languages.
+ *
+ * @param scope   an open scope, in which the fiber will live
+ * @param fn      what to run
+ * @param arg     handed to fn; if this call fails it still belongs to the caller
+ * @param origin  static text: what TH_ORIGIN(fn) makes, or NULL when it is not known
+ * @return as th_spawn()
+ *
+ * Suspends: yes, while the scope's limit is reached
+ * Thread: any
+ * On cancel: nothing started
+ * Since: 0.1
+ */
+TH_API TH_MUST int th_spawn_from(th_scope *scope, th_fiber_fn fn, void *arg, const char *origin);
+
+/**
  * Starts a fiber as th_spawn() does, with options and a handle.
  *
  * @param scope  an open scope, in which the fiber will live
@@ -77,6 +96,42 @@ TH_API TH_MUST int th_spawn(th_scope *scope, th_fiber_fn fn, void *arg);
  */
 TH_API TH_MUST int th_spawn_with(th_scope *scope, th_fiber_fn fn, void *arg,
                                  const th_spawn_opts *opts, th_fiber **fiber);
+
+/**
+ * Starts a fiber as th_spawn_with() does, and says from where.
+ *
+ * @param origin  static text: what TH_ORIGIN(fn) makes, or NULL when it is not known
+ * @param scope   an open scope, in which the fiber will live
+ * @param fn      what to run
+ * @param arg     handed to fn; if this call fails it still belongs to the caller
+ * @param opts    options, or NULL for the defaults; read during the call only
+ * @param fiber   out: as for th_spawn_with()
+ * @return as th_spawn_with()
+ *
+ * Suspends: yes, while the scope's limit is reached
+ * Thread: any
+ * On cancel: nothing started
+ * Since: 0.1
+ */
+TH_API TH_MUST int th_spawn_with_from(const char *origin, th_scope *scope, th_fiber_fn fn,
+                                      void *arg, const th_spawn_opts *opts, th_fiber **fiber);
+
+/*
+ * Each call of th_spawn() and th_spawn_with() says by itself where it stands: "fn at file.c:12" is
+ * the name of a fiber that is given none. Both are functions as well: (th_spawn)(scope, fn, arg).
+ */
+#ifdef __FILE_NAME__
+#define TH_FILE_ __FILE_NAME__
+#else
+#define TH_FILE_ __FILE__
+#endif
+#define TH_TEXT_OF_(x)   #x
+#define TH_TEXT_(x)      TH_TEXT_OF_(x)
+#define TH_ORIGIN_(text) text " at " TH_FILE_ ":" TH_TEXT_(__LINE__)
+#define TH_ORIGIN(fn)    TH_ORIGIN_(#fn)
+
+#define th_spawn(scope, fn, ...)      th_spawn_from(scope, fn, __VA_ARGS__, TH_ORIGIN_(#fn))
+#define th_spawn_with(scope, fn, ...) th_spawn_with_from(TH_ORIGIN_(#fn), scope, fn, __VA_ARGS__)
 
 /**
  * Waits for the end of a fiber. Any number of fibers may wait for the same one.
@@ -162,7 +217,8 @@ TH_API th_fiber *th_fiber_self(void);
  * Gives the name of a fiber.
  *
  * @param fiber  a handle, or th_fiber_self()
- * @return the name it was spawned with, "fiber" without one; never NULL
+ * @return the name it was spawned with, else the function and the place of the call, "work at
+ *         main.c:12", or "fiber" when that is not known; never NULL
  *
  * Suspends: no
  * Thread: worker
@@ -170,6 +226,20 @@ TH_API th_fiber *th_fiber_self(void);
  * Since: 0.1
  */
 TH_API const char *th_fiber_name(const th_fiber *fiber);
+
+/**
+ * Tells where a fiber was spawned.
+ *
+ * @param fiber  a handle, or th_fiber_self()
+ * @return file and line, "main.c:12", static; "" when that is not known, as for the main fiber and
+ *         those that the library starts; never NULL
+ *
+ * Suspends: no
+ * Thread: worker
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API const char *th_fiber_place(const th_fiber *fiber);
 
 /**
  * Gives the number of a fiber.

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef struct th_fiber th_fiber;
 typedef struct thi_wait thi_wait;
@@ -80,9 +81,23 @@ struct th_fiber {
     thi_list joiners;       /* waits of those who join it */
     struct thi_scope *home; /* the scope it was spawned in */
     const char *name;       /* static text or NULL; borrowed for the fiber's life */
+    const char *origin;     /* "fn at file.c:12", static, or NULL */
     thi_err_slot *detail;   /* made at its first failure that has details */
     char *stack_low;        /* the lowest byte it may use */
     size_t stack_size;
 };
+
+/* What a fiber is called in messages. Async-signal-safe. */
+static inline const char *thi_fiber_text(const char *name, const char *origin)
+{
+    return name ? name : origin ? origin : "fiber";
+}
+
+/* The part "file.c:12" of an origin; "" without one. Async-signal-safe. */
+static inline const char *thi_origin_place(const char *origin)
+{
+    const char *at = origin ? strstr(origin, " at ") : NULL;
+    return at ? at + 4 : "";
+}
 
 #endif

@@ -52,9 +52,13 @@ static void report(const th_fiber *fiber, const char *how, const void *address)
     size_t size = fiber->stack_size + (fiber->guarded ? THI_STACK_GUARD : 0);
     text t = { .len = 0 };
     add(&t, "thrum: stack overflow in fiber '");
-    add(&t, fiber->name ? fiber->name : "fiber");
+    add(&t, thi_fiber_text(fiber->name, fiber->origin));
     add(&t, "' #");
     add_number(&t, fiber->id, 10);
+    if (fiber->name && fiber->origin) {
+        add(&t, ", spawned at ");
+        add(&t, thi_origin_place(fiber->origin));
+    }
     add(&t, ": its ");
     add_number(&t, size / 1024, 10);
     add(&t, " KiB stack at 0x");

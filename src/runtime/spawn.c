@@ -84,7 +84,7 @@ static int spawn(thi_scope *scope, const thi_start *start, th_fiber **out)
 }
 
 /* The plain case, which most are, needs no description that travels. */
-int th_spawn(th_scope *scope, th_fiber_fn fn, void *arg)
+int th_spawn_from(th_scope *scope, th_fiber_fn fn, void *arg, const char *origin)
 {
     if (!fn || !thi_scope_is_open(thi_scope_of(scope)))
         return -EINVAL;
@@ -92,13 +92,19 @@ int th_spawn(th_scope *scope, th_fiber_fn fn, void *arg)
     thi_worker *worker = s->worker;
     bool plain = worker == thi_worker_self && worker->current && s->status == 0 && has_place(s);
     if (TH_UNLIKELY(!plain)) {
-        thi_start start = { .fn = fn, .arg = arg };
+        thi_start start = { .fn = fn, .arg = arg, .origin = origin };
         return spawn(s, &start, NULL);
     }
-    if (!thi_start_fiber(s, fn, arg, (unsigned)worker->stack_class, 1))
+    if (!thi_start_fiber(s, fn, arg, origin, (unsigned)worker->stack_class, 1))
         return -ENOMEM;
     s->live++;
     return 0;
+}
+
+/* The macros of the same names are for calls; these are for whoever takes their address. */
+int(th_spawn)(th_scope *scope, th_fiber_fn fn, void *arg)
+{
+    return th_spawn_from(scope, fn, arg, NULL);
 }
 
 static bool place_exists(const thi_scope *scope, int place)
@@ -106,13 +112,13 @@ static bool place_exists(const thi_scope *scope, int place)
     return place >= TH_PLACE_ROUND && place <= (int)scope->worker->runtime->count;
 }
 
-int th_spawn_with(th_scope *storage, th_fiber_fn fn, void *arg, const th_spawn_opts *opts,
-                  th_fiber **fiber)
+int th_spawn_with_from(const char *origin, th_scope *storage, th_fiber_fn fn, void *arg,
+                       const th_spawn_opts *opts, th_fiber **fiber)
 {
     thi_scope *scope = thi_scope_of(storage);
     if (!fn || !thi_scope_is_open(scope))
         return -EINVAL;
-    thi_start start = { .fn = fn, .arg = arg };
+    thi_start start = { .fn = fn, .arg = arg, .origin = origin };
     if (opts) {
         if (opts->size > sizeof *opts || thi_stack_class(opts->stack_size) < 0 ||
             !place_exists(scope, opts->place))
@@ -126,6 +132,12 @@ int th_spawn_with(th_scope *storage, th_fiber_fn fn, void *arg, const th_spawn_o
     if (fiber && start.place != TH_PLACE_HERE)
         return -EINVAL;
     return spawn(scope, &start, fiber);
+}
+
+int(th_spawn_with)(th_scope *scope, th_fiber_fn fn, void *arg, const th_spawn_opts *opts,
+                   th_fiber **fiber)
+{
+    return th_spawn_with_from(NULL, scope, fn, arg, opts, fiber);
 }
 
 static void joiner_abort(thi_wait *wait, int result)
@@ -173,7 +185,12 @@ th_fiber *th_fiber_self(void)
 
 const char *th_fiber_name(const th_fiber *fiber)
 {
-    return fiber && fiber->name ? fiber->name : "fiber";
+    return !fiber ? "fiber" : thi_fiber_text(fiber->name, fiber->origin);
+}
+
+const char *th_fiber_place(const th_fiber *fiber)
+{
+    return thi_origin_place(fiber ? fiber->origin : NULL);
 }
 
 uint64_t th_fiber_id(const th_fiber *fiber)

@@ -10,7 +10,7 @@ static inline int make(thi_scope *scope, const thi_start *start, uint32_t refs, 
     int stack_class = start->stack_size ? thi_stack_class(start->stack_size) : worker->stack_class;
     if (stack_class < 0)
         return stack_class;
-    *out = thi_start_make(scope, start->fn, start->arg, (unsigned)stack_class, refs);
+    *out = thi_start_make(scope, start->fn, start->arg, start->origin, (unsigned)stack_class, refs);
     if (!*out)
         return -ENOMEM;
     (*out)->name = start->name;

@@ -15,6 +15,7 @@ typedef struct thi_start {
     th_fiber_fn fn;
     void *arg;
     const char *name;
+    const char *origin;
     size_t stack_size;
     int place;
 } thi_start;
@@ -24,7 +25,7 @@ typedef struct thi_start {
  * then stays in a loop that serves one spawn after the other, so nothing is built on its stack.
  */
 static inline th_fiber *thi_start_make(thi_scope *scope, th_fiber_fn fn, void *arg,
-                                       unsigned stack_class, uint32_t refs)
+                                       const char *origin, unsigned stack_class, uint32_t refs)
 {
     thi_worker *worker = scope->worker;
     th_fiber *fiber = thi_fiber_pool_get(&worker->fibers, stack_class);
@@ -34,6 +35,7 @@ static inline th_fiber *thi_start_make(thi_scope *scope, th_fiber_fn fn, void *a
     fiber->fn = fn;
     fiber->arg = arg;
     fiber->name = NULL;
+    fiber->origin = origin;
     fiber->refs = refs;
     fiber->id = ++worker->last_id;
     fiber->home = scope;
@@ -44,9 +46,9 @@ static inline th_fiber *thi_start_make(thi_scope *scope, th_fiber_fn fn, void *a
 
 /* Makes a fiber and puts it at the end of the run queue. Inline for the sake of th_spawn(). */
 static inline th_fiber *thi_start_fiber(thi_scope *scope, th_fiber_fn fn, void *arg,
-                                        unsigned stack_class, uint32_t refs)
+                                        const char *origin, unsigned stack_class, uint32_t refs)
 {
-    th_fiber *fiber = thi_start_make(scope, fn, arg, stack_class, refs);
+    th_fiber *fiber = thi_start_make(scope, fn, arg, origin, stack_class, refs);
     if (TH_LIKELY(fiber != NULL))
         thi_sched_enqueue(scope->worker, fiber);
     return fiber;

@@ -28,7 +28,7 @@ def look(build):
 def test_every_fiber_is_listed_with_what_it_waits_for(look):
     out = look("thrum fibers")
     assert re.search(r"^ +\d+ +0  parked  sleeper +sleep", out, re.M), out
-    assert re.search(r"^ +\d+ +0  running looker", out, re.M), out
+    assert re.search(r"^ +\d+ +0  running looker at parked\.c:\d+", out, re.M), out
     assert len(re.findall(r"^ +\d+ +0  (?:parked|running|ready) ", out, re.M)) == 3, out
 
 

@@ -101,7 +101,8 @@ def show_stack(fiber):
 
 def title(worker, fiber):
     state = STATES[int(fiber["state"])]
-    name = text_of(fiber["name"]) or str(fiber["fn"]).split("<")[-1].rstrip(">")
+    name = (text_of(fiber["name"]) or text_of(fiber["origin"])
+            or str(fiber["fn"]).split("<")[-1].rstrip(">"))
     return f"{int(fiber['id']):>6}  {int(worker['index']):>6}  {state:<8}{name:<24} {waits_for(fiber)}"
 
 

@@ -7,6 +7,7 @@
 #include "runtime/worker.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <unistd.h>
 
 /* ---- starting -------------------------------------------------------------------------------- */
@@ -142,15 +143,45 @@ FIBER_TEST(a_fiber_knows_itself_by_name_and_number)
 {
     th_scope scope;
     char named[] = "the named one";
-    char plain[] = "fiber";
+    char plain[64];
+    char wrapped[] = "somebody at else.c:7";
+    char unknown[] = "fiber";
     open_scope(&scope);
     ck_assert_int_eq(th_spawn_with(&scope, name_and_number, named,
                                    &(th_spawn_opts){ .name = "the named one" }, NULL),
                      0);
-    spawn(&scope, name_and_number, plain);
+    snprintf(plain, sizeof plain, "name_and_number at test_spawn.c:%d", __LINE__ + 1);
+    ck_assert_int_eq(th_spawn(&scope, name_and_number, plain), 0);
+    ck_assert_int_eq(th_spawn_from(&scope, name_and_number, wrapped, "somebody at else.c:7"), 0);
+    ck_assert_int_eq((th_spawn)(&scope, name_and_number, unknown), 0);
+    ck_assert_int_eq((th_spawn_with)(&scope, name_and_number, unknown, NULL, NULL), 0);
     close_scope(&scope);
     ck_assert_str_eq(th_fiber_name(NULL), "fiber");
     ck_assert_uint_eq(th_fiber_id(NULL), 0);
+}
+
+static int check_place(void *arg)
+{
+    ck_assert_str_eq(th_fiber_place(th_fiber_self()), arg);
+    return 0;
+}
+
+FIBER_TEST_ON(2, a_fiber_knows_where_it_was_spawned)
+{
+    static const th_spawn_opts named = { .name = "named" };
+    static const th_spawn_opts elsewhere = { .place = 2 };
+    th_scope scope;
+    char place[3][32];
+    open_scope(&scope);
+    for (int i = 0; i < 3; i++)
+        snprintf(place[i], sizeof place[i], "test_spawn.c:%d", __LINE__ + 1 + i);
+    ck_assert_int_eq(th_spawn(&scope, check_place, place[0]), 0);
+    ck_assert_int_eq(th_spawn_with(&scope, check_place, place[1], &named, NULL), 0);
+    ck_assert_int_eq(th_spawn_with(&scope, check_place, place[2], &elsewhere, NULL), 0);
+    ck_assert_str_eq(th_fiber_place(th_fiber_self()), "");
+    ck_assert_str_eq(th_fiber_name(th_fiber_self()), "main");
+    ck_assert_str_eq(th_fiber_place(NULL), "");
+    close_scope(&scope);
 }
 
 START_TEST(outside_a_fiber_there_is_none)
@@ -690,6 +721,7 @@ static void fill(Suite *suite)
     tcase_add_test(start, a_handle_is_given_for_fibers_of_the_own_worker_only);
     tcase_add_test(start, a_stack_is_as_large_as_asked_for);
     tcase_add_test(start, a_fiber_knows_itself_by_name_and_number);
+    tcase_add_test(start, a_fiber_knows_where_it_was_spawned);
     tcase_add_test(start, outside_a_fiber_there_is_none);
     tcase_add_test(start, numbers_are_never_used_twice);
     tcase_add_test(start, each_fiber_sees_its_own_errno);
