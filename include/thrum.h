@@ -33,6 +33,7 @@
 #include <thrum/str.h>
 #include <thrum/stream.h>
 #include <thrum/time.h>
+#include <thrum/wait_fd.h>
 #include <thrum/waitgroup.h>
 
 #endif

@@ -9,7 +9,7 @@ declare -A groups=(
     # The library and the program.
     [build]="gcc libc6-dev meson ninja-build pkg-config python3"
     # Unit tests, and real clients for the integration tests.
-    [test]="check libhttp-parser-dev python3-pytest python3-requests curl wget chromium cmake gdb"
+    [test]="check libhttp-parser-dev python3-pytest python3-requests curl wget chromium cmake gdb libcurl4-openssl-dev libpq-dev postgresql"
     # Fuzzers and memory checkers; gcc brings its own sanitizers.
     [debug]="clang libclang-rt-14-dev valgrind"
     # The other architecture, emulated.
@@ -20,7 +20,7 @@ declare -A groups=(
     [check]="clang clang-format clang-tidy g++ groff-base python3-pytest"
 )
 # Packages that bring a daemon: they are installed for their program, and must not start to serve.
-daemons="nginx-light:nginx h2o:h2o"
+daemons="nginx-light:nginx h2o:h2o postgresql:postgresql"
 
 list=no
 if [ "${1-}" = --list ]; then
@@ -100,6 +100,6 @@ echo "setup: installing ${missing[*]}"
     "${missing[@]}" || by_hand "these Debian packages could not be installed"
 
 for service in "${new_daemons[@]}"; do
-    echo "setup: $service is here to be measured; it is not started, neither now nor at boot"
+    echo "setup: $service is here for its program; it is not started, neither now nor at boot"
     "${as_root[@]}" systemctl disable "$service" >/dev/null 2>&1 || true
 done

@@ -41,15 +41,16 @@ enum {
 /* One case: the caller's storage, made by one of the macros below; it may be used again and again.
  */
 typedef struct th_case {
-    int kind;     /* TH_CASE_KIND_... */
-    int fd;       /* READABLE, WRITABLE: not watched otherwise on this worker; stays the caller's */
-    int64_t time; /* TIME: of th_now(); TH_NEVER never completes */
+    int kind;        /* TH_CASE_KIND_... */
+    int fd;          /* READABLE, WRITABLE: no stream's; stays the caller's, as in th_wait_fd() */
+    int64_t time;    /* TIME: of th_now(); TH_NEVER never completes */
     th_queue *queue; /* GET, PUT */
     th_event *event; /* EVENT */
     th_sem *sem;     /* SEM */
     void *item;      /* PUT: what to put in; GET, out: what was got */
     int result; /* out, of the case that completed: 0; of a closed queue TH_EOF (GET, and nothing
-                   is left) or TH_ECLOSED (PUT) */
+                   is left) or TH_ECLOSED (PUT); of a descriptor -ECANCELED when somebody is about
+                   to close it (th_fd_closing()), or -EBADF */
     uint64_t private_[18];
 } th_case;
 
@@ -123,7 +124,7 @@ typedef struct th_case {
  *         have to wait and is a worker's loop, not a fiber, or when a case of a descriptor is not
  *         asked for by a fiber; -EINVAL for an unknown kind or flag, a NULL object, or when nothing
  *         could ever end the wait; -EBADF for a descriptor that is not open; -EEXIST for one that
- * is watched on this worker already, by a stream or another call; -ENOMEM
+ *         a stream of this worker has; -ECANCELED for one that is about to be closed; -ENOMEM
  *
  * Suspends: yes, unless a case completes at once
  * Thread: any; fiber for descriptors

@@ -16,6 +16,7 @@
 #include "runtime/turn.h"
 
 void (*_Atomic thi_run_ended)(bool last);
+void (*_Atomic thi_run_worker_closing)(thi_worker *worker);
 
 static pthread_mutex_t runtimes_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -111,6 +112,14 @@ int thi_run_start(thi_runtime *rt)
     return err;
 }
 
+static void close_worker(thi_worker *worker)
+{
+    void (*closing)(thi_worker * worker) = atomic_load(&thi_run_worker_closing);
+    if (closing)
+        closing(worker);
+    thi_worker_close(worker);
+}
+
 static int run_opened(thi_runtime *rt, thi_drive_fn drive)
 {
     unsigned opened = 0;
@@ -122,7 +131,7 @@ static int run_opened(thi_runtime *rt, thi_drive_fn drive)
     else
         err = drive(rt);
     while (opened > 0)
-        thi_worker_close(&rt->workers[--opened]);
+        close_worker(&rt->workers[--opened]);
     return err;
 }
 

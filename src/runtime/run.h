@@ -21,6 +21,9 @@ TH_MUST int thi_run(thi_runtime *runtime, thi_drive_fn drive);
  */
 extern void (*_Atomic thi_run_ended)(bool last);
 
+/* Told before a worker is closed, on the thread that runs the runtime; as the one above. */
+extern void (*_Atomic thi_run_worker_closing)(thi_worker *worker);
+
 /* Makes the main fiber ready on worker 0; -ENOMEM. */
 TH_MUST int thi_run_start(thi_runtime *runtime);
 

@@ -9,6 +9,7 @@
 #ifndef THI_SYNC_SELECT_H
 #define THI_SYNC_SELECT_H
 
+#include "sync/fd_hub.h"
 #include "sync/waiter.h"
 
 #include <thrum/select.h>
@@ -44,10 +45,9 @@ struct thi_select {
 typedef union thi_case_state {
     thi_waiter waiter;
     struct {
-        thi_watch watch;
+        thi_fd_wait wait;
         thi_waiter *party;
-        th_case *reader; /* who waits for that direction; NULL: nobody */
-        th_case *writer;
+        th_case *of;
     } fd;
 } thi_case_state;
 

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Each program in examples/ does what it says it shows."""
+import os
 import pathlib
 import re
+import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 import pytest
 
-from serving import TIMEOUT
+from serving import TIMEOUT, eventually
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 
@@ -121,3 +125,59 @@ def test_simulate_tells_each_event_the_same_each_time(example):
     for line in seventh.splitlines():
         assert re.match(r"\d+\.\d{9} +-?\d+ [a-z-]+ ", line), line
     assert " accept " in seventh
+
+
+@pytest.fixture
+def postgres():
+    """A PostgreSQL server of our own on a Unix socket; how to connect to it."""
+    programs = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+    if not programs:
+        pytest.skip("PostgreSQL is not installed: tools/setup.sh test")
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="thrum-postgres-"))
+    as_user = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
+    if as_user:
+        shutil.chown(folder, **as_user)
+    settings = ("listen_addresses=", f"unix_socket_directories={folder}", "fsync=off",
+                "max_connections=50", "shared_buffers=4MB")
+    try:
+        subprocess.run([programs / "initdb", "-D", folder / "data", "-U", "weaver", "-A", "trust",
+                        "--no-sync"], check=True, capture_output=True, cwd=folder, **as_user)
+        server = subprocess.Popen(
+            [programs / "postgres", "-D", folder / "data",
+             *(word for setting in settings for word in ("-c", setting))],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **as_user)
+        try:
+            eventually(lambda: subprocess.run([programs / "pg_isready", "-q", "-h", folder]
+                                              ).returncode == 0)
+            yield f"host={folder} user=weaver dbname=postgres"
+        finally:
+            server.send_signal(signal.SIGQUIT)
+            server.wait()
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_postgres_answers_many_fibers_at_once(example, postgres):
+    assert run(example("postgres"), postgres) == (
+        "20 right answers for 4000 ms of work, in much less\n", "")
+
+
+def test_postgres_says_what_is_wrong(example, postgres):
+    program = example("postgres")
+    _, errors = run(program, postgres.replace("weaver", "nobody"), status=1)
+    assert 'postgres: connecting:' in errors and 'role "nobody" does not exist' in errors
+    assert run(program, status=2) == ("", "usage: postgres CONNINFO\n")
+
+
+def test_curl_multi_transfers_in_parallel(start, thrum_bin, example, tmp_path):
+    sizes = {f"file{n}": n * n * 1000 for n in range(1, 30)}
+    for name, size in sizes.items():
+        (tmp_path / name).write_bytes(b"x" * size)
+    server = start(thrum_bin, "serve", "--listen", "127.0.0.1:0", "--access-log", "off", tmp_path)
+    base = server.url.rstrip("/")
+    printed, errors = run(example("curl_multi"), *(f"{base}/{name}" for name in sizes))
+    assert (errors, printed) == ("", "".join(
+        f"200 {size} {base}/{name}\n" for name, size in sizes.items()))
+    printed, errors = run(example("curl_multi"), f"{base}/file1", f"{base}/none", status=1)
+    assert printed.startswith(f"200 1000 {base}/file1\n404 ")
+    assert run(example("curl_multi"), status=2) == ("", "usage: curl_multi URL...\n")

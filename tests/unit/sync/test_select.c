@@ -10,6 +10,7 @@
 #include "sys/fault.h"
 
 #include <thrum/select.h>
+#include <thrum/wait_fd.h>
 
 #include <sched.h>
 #include <stdatomic.h>
@@ -643,19 +644,57 @@ static int select_readable(void *arg)
     return 0;
 }
 
-FIBER_TEST(a_descriptor_that_is_watched_already_is_refused)
+FIBER_TEST(several_wait_for_the_same_descriptor)
 {
     static int fine = 1;
     th_scope scope;
     set_up();
     open_scope(&scope);
     spawn(&scope, select_readable, &fine);
-    th_yield();
+    spawn(&scope, select_readable, &fine);
+    spawn(&scope, write_a_byte, NULL);
+    th_case cases[] = { TH_CASE_SEM(&sem), TH_CASE_READABLE(fds[0]) };
+    ck_assert_int_eq(select_of(cases, 0), 1);
+    ck_assert_int_eq(cases[1].result, 0);
+    close_scope(&scope);
+    tear_down();
+}
+
+static int say_that_it_closes(void *arg)
+{
+    (void)arg;
+    return th_fd_closing(fds[0]);
+}
+
+FIBER_TEST(a_descriptor_that_is_about_to_be_closed_completes_it)
+{
+    th_scope scope;
+    set_up();
+    open_scope(&scope);
+    spawn(&scope, say_that_it_closes, NULL);
+    th_case cases[] = { TH_CASE_SEM(&sem), TH_CASE_READABLE(fds[0]) };
+    ck_assert_int_eq(select_of(cases, 0), 1);
+    ck_assert_int_eq(cases[1].result, -ECANCELED);
+    close_scope(&scope);
+    tear_down();
+}
+
+static void watched(thi_watch *watch, unsigned events)
+{
+    (void)watch;
+    (void)events;
+}
+
+FIBER_TEST(a_descriptor_that_a_stream_has_is_refused)
+{
+    thi_watch watch;
+    set_up();
+    ck_assert_int_eq(thi_loop_watch(&thi_worker_self->loop, &watch, fds[0], 0, watched), 0);
     th_case cases[] = { TH_CASE_SEM(&sem), TH_CASE_READABLE(fds[0]) };
     ck_assert_int_eq(select_of(cases, 0), -EEXIST);
     ck_assert_int_eq(select_of(cases, 0), -EEXIST);
+    thi_loop_unwatch(&thi_worker_self->loop, &watch);
     ck_assert_int_eq(write(fds[1], "x", 1), 1);
-    close_scope(&scope);
     ck_assert_int_eq(select_of(cases, 0), 1);
     tear_down();
 }
@@ -970,7 +1009,9 @@ static void fill(Suite *suite)
     add_on_engines(descriptors, it_waits_for_a_descriptor_to_be_readable);
     add_on_engines(descriptors, the_end_of_the_peer_completes_it);
     add_on_engines(descriptors, it_waits_for_both_directions_of_one_descriptor);
-    add_on_engines(descriptors, a_descriptor_that_is_watched_already_is_refused);
+    add_on_engines(descriptors, several_wait_for_the_same_descriptor);
+    add_on_engines(descriptors, a_descriptor_that_is_about_to_be_closed_completes_it);
+    add_on_engines(descriptors, a_descriptor_that_a_stream_has_is_refused);
     add_on_engines(descriptors, it_waits_for_a_time_beside_a_descriptor);
 
     TCase *refusals = thi_check_case(suite, "refusals");
