@@ -12,6 +12,7 @@
 #include <thrum/dial.h>
 #include <thrum/error.h>
 #include <thrum/event.h>
+#include <thrum/fd_stream.h>
 #include <thrum/fiber.h>
 #include <thrum/future.h>
 #include <thrum/http.h>

@@ -15,8 +15,9 @@ import sys
 from csource import LAYERS, ROOT, includes
 
 # Public headers whose layer does not follow from the name of a module.
-PUBLIC = {"defs": "base", "fiber": "runtime", "http": "http", "mem": "base", "metrics": "observe",
-          "pool": "pool", "queue": "sync", "select": "sync", "str": "base", "time": "sys"}
+PUBLIC = {"addr": "io", "defs": "base", "fiber": "runtime", "http": "http", "mem": "base",
+          "metrics": "observe", "pool": "pool", "queue": "sync", "select": "sync", "str": "base",
+          "time": "sys"}
 OUTSIDE = ["thrum", "examples"]
 
 

@@ -366,6 +366,16 @@ static int do_fcntl(int fd, int command, long arg)
     }
 }
 
+static ssize_t do_preadv2(int fd, const struct iovec *iov, int count, int64_t at, int flags)
+{
+    return find_desc(fd) ? -ESPIPE : real()->preadv2(fd, iov, count, at, flags);
+}
+
+static ssize_t do_pwritev2(int fd, const struct iovec *iov, int count, int64_t at, int flags)
+{
+    return find_desc(fd) ? -ESPIPE : real()->pwritev2(fd, iov, count, at, flags);
+}
+
 /* ---- a look at descriptors ---- */
 
 static short look(thi_sim_desc *desc, short events)
@@ -431,7 +441,7 @@ THI_SYS_LIST_FILE(SIM_CALL)
 THI_SYS_LIST_POLL(SIM_CALL)
 #undef SIM_CALL
 
-/* The engine waits, not the kernel. */
+/* The engine waits, not the kernel; and there are no terminals and no other processes. */
 #define SIM_NO_CALL(ret, name, params, args)                                                       \
     static ret sim_##name params                                                                   \
     {                                                                                              \
@@ -439,6 +449,7 @@ THI_SYS_LIST_POLL(SIM_CALL)
         return -ENOSYS;                                                                            \
     }
 THI_SYS_LIST_WAIT(SIM_NO_CALL)
+THI_SYS_LIST_PROCESS(SIM_NO_CALL)
 #undef SIM_NO_CALL
 
 #define SIM_REAL_CALL(ret, name, params, args)                                                     \

@@ -17,6 +17,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/sendfile.h>
@@ -234,6 +235,21 @@ static int real_unlink(const char *path)
 static int real_fcntl(int fd, int command, long arg)
 {
     return RESTART(fcntl(fd, command, arg));
+}
+
+static ssize_t real_preadv2(int fd, const struct iovec *iov, int count, int64_t at, int flags)
+{
+    return RESTART(preadv2(fd, iov, count, at, flags));
+}
+
+static ssize_t real_pwritev2(int fd, const struct iovec *iov, int count, int64_t at, int flags)
+{
+    return RESTART(pwritev2(fd, iov, count, at, flags));
+}
+
+static int real_ioctl(int fd, unsigned long request, void *arg)
+{
+    return RESTART(ioctl(fd, request, arg));
 }
 
 static int real_epoll_create(void)

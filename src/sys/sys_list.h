@@ -55,7 +55,11 @@
       (dir, path, st, flags))                                                                      \
     X(int, chmod, (const char *path, mode_t mode), (path, mode))                                   \
     X(int, unlink, (const char *path), (path))                                                     \
-    X(int, fcntl, (int fd, int command, long arg), (fd, command, arg))
+    X(int, fcntl, (int fd, int command, long arg), (fd, command, arg))                             \
+    X(ssize_t, preadv2, (int fd, const struct iovec *iov, int count, int64_t at, int flags),       \
+      (fd, iov, count, at, flags))                                                                 \
+    X(ssize_t, pwritev2, (int fd, const struct iovec *iov, int count, int64_t at, int flags),      \
+      (fd, iov, count, at, flags))
 
 /* Waiting: what the back ends of the loop are made of. These return -EINTR. */
 #define THI_SYS_LIST_WAIT(X)                                                                       \
@@ -95,6 +99,10 @@
     X(int, thread, (pthread_t * thread, size_t stack_size, void *(*body)(void *), void *arg),      \
       (thread, stack_size, body, arg))
 
+/* Terminals and processes, which a simulation has none of. */
+#define THI_SYS_LIST_PROCESS(X)                                                                    \
+    X(int, ioctl, (int fd, unsigned long request, void *arg), (fd, request, arg))
+
 #define THI_SYS_LIST(X)                                                                            \
     THI_SYS_LIST_CLOCK(X)                                                                          \
     THI_SYS_LIST_SOCKET(X)                                                                         \
@@ -102,6 +110,7 @@
     THI_SYS_LIST_WAIT(X)                                                                           \
     THI_SYS_LIST_POLL(X)                                                                           \
     THI_SYS_LIST_MEMORY(X)                                                                         \
-    THI_SYS_LIST_THREAD(X)
+    THI_SYS_LIST_THREAD(X)                                                                         \
+    THI_SYS_LIST_PROCESS(X)
 
 #endif
