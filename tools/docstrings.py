@@ -4,7 +4,8 @@
 
 Complete means: one line of purpose that ends in a full stop; a `@param name` for each parameter, by
 its exact name, in order, and none besides; `@return` unless the result is void; then the lines
-Suspends, Thread, On cancel, Since, in this order. A `static inline` of a public header needs the
+Suspends, Thread, On cancel, Since, in this order. A call that suspends can be cancelled while it
+does: it says what is so then. A `static inline` of a public header needs the
 purpose, and what it has of the rest must be right. Names that end in _ are private: they are seen
 only because inline code calls them.
 
@@ -53,6 +54,14 @@ def check_fixed(doc):
         at = line.start()
 
 
+def check_cancel(doc):
+    """What suspends says what a cancellation leaves behind."""
+    suspends = re.search(r"^Suspends:[ ]*yes\b", doc, re.M)
+    cancel = re.search(r"^On cancel:[ ]*(.*)$", doc, re.M)
+    if suspends and cancel and re.match(r"(not applicable|no|none|nothing|-)\W*$", cancel.group(1)):
+        yield f"it suspends, and `{cancel.group(0)}` does not say what is so then"
+
+
 def check(proto):
     """Yields what is wrong with the docstring of a prototype."""
     if not proto.doc:
@@ -71,6 +80,7 @@ def check(proto):
         yield "no @return"
     if proto.exported:
         yield from check_fixed(proto.doc)
+        yield from check_cancel(proto.doc)
 
 
 def main():

@@ -25,6 +25,7 @@ def test_clean_tree_passes(tree):
     (" * On cancel: not applicable\n", "", "no line `On cancel:`"),
     (" * Since: 0.1\n", "", "no line `Since:`"),
     ("Suspends: no", "Suspends: maybe", "does not fit"),
+    ("Suspends: no", "Suspends: yes, until it rings", "does not say what is so then"),
     (" * Suspends: no\n * Thread: any\n", " * Thread: any\n * Suspends: no\n", "out of order"),
 ])
 def test_violation_is_found(tree, old, new, complaint):
@@ -36,6 +37,12 @@ def test_violation_is_found(tree, old, new, complaint):
 def test_parameters_in_another_order_are_found(tree):
     tree.change(RING, "int times, void (*fn)(int count)", "void (*fn)(int count), int times")
     assert "another order" in tree.fails("docstrings.py", tree.root)
+
+
+def test_what_suspends_may_say_anything_of_its_cancellation(tree):
+    tree.change(RING, "Suspends: no", "Suspends: yes")
+    tree.change(RING, "On cancel: not applicable", "On cancel: nothing done")
+    tree.passes("docstrings.py", tree.root)
 
 
 def test_inline_needs_a_purpose(tree):
