@@ -15,6 +15,7 @@
 #include <thrum/fd_stream.h>
 #include <thrum/fiber.h>
 #include <thrum/future.h>
+#include <thrum/group.h>
 #include <thrum/http.h>
 #include <thrum/inspect.h>
 #include <thrum/log.h>

@@ -133,6 +133,60 @@ TH_API int th_scope_reason(const th_scope *scope);
 TH_API int64_t th_scope_deadline(const th_scope *scope);
 
 /**
+ * Moves the deadline of a scope, or takes it away, for all that runs in it.
+ *
+ * @param scope     an open scope of the calling fiber, or of one of its parents
+ * @param deadline  the new point in time: a past one ends the scope at once, TH_NEVER means none of
+ *                  its own. One after that of the scope around has no effect unless the scope is a
+ *                  shield. A child on another worker that meets the former deadline before it has
+ *                  heard of a later one ends.
+ * @return 0; -ECANCELED or -ETIMEDOUT when the scope has been cancelled or its time was up before,
+ *         with nothing changed; -EINVAL for a scope that is not open or of another worker
+ *
+ * Suspends: no
+ * Thread: fiber
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API TH_MUST int th_scope_set_deadline(th_scope *scope, int64_t deadline);
+
+/**
+ * Changes how many children a scope has at the same time.
+ *
+ * Those that run are left alone when there are more; spawns that wait for room go on at once when
+ * there is some.
+ *
+ * @param scope  an open scope of the calling fiber, or of one of its parents
+ * @param limit  the new limit; 0: none
+ * @return 0; -EINVAL for a scope that is not open or of another worker
+ *
+ * Suspends: no
+ * Thread: fiber
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API int th_scope_set_limit(th_scope *scope, uint32_t limit);
+
+/**
+ * Runs a function whose calls the cancellations and deadlines around it do not reach, for a while.
+ *
+ * For clean-up that has to suspend: the last word to a peer, the removal of a file. It runs in a
+ * shield with a deadline of its own, so that it ends. What it spawns it spawns in scopes of its
+ * own.
+ *
+ * @param span  how long it may take, in nanoseconds; then its suspending calls return -ETIMEDOUT
+ * @param fn    what to run
+ * @param arg   handed to fn
+ * @return what fn returned; -EINVAL for a NULL fn or a span of zero or less; -EPERM outside a fiber
+ *
+ * Suspends: yes, when fn does
+ * Thread: fiber
+ * On cancel: goes on, that is its purpose
+ * Since: 0.1
+ */
+TH_API TH_MUST int th_shielded(int64_t span, int (*fn)(void *arg), void *arg);
+
+/**
  * Counts the children of a scope that have not ended.
  *
  * @param scope  an open scope

@@ -29,8 +29,9 @@ typedef struct remote {
     thi_worker *owner; /* the scope's worker */
     thi_worker *target;
     thi_start start;
-    int64_t deadline;
-    int status; /* that the target has been told */
+    int64_t deadline; /* to start with */
+    int64_t moved;    /* that the target has been told since; as are these */
+    int status;
     int reason;
     int result;
     bool telling;    /* `tell` is out */
@@ -103,22 +104,27 @@ static void on_told(thi_msg *msg)
     settle(scope);
 }
 
-/* On the target: gives what is left of the child the status. */
+/* On the target: gives what is left of the child the status, and the deadline. */
 static void on_tell(thi_msg *msg)
 {
     remote *r = thi_container_of(msg, remote, tell);
-    if (thi_scope_is_open(&r->proxy))
-        thi_scope_mark(&r->proxy, r->status, r->reason);
+    if (thi_scope_is_open(&r->proxy)) {
+        if (r->moved != r->proxy.own)
+            thi_scope_move_deadline(&r->proxy, r->moved);
+        if (r->status != 0)
+            thi_scope_mark(&r->proxy, r->status, r->reason);
+    }
     msg->fn = on_told;
     thi_loop_post(&r->owner->loop, msg);
 }
 
-/* Tells the target what the scope's status is, unless it knows or will hear of it. */
+/* Tells the target what the scope's status and deadline are, unless it knows or will hear of it. */
 static void send_status(remote *r)
 {
-    if (r->telling || r->status == r->scope->status)
+    if (r->telling || (r->status == r->scope->status && r->moved == r->scope->deadline))
         return;
     r->telling = true;
+    r->moved = r->scope->deadline;
     r->status = r->scope->status;
     r->reason = r->scope->reason;
     r->tell.fn = on_tell;
@@ -140,7 +146,7 @@ static int start_far(thi_scope *scope, thi_worker *target, const thi_start *star
     r->owner = scope->worker;
     r->target = target;
     r->start = *start;
-    r->deadline = scope->deadline;
+    r->deadline = r->moved = scope->deadline;
     r->msg.fn = on_start;
     r->far.tell = tell;
     thi_list_push_back(&scope->far, &r->far.link);

@@ -11,6 +11,7 @@
 
 #include "runtime/remote.h"
 #include "runtime/sched.h"
+#include "sys/sys.h"
 
 /* The wait of a host for its last child. */
 typedef struct closer {
@@ -127,6 +128,51 @@ int64_t th_scope_deadline(const th_scope *scope)
 {
     const thi_scope *s = (const thi_scope *)(const void *)scope;
     return thi_scope_is_open(s) ? s->deadline : TH_NEVER;
+}
+
+static bool is_ours(const thi_scope *scope)
+{
+    return thi_scope_is_open(scope) && scope->worker == thi_worker_self;
+}
+
+int th_scope_set_deadline(th_scope *storage, int64_t deadline)
+{
+    thi_scope *scope = thi_scope_of(storage);
+    if (!is_ours(scope))
+        return -EINVAL;
+    int64_t now = scope->worker->loop.now;
+    if (scope->status == 0 && scope->deadline <= now)
+        thi_scope_expire(scope, now);
+    if (scope->status < 0)
+        return scope->status;
+    thi_scope_move_deadline(scope, deadline);
+    now = thi_sys_clock();
+    if (scope->deadline <= now)
+        thi_scope_expire(scope, now);
+    return 0;
+}
+
+int th_scope_set_limit(th_scope *storage, uint32_t limit)
+{
+    thi_scope *scope = thi_scope_of(storage);
+    if (!is_ours(scope))
+        return -EINVAL;
+    scope->limit = limit ? limit : UINT32_MAX;
+    thi_scope_admit(scope);
+    return 0;
+}
+
+int th_shielded(int64_t span, int (*fn)(void *arg), void *arg)
+{
+    th_scope shield;
+    if (!fn || span <= 0)
+        return -EINVAL;
+    int err = th_scope_open(&shield, &(th_scope_opts){ .shield = 1, .deadline = th_after(span) });
+    if (err < 0)
+        return err;
+    int result = fn(arg);
+    (void)th_scope_close(&shield); /* without children: it has nothing to say */
+    return result;
 }
 
 size_t th_scope_children(const th_scope *scope)

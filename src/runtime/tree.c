@@ -10,7 +10,7 @@
  *
  * Deadlines need no walk when a scope is opened: it takes over the earlier of its own and its
  * parent's. Only a scope whose own deadline is the earliest sets a timer; when that fires, the tree
- * below is marked in the same way.
+ * below is marked in the same way. When a deadline is moved, what is below is walked as well.
  *
  * A status of -ECANCELED takes the place of -ETIMEDOUT, never the other way round: who cancels
  * knows more than the clock.
@@ -18,6 +18,7 @@
 #include "runtime/tree.h"
 
 #include "base/assert.h"
+#include "base/util.h"
 #include "runtime/worker.h"
 #include "sys/sys.h"
 
@@ -31,7 +32,9 @@ static void on_deadline(thi_timer *timer)
 
 void thi_scope_init(thi_scope *scope, thi_scope *parent, const th_scope_opts *opts)
 {
-    *scope = (thi_scope){ .parent = parent, .worker = thi_worker_self, .deadline = TH_NEVER };
+    *scope = (thi_scope){
+        .parent = parent, .worker = thi_worker_self, .deadline = TH_NEVER, .own = TH_NEVER
+    };
     scope->limit = opts && opts->limit ? opts->limit : UINT32_MAX;
     scope->shield = opts && opts->shield;
     scope->cancel_rest = opts && opts->cancel_rest;
@@ -49,8 +52,10 @@ void thi_scope_init(thi_scope *scope, thi_scope *parent, const th_scope_opts *op
         }
     }
     scope->magic = THI_SCOPE_MAGIC;
-    if (opts && opts->deadline != 0 && opts->deadline < scope->deadline) {
-        scope->deadline = opts->deadline;
+    if (opts && opts->deadline != 0)
+        scope->own = opts->deadline;
+    if (scope->own < scope->deadline) {
+        scope->deadline = scope->own;
         if (scope->status == 0 && scope->deadline <= thi_sys_clock())
             scope->status = scope->reason = -ETIMEDOUT;
         else if (scope->status == 0)
@@ -113,6 +118,25 @@ void thi_scope_mark(thi_scope *top, int status, int reason)
             scope->reason = reason;
         scope->status = status;
         wake_members(scope);
+        tell_far_children(scope);
+    }
+}
+
+/* From its own deadline and that around it, which is settled already. */
+static void settle_deadline(thi_scope *scope)
+{
+    int64_t around = scope->parent && !scope->shield ? scope->parent->deadline : TH_NEVER;
+    thi_timer_cancel(&scope->worker->loop.timers, &scope->timer);
+    scope->deadline = thi_min(scope->own, around);
+    if (scope->status == 0 && scope->own < around)
+        thi_loop_timer(&scope->worker->loop, &scope->timer, scope->own);
+}
+
+void thi_scope_move_deadline(thi_scope *top, int64_t deadline)
+{
+    top->own = deadline;
+    for (thi_scope *scope = top; scope; scope = walk(top, scope, true)) {
+        settle_deadline(scope);
         tell_far_children(scope);
     }
 }

@@ -38,6 +38,7 @@ struct thi_scope {
     thi_wait *closer;        /* the wait of the host in wait or close */
     void (*emptied)(thi_scope *scope); /* called when the last child has ended; may be NULL */
     int64_t deadline;                  /* the earliest that applies; TH_NEVER without one */
+    int64_t own;                       /* its own, whether or not that is the earliest */
     thi_timer timer;                   /* set when this scope's own deadline is the earliest */
     uint32_t live;  /* children that have not ended, and places handed to waiting spawners */
     uint32_t limit; /* UINT32_MAX: none */
@@ -61,7 +62,8 @@ struct thi_place_wait {
     int (*admit)(thi_place_wait *wait);
 };
 
-/* A child on another worker. `tell` is called when the status of its scope has changed. */
+/* A child on another worker. `tell` is called when the status or the deadline of its scope has
+ * changed. */
 struct thi_far_child {
     thi_list link;
     void (*tell)(thi_far_child *child);
@@ -89,6 +91,9 @@ void thi_scope_deinit(thi_scope *scope);
 
 /* Gives a scope and all inside it that is no shield a status, and wakes whoever waits there. */
 void thi_scope_mark(thi_scope *scope, int status, int reason);
+
+/* Gives a scope another deadline of its own, and all inside it what follows from that. */
+void thi_scope_move_deadline(thi_scope *scope, int64_t deadline);
 
 /* Marks the outermost scope around this one, itself included, whose deadline has passed. */
 void thi_scope_expire(thi_scope *scope, int64_t now);

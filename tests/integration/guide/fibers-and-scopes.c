@@ -64,7 +64,9 @@ static int test_cancel(void)
     return 0;
 }
 
-/* ---- shield.inc ---- */
+/* ---- shielded.inc ---- */
+
+#include "shielded.inc"
 
 static int say(th_stream *stream, void *arg)
 {
@@ -98,7 +100,7 @@ static int test_shield(void)
     CHECK(th_dial(th_addr_format(&addr, address, sizeof address), &stream) == 0);
     th_scope_cancel(&scope, 0);
     CHECK(th_sleep(1) == -ECANCELED);
-#include "shield.inc"
+    CHECK(talk(stream) == -ECANCELED);
     th_stream_free(stream);
     th_scope_close(&scope);
     CHECK(th_sleep(TH_HOUR) == -ECANCELED); /* until it was heard */
@@ -213,6 +215,82 @@ static int test_run(void)
     return 0;
 }
 
+/* ---- move.inc ---- */
+
+static int read_record(int number)
+{
+    return th_sleep(number < 3 ? 400 * TH_MILLISECOND : TH_SECOND);
+}
+
+static int read_records(int records)
+{
+    th_scope scope;
+    int err = th_scope_open(&scope, NULL);
+    CHECK(err == 0);
+#include "move.inc"
+    th_scope_close(&scope);
+    return err;
+}
+
+/* ---- group_race.inc ---- */
+
+static int ask_mirror(void *arg)
+{
+    const task *t = arg;
+    return do_task((void *)(uintptr_t)t);
+}
+
+static const task *fastest;
+
+static void remember(const task *mirror)
+{
+    fastest = mirror;
+}
+
+static int ask_all(void)
+{
+    static task mirrors[] = { { TH_SECOND, -EIO }, { 3 * TH_SECOND, 3 }, { 2 * TH_SECOND, 2 } };
+#include "group_race.inc"
+}
+
+/* ---- map.inc ---- */
+
+static int square(size_t i, void *arg)
+{
+    (void)arg;
+    return (int)(i * i);
+}
+
+static int next_line(void **item, void *arg)
+{
+    const char ***at = arg;
+    *item = (void *)(uintptr_t) * (*at)++;
+    return *item ? 0 : TH_EOF;
+}
+
+static int shout(void *item, void *arg)
+{
+    (void)arg;
+    return th_sleep((int64_t)strlen(item));
+}
+
+static int print_line(void *item, int result, void *arg)
+{
+    (void)arg;
+    static const char *const expected[] = { "one", "two", "three" };
+    static int n;
+    CHECK(result == 0 && strcmp(item, expected[n++]) == 0);
+    return 0;
+}
+
+static int map_both(void)
+{
+    static const char *lines_of_text[] = { "one", "two", "three", NULL };
+    const char **text = lines_of_text;
+    int err;
+#include "map.inc"
+}
+
 static int all(void *arg)
 {
     (void)arg;
@@ -223,6 +301,9 @@ static int all(void *arg)
     CHECK(test_join() == 0);
     CHECK(test_limit() == 0);
     CHECK(test_spread() == 0);
+    CHECK(read_records(3) == 0 && read_records(4) == -ETIMEDOUT);
+    CHECK(ask_all() == 2 && fastest->result == 2);
+    CHECK(map_both() == 0);
     return test_shield();
 }
 

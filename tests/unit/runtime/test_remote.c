@@ -504,6 +504,53 @@ FIBER_TEST_ON(2, a_start_admitted_after_the_cancellation_is_told_of_it)
     ck_assert_int_eq(reason, -ESHUTDOWN);
 }
 
+/* ---- deadlines that move -----------------------------------------------------------------------
+ */
+
+/* Sleeps until the scope's deadline, and returns whether it came when it should. */
+static int sleep_until_the_deadline(void *arg)
+{
+    int64_t due = *(const int64_t *)arg;
+    int err = th_sleep(TH_NEVER);
+    ck_assert_int_eq(err, -ETIMEDOUT);
+    ck_assert_int_ge(th_now(), due);
+    return 0;
+}
+
+FIBER_TEST_ON(2, a_deadline_moved_here_counts_for_children_there)
+{
+    th_scope scope;
+    static int64_t due;
+    due = th_now() + 5 * TH_MILLISECOND;
+    open_scope_for(&scope, TH_HOUR);
+    spawn_on(&scope, 1, sleep_until_the_deadline, &due);
+    ck_assert_int_eq(th_scope_set_deadline(&scope, due), 0);
+    close_scope(&scope);
+    ck_assert_int_ge(th_now(), due);
+
+    due = th_now() + 20 * TH_MILLISECOND; /* the former one comes long before, but is taken away */
+    open_scope_for(&scope, 10 * TH_SECOND);
+    spawn_on(&scope, 1, sleep_until_the_deadline, &due);
+    ck_assert_int_eq(th_scope_set_deadline(&scope, TH_NEVER), 0);
+    ck_assert_int_eq(th_scope_set_deadline(&scope, due), 0);
+    close_scope(&scope);
+}
+
+static int move_it(void *arg)
+{
+    ck_assert_int_eq(th_scope_set_deadline(arg, TH_NEVER), -EINVAL);
+    ck_assert_int_eq(th_scope_set_limit(arg, 1), -EINVAL);
+    return 0;
+}
+
+FIBER_TEST_ON(2, only_its_own_worker_moves_a_scopes_deadline)
+{
+    th_scope scope;
+    open_scope(&scope);
+    spawn_on(&scope, 1, move_it, &scope);
+    close_scope(&scope);
+}
+
 static void fill(Suite *suite)
 {
     TCase *place = thi_check_case(suite, "place");
@@ -535,6 +582,8 @@ static void fill(Suite *suite)
     tcase_add_test(moment, children_of_four_workers_may_end_while_they_are_cancelled);
     tcase_add_test(moment, nothing_is_left_of_children_that_end_while_they_are_cancelled);
     tcase_add_test(moment, nothing_is_left_when_the_runtime_ends_with_children_elsewhere);
+    tcase_add_test(status, a_deadline_moved_here_counts_for_children_there);
+    tcase_add_test(status, only_its_own_worker_moves_a_scopes_deadline);
 }
 
 int main(void)

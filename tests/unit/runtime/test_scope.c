@@ -785,6 +785,146 @@ static void fill_closing(Suite *suite)
     tcase_add_test(results, the_scope_of_one_child_can_be_cancelled_and_the_group_goes_on);
 }
 
+/* ---- deadlines that move -----------------------------------------------------------------------
+ */
+
+FIBER_TEST(a_deadline_moved_earlier_or_later_counts_at_once)
+{
+    th_scope scope;
+    int64_t start = th_now();
+    open_scope_for(&scope, TH_HOUR);
+    ck_assert_int_eq(th_scope_set_deadline(&scope, start + 2 * TH_MILLISECOND), 0);
+    ck_assert_int_eq(th_scope_deadline(&scope), start + 2 * TH_MILLISECOND);
+    ck_assert_int_eq(th_scope_set_deadline(&scope, start + 4 * TH_MILLISECOND), 0);
+    ck_assert_int_eq(th_sleep(TH_NEVER), -ETIMEDOUT);
+    ck_assert_int_ge(th_now() - start, 4 * TH_MILLISECOND);
+    close_scope(&scope);
+}
+
+FIBER_TEST(a_deadline_taken_away_never_comes)
+{
+    th_scope scope;
+    th_scope inner;
+    open_scope_for(&scope, TH_MILLISECOND);
+    open_scope(&inner);
+    ck_assert_int_eq(th_scope_set_deadline(&scope, TH_NEVER), 0);
+    ck_assert_int_eq(th_scope_deadline(&inner), TH_NEVER);
+    ck_assert_int_eq(th_sleep(3 * TH_MILLISECOND), 0);
+    close_scope(&inner);
+    close_scope(&scope);
+}
+
+FIBER_TEST(a_moved_deadline_is_that_of_all_inside_but_those_with_an_earlier_one_and_shields)
+{
+    th_scope outer;
+    th_scope earlier;
+    th_scope shield;
+    th_scope inner;
+    int64_t now = th_now();
+    open_scope(&outer);
+    ck_assert_int_eq(th_scope_open(&earlier, &(th_scope_opts){ .deadline = now + TH_SECOND }), 0);
+    open_scope(&inner);
+    ck_assert_int_eq(th_scope_set_deadline(&outer, now + TH_HOUR), 0);
+    ck_assert_int_eq(th_scope_deadline(&inner), now + TH_SECOND);
+    ck_assert_int_eq(th_scope_set_deadline(&earlier, now + 2 * TH_HOUR), 0);
+    ck_assert_int_eq(th_scope_deadline(&inner), now + TH_HOUR); /* the one around is the earliest */
+    ck_assert_int_eq(th_scope_set_deadline(&outer, TH_NEVER), 0);
+    ck_assert_int_eq(th_scope_deadline(&inner), now + 2 * TH_HOUR);
+    ck_assert_int_eq(th_scope_open(&shield, &(th_scope_opts){ .shield = 1 }), 0);
+    ck_assert_int_eq(th_scope_set_deadline(&outer, now + TH_SECOND), 0);
+    ck_assert_int_eq(th_scope_deadline(&inner), now + TH_SECOND);
+    ck_assert_int_eq(th_scope_deadline(&shield), TH_NEVER);
+    close_scope(&shield);
+    close_scope(&inner);
+    close_scope(&earlier);
+    close_scope(&outer);
+}
+
+FIBER_TEST(a_deadline_moved_to_the_past_ends_the_scope_at_once)
+{
+    th_scope scope;
+    th_scope around;
+    open_scope(&around);
+    open_scope(&scope);
+    th_fiber *sleeper = spawn_handle(&scope, sleep_for_ever, NULL);
+    ck_assert_int_eq(th_yield(), 0);
+    ck_assert_int_eq(th_scope_set_deadline(&scope, th_now() - 1), 0);
+    ck_assert_int_eq(th_scope_reason(&scope), -ETIMEDOUT);
+    ck_assert_int_eq(th_scope_reason(&around), 0);
+    ck_assert_int_eq(th_yield(), -ETIMEDOUT);
+    ck_assert_int_eq(th_scope_close(&scope), -ETIMEDOUT);
+    th_fiber_unref(sleeper);
+    close_scope(&around);
+}
+
+FIBER_TEST(a_deadline_that_has_passed_moves_no_more)
+{
+    th_scope scope;
+    open_scope_for(&scope, TH_MILLISECOND);
+    ck_assert_int_eq(th_sleep(TH_NEVER), -ETIMEDOUT);
+    ck_assert_int_eq(th_scope_set_deadline(&scope, TH_NEVER), -ETIMEDOUT);
+    ck_assert_int_eq(th_yield(), -ETIMEDOUT);
+    close_scope(&scope);
+    ck_assert_int_eq(th_scope_set_deadline(&scope, TH_NEVER), -EINVAL);
+    ck_assert_int_eq(th_scope_set_deadline(NULL, TH_NEVER), -EINVAL);
+    ck_assert_int_eq(th_scope_set_limit(&scope, 1), -EINVAL);
+    ck_assert_int_eq(th_scope_set_limit(NULL, 1), -EINVAL);
+    open_cancelled_scope(&scope);
+    ck_assert_int_eq(th_scope_set_deadline(&scope, TH_NEVER), -ECANCELED);
+    close_scope(&scope);
+}
+
+/* ---- the last word --------------------------------------------------------------------------- */
+
+static int sleep_a_little(void *arg)
+{
+    int err = th_sleep(*(const int64_t *)arg);
+    note(err == 0 ? 'a' : 't');
+    return err == 0 ? 7 : err;
+}
+
+static int be_cancelled_and_clean_up(void *arg)
+{
+    int err = th_sleep(TH_NEVER);
+    ck_assert_int_eq(err, -ECANCELED);
+    ck_assert_int_eq(th_shielded(5 * TH_MILLISECOND, sleep_a_little, arg), 7);
+    return th_yield(); /* outside of the shield it is cancelled as before */
+}
+
+FIBER_TEST(clean_up_in_a_shield_runs_though_all_around_is_cancelled)
+{
+    th_scope scope;
+    int64_t span = TH_MILLISECOND;
+    open_scope(&scope);
+    spawn(&scope, be_cancelled_and_clean_up, &span);
+    ck_assert_int_eq(th_yield(), 0);
+    ck_assert_int_eq(th_scope_cancel(&scope, 0), 0);
+    ck_assert_int_eq(th_scope_close(&scope), -ECANCELED);
+    ck_assert_str_eq(trace, "a");
+}
+
+FIBER_TEST(clean_up_in_a_shield_ends_at_its_own_deadline)
+{
+    th_scope scope;
+    int64_t span = TH_HOUR;
+    int64_t start = th_now();
+    open_cancelled_scope(&scope);
+    ck_assert_int_eq(th_shielded(2 * TH_MILLISECOND, sleep_a_little, &span), -ETIMEDOUT);
+    ck_assert_int_ge(th_now() - start, 2 * TH_MILLISECOND);
+    close_scope(&scope);
+    ck_assert_str_eq(trace, "t");
+    ck_assert_int_eq(th_shielded(0, sleep_a_little, &span), -EINVAL);
+    ck_assert_int_eq(th_shielded(-1, sleep_a_little, &span), -EINVAL);
+    ck_assert_int_eq(th_shielded(1, NULL, &span), -EINVAL);
+}
+
+START_TEST(outside_a_fiber_nothing_is_shielded)
+{
+    int64_t span = 0;
+    ck_assert_int_eq(th_shielded(1, sleep_a_little, &span), -EPERM);
+}
+END_TEST
+
 static void fill(Suite *suite)
 {
     fill_closing(suite);
@@ -814,6 +954,16 @@ static void fill(Suite *suite)
     tcase_add_test(shield, a_shield_itself_can_be_cancelled);
     tcase_add_test(shield, a_deadline_that_passed_around_a_shield_is_none_of_its_business);
     tcase_add_test(shield, who_waits_for_a_shielded_one_can_itself_time_out);
+    TCase *tcase = thi_check_case(suite, "moved");
+    tcase_add_test(tcase, a_deadline_moved_earlier_or_later_counts_at_once);
+    tcase_add_test(tcase, a_deadline_taken_away_never_comes);
+    tcase_add_test(
+        tcase, a_moved_deadline_is_that_of_all_inside_but_those_with_an_earlier_one_and_shields);
+    tcase_add_test(tcase, a_deadline_moved_to_the_past_ends_the_scope_at_once);
+    tcase_add_test(tcase, a_deadline_that_has_passed_moves_no_more);
+    tcase_add_test(tcase, clean_up_in_a_shield_runs_though_all_around_is_cancelled);
+    tcase_add_test(tcase, clean_up_in_a_shield_ends_at_its_own_deadline);
+    tcase_add_test(tcase, outside_a_fiber_nothing_is_shielded);
 }
 
 int main(void)
