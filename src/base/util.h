@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Small macros of general use: from member to object, array length, bounds, powers of two. */
+/* Small things of general use: from member to object, lengths, bounds, powers of two, flags. */
 #ifndef THI_BASE_UTIL_H
 #define THI_BASE_UTIL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -45,6 +46,20 @@ static inline bool thi_is_pow2(size_t n)
 static inline size_t thi_align_up(size_t n, size_t align)
 {
     return (n + align - 1) & ~(align - 1);
+}
+
+/*
+ * Raises a flag for somebody who first changes something and then looks at the flag, while the
+ * caller looks for such a change next: one of the two sees the other.
+ *
+ * A sequentially consistent store would do by the book. But where the processor is emulated on one
+ * that reorders more than it (Arm by qemu on x86), the look passes the store; a change that both
+ * reads and writes is a full barrier there, too. It is the same instruction on x86, and a flag like
+ * this is raised where a thread is about to sleep.
+ */
+static inline void thi_raise(atomic_bool *flag)
+{
+    (void)atomic_exchange(flag, true);
 }
 
 #endif

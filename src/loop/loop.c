@@ -13,6 +13,7 @@
 
 #include "base/assert.h"
 #include "base/metrics.h"
+#include "base/util.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -161,7 +162,7 @@ int thi_loop_turn(thi_loop *loop, int64_t until)
     run_deferred(loop);
     int64_t timeout = time_to_wait(loop, until);
     if (timeout != 0) {
-        atomic_store(&loop->sleeping, true);
+        thi_raise(&loop->sleeping);
         if (!thi_mpsc_empty(&loop->inbox))
             timeout = 0;
         else

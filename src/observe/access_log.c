@@ -152,7 +152,7 @@ static void *write_lines(void *arg)
         (void)thi_sys_poll(NULL, 0, GATHER_TIME);
         while (write_round(log))
             (void)thi_sys_poll(NULL, 0, GATHER_TIME);
-        atomic_store(&log->asleep, true);
+        thi_raise(&log->asleep);
         if (write_round(log))
             atomic_store(&log->asleep, false);
     } while (wait_for_lines(log));

@@ -8,6 +8,7 @@
  */
 #include "runtime/stop.h"
 
+#include "base/util.h"
 #include "runtime/tree.h"
 
 #include <errno.h>
@@ -72,7 +73,7 @@ static void tell_stoppers(thi_msg *msg)
 void thi_stop_asked(thi_runtime *rt)
 {
     bool again = rt->stops++ > 0;
-    atomic_store(&rt->stopping, true);
+    thi_raise(&rt->stopping);
     if (again || atomic_load(&rt->stoppers) == 0) {
         cancel_root(rt);
         return;

@@ -5,6 +5,9 @@
 
 #include "check_main.h"
 
+#include <pthread.h>
+#include <sched.h>
+
 struct item {
     int before;
     int member;
@@ -56,6 +59,52 @@ START_TEST(align_up_reaches_the_next_multiple)
 }
 END_TEST
 
+/* ---- flags ---- */
+
+enum { ROUNDS = 20000 };
+
+static atomic_bool raised[2];
+static bool unseen[2]; /* whether each found that the other one's was down */
+static atomic_int begun, done;
+
+static void raise_and_look(int me)
+{
+    thi_raise(&raised[me]);
+    unseen[me] = !atomic_load(&raised[!me]);
+}
+
+static void *raise_second(void *arg)
+{
+    for (int round = 1; round <= ROUNDS; round++) {
+        while (atomic_load(&begun) < round)
+            sched_yield();
+        for (volatile int i = 0; i < round % 7; i++)
+            ;
+        raise_and_look(1);
+        atomic_store(&done, round);
+    }
+    return arg;
+}
+
+START_TEST(of_two_who_raise_flags_and_look_one_sees_the_other)
+{
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, raise_second, NULL), 0);
+    for (int round = 1; round <= ROUNDS; round++) {
+        atomic_store(&raised[0], false);
+        atomic_store(&raised[1], false);
+        atomic_store(&begun, round);
+        for (volatile int i = 0; i < round % 5; i++)
+            ;
+        raise_and_look(0);
+        while (atomic_load(&done) < round)
+            sched_yield();
+        ck_assert(!unseen[0] || !unseen[1]);
+    }
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+END_TEST
+
 static void fill(Suite *suite)
 {
     TCase *macros = thi_check_case(suite, "macros");
@@ -64,6 +113,7 @@ static void fill(Suite *suite)
     tcase_add_test(macros, min_and_max_evaluate_once_and_pick);
     tcase_add_test(macros, powers_of_two_are_recognised);
     tcase_add_test(macros, align_up_reaches_the_next_multiple);
+    tcase_add_test(macros, of_two_who_raise_flags_and_look_one_sees_the_other);
 }
 
 int main(void)
