@@ -57,7 +57,7 @@ typedef struct thi_wait_kind {
 struct thi_wait {
     const thi_wait_kind *kind;
     const void *object;
-    int64_t since; /* when it was parked, as far as its loop knew; set by thi_sched_park() */
+    int64_t since; /* when it was parked, as far as its loop knew */
     void (*abort)(thi_wait *wait, int result);
 };
 

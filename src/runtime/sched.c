@@ -24,54 +24,15 @@
 #define SLICE_SOON (100 * TH_MICROSECOND)
 #define SLICE_LATE (500 * TH_MICROSECOND)
 
-static th_fiber *take_first(thi_worker *worker)
-{
-    th_fiber *fiber = worker->ready_first;
-    worker->ready_first = fiber->next;
-    return fiber;
-}
-
-/* Who runs after the fiber that leaves: the next one that is ready, or the scheduler. */
-static inline thi_context *successor(thi_worker *worker)
-{
-    if (TH_LIKELY(worker->budget > 0 && worker->ready_first)) {
-        worker->budget--;
-        th_fiber *next = take_first(worker);
-        next->state = THI_FIBER_RUNNING;
-        worker->current = next;
-        return &next->context;
-    }
-    worker->current = NULL;
-    return &worker->scheduler;
-}
-
-/* Leaves the running fiber, which is queued somewhere, for whoever comes next. */
-static inline void switch_away(thi_worker *worker, th_fiber *self)
-{
-    thi_context *next = successor(worker);
-    if (next != &self->context)
-        thi_context_switch(&self->context, next);
-}
-
 int thi_sched_park(thi_wait *wait)
 {
-    thi_worker *worker = thi_worker_self;
-    th_fiber *self = worker->current;
-    int saved = *worker->errno_at;
-    wait->since = worker->loop.now;
-    self->waits = wait;
-    self->state = THI_FIBER_PARKED;
-    switch_away(worker, self);
-    *worker->errno_at = saved;
-    return self->wake_result;
+    wait->since = thi_worker_self->loop.now;
+    return thi_sched_park_inline(wait);
 }
 
 void thi_sched_ready(th_fiber *fiber, int result)
 {
-    TH_DEBUG_ASSERT(fiber->worker == thi_worker_self);
-    TH_ASSERT(fiber->state == THI_FIBER_PARKED);
-    fiber->wake_result = result;
-    thi_sched_enqueue(fiber->worker, fiber);
+    thi_sched_ready_inline(fiber, result);
 }
 
 /* Waits of joiners are broken off with success. */
@@ -123,7 +84,7 @@ void thi_fiber_entry(void *object)
     for (;;) {
         end(fiber, fiber->fn(fiber->arg));
         thi_annotate_ended(&fiber->context.note, __builtin_frame_address(0));
-        thi_context *next = successor(fiber->worker);
+        thi_context *next = thi_sched_successor_(fiber->worker);
         if (next != &fiber->context) /* it may have been spawned anew */
             thi_context_leave(&fiber->context, next);
         thi_annotate_reused(&fiber->context.note);
@@ -163,7 +124,7 @@ void thi_sched_run(thi_worker *worker)
         run_picked(worker);
         return;
     }
-    th_fiber *next = take_first(worker);
+    th_fiber *next = thi_sched_take_first_(worker);
     worker->budget = worker->slice;
     next->state = THI_FIBER_RUNNING;
     worker->current = next;
@@ -218,7 +179,7 @@ int th_yield(void)
     }
     int saved = *worker->errno_at;
     thi_sched_enqueue(worker, self);
-    switch_away(worker, self);
+    thi_sched_switch_away_(worker, self);
     *worker->errno_at = saved;
     return 0;
 }
@@ -230,7 +191,7 @@ void thi_sched_give_way(void)
     int saved = *worker->errno_at;
     thi_sched_enqueue(worker, self);
     worker->budget = 0;
-    switch_away(worker, self);
+    thi_sched_switch_away_(worker, self);
     *worker->errno_at = saved;
 }
 

@@ -60,6 +60,58 @@ void thi_sched_run(thi_worker *worker);
  */
 void thi_sched_run_first(thi_worker *worker, th_fiber *fiber);
 
+/* ---- what is inlined where a nanosecond counts ---- */
+
+static inline th_fiber *thi_sched_take_first_(thi_worker *worker)
+{
+    th_fiber *fiber = worker->ready_first;
+    worker->ready_first = fiber->next;
+    return fiber;
+}
+
+/* Who runs after the fiber that leaves: the next one that is ready, or the scheduler. */
+static inline thi_context *thi_sched_successor_(thi_worker *worker)
+{
+    if (TH_LIKELY(worker->budget > 0 && worker->ready_first)) {
+        worker->budget--;
+        th_fiber *next = thi_sched_take_first_(worker);
+        next->state = THI_FIBER_RUNNING;
+        worker->current = next;
+        return &next->context;
+    }
+    worker->current = NULL;
+    return &worker->scheduler;
+}
+
+/* Leaves the running fiber, which is queued somewhere, for whoever comes next. */
+static inline void thi_sched_switch_away_(thi_worker *worker, th_fiber *self)
+{
+    thi_context *next = thi_sched_successor_(worker);
+    if (next != &self->context)
+        thi_context_switch(&self->context, next);
+}
+
+/* The same as thi_sched_park(), but that the caller has set wait->since. */
+static inline int thi_sched_park_inline(thi_wait *wait)
+{
+    thi_worker *worker = thi_worker_self;
+    th_fiber *self = worker->current;
+    int saved = *worker->errno_at;
+    self->waits = wait;
+    self->state = THI_FIBER_PARKED;
+    thi_sched_switch_away_(worker, self);
+    *worker->errno_at = saved;
+    return self->wake_result;
+}
+
+static inline void thi_sched_ready_inline(th_fiber *fiber, int result)
+{
+    TH_DEBUG_ASSERT(fiber->worker == thi_worker_self);
+    TH_ASSERT(fiber->state == THI_FIBER_PARKED);
+    fiber->wake_result = result;
+    thi_sched_enqueue(fiber->worker, fiber);
+}
+
 /*
  * Suspends the running fiber until everybody else who is ready has run and the loop has looked at
  * its events; obeys no scope.

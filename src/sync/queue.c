@@ -166,24 +166,25 @@ static int resize(th_queue *q, size_t from, size_t to)
 
 /* ---- putting in ---- */
 
-/* Under the lock: 0, -EAGAIN for a full queue, -ENOMEM for a full store, TH_ECLOSED, THI_LOST. */
+/* Under the lock: 0, -EAGAIN for a full queue, -ENOMEM for a full store, TH_ECLOSED, THI_LOST.
+ * While the store is empty it is not full, so those who wait, if any, wait for an item. */
 static inline __attribute__((always_inline)) int put_in(th_queue *q, void *item, thi_waiter *w,
                                                         thi_waiter **woken)
 {
     size_t count = thi_store_count(&q->items);
     if (TH_UNLIKELY(q->closed))
         return goes_on(w) ? TH_ECLOSED : THI_LOST;
+    bool handed = count == 0 && q->waiting.first;
     if (TH_UNLIKELY(count >= q->capacity))
         return -EAGAIN;
-    bool has_room = thi_store_has_room(&q->items);
-    if (TH_UNLIKELY(!has_room && (count > 0 || !q->waiting.first)))
+    if (TH_UNLIKELY(!handed && count >= q->items.size))
         return -ENOMEM;
     if (TH_UNLIKELY(!goes_on(w)))
         return THI_LOST;
-    *woken = count == 0 ? thi_waitq_take(&q->waiting) : NULL;
+    *woken = handed ? thi_waitq_take(&q->waiting) : NULL;
     if (*woken)
         (*woken)->request = (uintptr_t)item;
-    else if (has_room)
+    else if (TH_LIKELY(count < q->items.size))
         thi_store_push(&q->items, item);
     else
         return -ENOMEM; /* all who waited are on their way out */
@@ -295,7 +296,7 @@ int thi_sync_queue_get(th_queue *q, void **item, thi_waiter *w)
     return get(q, item, w);
 }
 
-static bool wait_for_item(th_queue *q, thi_waiter *w)
+static inline __attribute__((always_inline)) bool wait_for_item(th_queue *q, thi_waiter *w)
 {
     thi_waitq_lock(&q->waiting);
     bool waits = thi_store_count(&q->items) == 0 && !q->closed;
@@ -324,6 +325,21 @@ static __attribute__((noinline)) int get_slowly(th_queue *q, void **item)
     return 0;
 }
 
+/* The usual case of that, on its own because the compiler keeps less in memory then: a fiber which
+ * may wait, and has to. */
+static __attribute__((noinline)) int get_in_fiber(th_queue *q, void **item)
+{
+    thi_waiter w;
+    if (TH_UNLIKELY(!thi_sched_self() || thi_waiter_init(&w, &q->waiting, &getting, q) < 0 ||
+                    !wait_for_item(q, &w)))
+        return get_slowly(q, item);
+    int err = thi_sched_park_inline(&w.wait);
+    if (TH_UNLIKELY(err < 0))
+        return thi_sync_queue_waited(q, &w, err);
+    *item = (void *)w.request;
+    return 0;
+}
+
 static __attribute__((noinline)) int get_quickly(th_queue *q, void **item)
 {
     int err = get(q, item, NULL);
@@ -335,7 +351,7 @@ int th_queue_get(th_queue *q, void **item)
 {
     if (TH_UNLIKELY(!q || !item))
         return -EINVAL;
-    return thi_store_count(&q->items) > 0 ? get_quickly(q, item) : get_slowly(q, item);
+    return thi_store_count(&q->items) > 0 ? get_quickly(q, item) : get_in_fiber(q, item);
 }
 
 int th_queue_tryget(th_queue *q, void **item)

@@ -95,13 +95,16 @@ void thi_waiter_init_on(thi_waiter *w, thi_waitq *queue, const thi_wait_kind *ki
 {
     th_fiber *self = thi_sched_self();
     TH_ASSERT(self || !thi_worker_self);
-    thi_waiter_set_(w, self, queue, (thi_wait){ .kind = kind, .object = object });
+    thi_waiter_set_(w, self, queue);
+    w->wait.kind = kind;
+    w->wait.object = object;
 }
 
 void thi_waiter_init_for(thi_waiter *w, thi_waitq *queue, thi_waiter *party)
 {
-    thi_waiter_set_(w, party->fiber, queue, (thi_wait){ .kind = NULL });
+    thi_waiter_set_(w, party->fiber, queue);
     w->party = party;
+    w->worker = THI_WAITER_NOBODY;
 }
 
 /* A thread has no scope: it waits as long as it takes. */
@@ -142,7 +145,9 @@ static void post_to(thi_worker *worker, thi_msg *msg)
 void thi_waiter_wake_afar_(thi_waiter *w, int result)
 {
     th_fiber *fiber = w->fiber;
-    if (fiber) {
+    if (fiber && fiber->worker == thi_worker_self) {
+        thi_sched_ready(fiber, result);
+    } else if (fiber) {
         w->result = result;
         w->msg.fn = on_wake;
         post_to(fiber->worker, &w->msg);

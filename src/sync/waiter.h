@@ -48,8 +48,11 @@ struct thi_waiter {
     thi_waiter *next; /* these are guarded by the queue's lock; `moved` by that of the first one */
     thi_waiter *prev;
     bool queued;
-    bool moved;        /* it left for another queue, where nothing breaks off its wait any more */
-    th_fiber *fiber;   /* NULL: a plain thread waits */
+    bool moved;      /* it left for another queue, where nothing breaks off its wait any more */
+    th_fiber *fiber; /* NULL: a plain thread waits */
+    /* The worker of a fiber that waits in this queue alone, THI_WAITER_NOBODY of all others. One
+     * that is the caller's own needs neither to be won nor to be sent a message. */
+    const thi_worker *worker;
     uintptr_t request; /* the primitive's: what is wanted, or what was given */
     int result;        /* of the sleep; written before the wake */
     thi_msg msg;       /* to a fiber on another worker */
@@ -64,12 +67,13 @@ struct thi_waiter {
     _Atomic(thi_waiter *) winner;
 };
 
+#define THI_WAITER_NOBODY ((const thi_worker *)1)
+
 /* Who the caller is, to tell holders apart: its fiber, or a mark of its thread. The lowest bits of
  * both are 0. */
 static inline const void *thi_sync_self(void)
 {
-    extern _Thread_local uint64_t thi_sync_thread
-        __attribute__((tls_model("initial-exec")));
+    extern _Thread_local uint64_t thi_sync_thread __attribute__((tls_model("initial-exec")));
     const th_fiber *fiber = thi_sched_self();
     return fiber ? (const void *)fiber : &thi_sync_thread;
 }
@@ -128,14 +132,17 @@ static inline void thi_waitq_remove(thi_waitq *queue, thi_waiter *waiter)
         queue->last = waiter->prev;
 }
 
-/*
- * Wins a waiter. Nobody else can want one that waits in this queue alone, and whose canceller, if
- * any, would have to run on this very worker.
- */
+/* Whether it is a fiber of the calling worker that waits in this queue alone: so nobody else can
+ * want it, for its canceller, if any, would have to run on this very worker. */
+static inline bool thi_waiter_is_near(const thi_waiter *waiter)
+{
+    return TH_LIKELY(waiter->worker == thi_worker_self);
+}
+
+/* Wins a waiter. A thread that waits in this queue alone has no canceller. */
 static inline bool thi_waiter_win(thi_waiter *waiter)
 {
-    const th_fiber *fiber = waiter->fiber;
-    if (TH_LIKELY(waiter->party == waiter && (!fiber || fiber->worker == thi_worker_self)))
+    if (thi_waiter_is_near(waiter) || (waiter->party == waiter && !waiter->fiber))
         return true;
     return thi_waiter_decide(waiter->party, waiter);
 }
@@ -154,7 +161,7 @@ static inline thi_waiter *thi_waitq_pop(thi_waitq *queue)
 static inline thi_waiter *thi_waitq_take(thi_waitq *queue)
 {
     thi_waiter *waiter = queue->first;
-    while (waiter && TH_UNLIKELY(!waiter->moved && !thi_waiter_win(waiter)))
+    while (waiter && !thi_waiter_is_near(waiter) && !waiter->moved && !thi_waiter_win(waiter))
         waiter = waiter->next;
     if (waiter)
         thi_waitq_remove(queue, waiter);
@@ -184,14 +191,16 @@ static inline void thi_waiter_move(thi_waiter *waiter)
 /* How a canceller breaks off the wait of a party. */
 void thi_waiter_break_off(thi_wait *wait, int result);
 
-static inline void thi_waiter_set_(thi_waiter *waiter, th_fiber *self, thi_waitq *queue,
-                                   thi_wait wait)
+/* Field by field: a structure that is put together first and then copied by vectors is read back
+ * before its parts have arrived, which the processor punishes. */
+static inline void thi_waiter_set_(thi_waiter *waiter, th_fiber *self, thi_waitq *queue)
 {
-    waiter->wait = wait;
+    waiter->wait.abort = NULL;
     waiter->queue = queue;
     waiter->queued = false;
     waiter->moved = false;
     waiter->fiber = self;
+    waiter->worker = self ? self->worker : THI_WAITER_NOBODY;
     waiter->woken = 0;
     waiter->left = NULL;
     waiter->party = waiter;
@@ -210,10 +219,14 @@ TH_MUST static inline int thi_waiter_init(thi_waiter *waiter, thi_waitq *queue,
     if (TH_UNLIKELY(!self && thi_worker_self))
         return -EPERM;
     int err = TH_LIKELY(self) ? thi_sched_may_park_as(self) : 0;
-    thi_wait wait = { .kind = kind, .object = object, .abort = thi_waiter_break_off };
-    if (TH_LIKELY(err >= 0))
-        thi_waiter_set_(waiter, self, queue, wait);
-    return err;
+    if (TH_UNLIKELY(err < 0))
+        return err;
+    thi_waiter_set_(waiter, self, queue);
+    waiter->wait.since = self ? self->worker->loop.now : 0;
+    waiter->wait.kind = kind;
+    waiter->wait.object = object;
+    waiter->wait.abort = thi_waiter_break_off;
+    return 0;
 }
 
 /* The same for a wait that nothing breaks off; a worker outside of a fiber cannot have one. */
@@ -231,7 +244,7 @@ int thi_waiter_sleep_as_thread_(thi_waiter *waiter);
  */
 TH_MUST static inline int thi_waiter_sleep(thi_waiter *waiter)
 {
-    return TH_LIKELY(waiter->fiber) ? thi_sched_park(&waiter->wait)
+    return TH_LIKELY(waiter->fiber) ? thi_sched_park_inline(&waiter->wait)
                                     : thi_waiter_sleep_as_thread_(waiter);
 }
 
@@ -243,12 +256,10 @@ void thi_waiter_wake_afar_(thi_waiter *party, int result);
 /* Wakes one that the caller has taken out of the queue. Afterwards its storage may be gone. */
 static inline void thi_waiter_wake(thi_waiter *waiter, int result)
 {
-    thi_waiter *party = waiter->party;
-    th_fiber *fiber = party->fiber;
-    if (TH_LIKELY(fiber && fiber->worker == thi_worker_self))
-        thi_sched_ready(fiber, result);
+    if (thi_waiter_is_near(waiter))
+        thi_sched_ready_inline(waiter->fiber, result);
     else
-        thi_waiter_wake_afar_(party, result);
+        thi_waiter_wake_afar_(waiter->party, result);
 }
 
 /* Wakes a chain of waiters that are linked by `next`, with 0, or with what is said. */
