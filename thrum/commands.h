@@ -8,9 +8,17 @@
 
 extern const command serve_command;
 extern const command echo_command;
+extern const command ps_command;
+extern const command tree_command;
+extern const command why_command;
+extern const command profile_command;
 
 /* Run with the arguments after the name; return the exit status. */
 int serve_main(int argc, char **argv);
 int echo_main(int argc, char **argv);
+int ps_main(int argc, char **argv);
+int tree_main(int argc, char **argv);
+int why_main(int argc, char **argv);
+int profile_main(int argc, char **argv);
 
 #endif

@@ -7,9 +7,11 @@ set -euo pipefail
 
 declare -A groups=(
     # The library and the program.
-    [build]="gcc libc6-dev meson ninja-build pkg-config python3"
+    [build]="gcc libc6-dev libdw-dev meson ninja-build pkg-config python3"
     # Unit tests, and real clients for the integration tests.
     [test]="check libhttp-parser-dev python3-pytest python3-requests curl wget chromium cmake gdb libcurl4-openssl-dev libpq-dev postgresql"
+    [test]="check libhttp-parser-dev python3-pytest python3-requests curl wget chromium cmake gdb
+            python3-jsonschema"
     # Fuzzers and memory checkers; gcc brings its own sanitizers.
     [debug]="clang libclang-rt-14-dev valgrind"
     # The other architecture, emulated.
