@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Parks fibers in every kind of wait, says "ready" on standard output, and stays so.
+ * Parks fibers in every kind of wait, says "ready THREAD" on standard output, and stays so.
  *
  * usage: waits COUNT [abort | deadlock]
  *
  * COUNT fibers are spread over KINDS kinds of wait; each waits in a function of the name
- * wait_KIND(), called by middle(), called by its body. They run on two workers. `abort` leaves a
+ * wait_KIND(), called by middle(), called by its body. They run on two workers. One more,
+ * "patient", waits for a mutex that a plain thread holds, of the number THREAD. `abort` leaves a
  * core once all wait; `deadlock` has three fibers lock three mutexes in a circle besides.
  */
 #include <thrum.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,22 +53,26 @@ static void arrive(void)
 
 KEPT static void wait_sleep(void)
 {
+    arrive();
     (void)!th_sleep(TH_HOUR);
 }
 
 KEPT static void wait_mutex(void)
 {
+    arrive();
     (void)!th_mutex_lock(&held);
 }
 
 KEPT static void wait_event(void)
 {
+    arrive();
     (void)!th_event_wait(&never_set);
 }
 
 KEPT static void wait_get(void)
 {
     void *item;
+    arrive();
     (void)!th_queue_get(empty, &item);
 }
 
@@ -82,6 +88,7 @@ KEPT static void wait_join(void)
     th_fiber *child;
     CHECK(th_scope_open(&scope, NULL));
     CHECK(th_spawn_with(&scope, sleep_body, NULL, &(th_spawn_opts){ .name = "joined" }, &child));
+    arrive();
     (void)!th_join(child, NULL);
     th_fiber_unref(child);
     (void)th_scope_close(&scope);
@@ -92,6 +99,7 @@ KEPT static void wait_scope(void)
     th_scope scope;
     CHECK(th_scope_open(&scope, &(th_scope_opts){ .deadline = th_after(TH_HOUR) }));
     CHECK(th_spawn_with(&scope, sleep_body, NULL, &(th_spawn_opts){ .name = "child" }, NULL));
+    arrive();
     (void)th_scope_close(&scope);
 }
 
@@ -100,6 +108,7 @@ KEPT static void wait_spawn(void)
     th_scope scope;
     CHECK(th_scope_open(&scope, &(th_scope_opts){ .limit = 1 }));
     CHECK(th_spawn_with(&scope, sleep_body, NULL, &(th_spawn_opts){ .name = "child" }, NULL));
+    arrive();
     (void)!th_spawn(&scope, sleep_body, NULL);
     (void)th_scope_close(&scope);
 }
@@ -120,6 +129,7 @@ KEPT static void wait_read(void)
 {
     char byte;
     th_stream *s = connect_to(listener);
+    arrive();
     (void)!th_stream_read(s, &byte, 1);
     th_stream_close(s);
 }
@@ -128,6 +138,7 @@ KEPT static void wait_write(void)
 {
     static char much[1 << 20];
     th_stream *s = connect_to(local);
+    arrive();
     while (th_stream_write(s, much, sizeof much) >= 0)
         ;
     th_stream_close(s);
@@ -143,12 +154,14 @@ KEPT static int blocking_work(void *arg)
 
 KEPT static void wait_offload(void)
 {
+    arrive();
     (void)th_offload(NULL, blocking_work, NULL);
 }
 
 KEPT static void wait_select(void)
 {
     th_case cases[] = { TH_CASE_GET(empty), TH_CASE_EVENT(&never_set) };
+    arrive();
     (void)!th_select(cases, 2, 0);
 }
 
@@ -176,7 +189,6 @@ KEPT static void middle(const kind *k)
 
 KEPT static int body(void *arg)
 {
-    arrive();
     middle(arg);
     return 0;
 }
@@ -187,6 +199,37 @@ static int hold(void *arg)
     CHECK(th_mutex_lock(&held));
     arrive();
     return th_sleep(TH_HOUR);
+}
+
+/* ---- a thread that holds a mutex ------------------------------------------------------------- */
+
+static th_mutex held_by_thread;
+static _Atomic(pid_t) holding_thread;
+
+static void *hold_in_thread(void *arg)
+{
+    (void)arg;
+    CHECK(th_mutex_lock(&held_by_thread));
+    atomic_store(&holding_thread, gettid());
+    for (;;)
+        (void)pause();
+}
+
+static int wait_for_thread(void *arg)
+{
+    (void)arg;
+    arrive();
+    return th_mutex_lock(&held_by_thread);
+}
+
+static int start_patient(th_scope *scope)
+{
+    pthread_t thread;
+    CHECK(-pthread_create(&thread, NULL, hold_in_thread, NULL));
+    while (atomic_load(&holding_thread) == 0)
+        CHECK(th_sleep(TH_MILLISECOND));
+    CHECK(th_spawn_with(scope, wait_for_thread, NULL, &(th_spawn_opts){ .name = "patient" }, NULL));
+    return 1;
 }
 
 /* ---- a circle -------------------------------------------------------------------------------- */
@@ -216,12 +259,26 @@ static int start_circle(th_scope *scope)
 
 /* ---- the program ----------------------------------------------------------------------------- */
 
-/* All have said that they are about to wait; a little later they do. */
-static int settle(int expected)
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/*
+ * All have said that they are about to wait. Whoever has said so waits before anybody else runs on
+ * its worker, so they do wait once another fiber has run on each.
+ */
+static void settle(int expected)
 {
     while (atomic_load(&arrived) < expected)
         CHECK(th_sleep(TH_MILLISECOND));
-    return th_sleep(200 * TH_MILLISECOND);
+    for (int worker = 0; worker < 2; worker++) {
+        th_scope scope;
+        CHECK(th_scope_open(&scope, NULL));
+        CHECK(th_spawn_with(&scope, nothing, NULL, &(th_spawn_opts){ .place = 1 + worker }, NULL));
+        CHECK(th_scope_close(&scope));
+    }
 }
 
 static int app(int argc, char **argv)
@@ -238,16 +295,17 @@ static int app(int argc, char **argv)
     CHECK(th_scope_open(&scope, NULL));
     int expected = 1 + count;
     CHECK(th_spawn_with(&scope, hold, NULL, &(th_spawn_opts){ .name = "holder" }, NULL));
-    CHECK(settle(1));
+    settle(1);
     for (int i = 0; i < count; i++) {
         const kind *k = &kinds[(size_t)i % KINDS];
         CHECK(th_spawn_with(&scope, body, (void *)(uintptr_t)k,
                             &(th_spawn_opts){ .name = k->name, .place = TH_PLACE_ROUND }, NULL));
     }
+    expected += start_patient(&scope);
     if (strcmp(how, "deadlock") == 0)
         expected += start_circle(&scope);
-    CHECK(settle(expected));
-    printf("ready %d\n", count);
+    settle(expected);
+    printf("ready %d\n", (int)atomic_load(&holding_thread));
     fflush(stdout);
     if (strcmp(how, "abort") == 0)
         abort();
