@@ -387,9 +387,12 @@ size_t chunk_read(chunk *c, snapshot *s, const worker_view *worker, uint64_t at,
         r->view.moving = !r->settled;
         if (r->view.state == TH_INSPECT_FREE || r->view.state > TH_INSPECT_ENDED)
             continue;
+        if (r->view.kind && r->view.kind->ends == TH_INSPECT_BY_OWNER)
+            r->view.datum &= ~UINT64_C(1);
         take_scopes(r, l);
         take_parent(r, s->t, l);
         copy_name(c, s->t, word(c->images + i * c->fiber_size, l->fiber_name), r->view.name);
+        copy_name(c, s->t, word(c->images + i * c->fiber_size, l->fiber_origin), r->view.origin);
         out[kept++] = r->view;
     }
     return kept;

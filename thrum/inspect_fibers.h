@@ -44,6 +44,7 @@ typedef struct fiber_view {
     uint8_t state; /* TH_INSPECT_... */
     bool moving;   /* it changed while it was read */
     char name[NAME_SIZE];
+    char origin[NAME_SIZE]; /* "FUNCTION at FILE:LINE" of the call that started it, or "" */
     uint64_t fn;
     uint64_t stack_low;
     uint64_t stack_size;

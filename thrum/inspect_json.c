@@ -195,6 +195,8 @@ static void print_fiber(inspection *in, const fiber_view *f, bool with_stack)
     print_text_or_null(f->name);
     key("function");
     print_text_or_null(stacks_name(in->k, f->fn));
+    key("origin");
+    print_text_or_null(f->origin);
     printf(",\"runtime\":%u,\"worker\":%u", f->worker->runtime, f->worker->index);
     key("parent");
     if (f->parent == NOBODY)

@@ -27,9 +27,10 @@ static bool is_possible(const th_inspect *l)
     return l->worker_size > 0 && l->fiber_size > 0 && l->fiber_size <= 4096 &&
            l->fiber_id + 8 <= l->fiber_size && l->fiber_state + 1 <= l->fiber_size &&
            l->fiber_fn + 8 <= l->fiber_size && l->fiber_name + 8 <= l->fiber_size &&
-           l->fiber_wait + 8 <= l->fiber_size && l->fiber_scope + 8 <= l->fiber_size &&
-           l->fiber_home + 8 <= l->fiber_size && l->fiber_stack + 8 <= l->fiber_size &&
-           l->fiber_stack_size + 8 <= l->fiber_size && l->fiber_context + 8 <= l->fiber_size;
+           l->fiber_origin + 8 <= l->fiber_size && l->fiber_wait + 8 <= l->fiber_size &&
+           l->fiber_scope + 8 <= l->fiber_size && l->fiber_home + 8 <= l->fiber_size &&
+           l->fiber_stack + 8 <= l->fiber_size && l->fiber_stack_size + 8 <= l->fiber_size &&
+           l->fiber_context + 8 <= l->fiber_size;
 }
 
 /* Reads a layout; 1, 0 if there is none, -1 if it is not understood. */

@@ -83,9 +83,11 @@ void inspection_close(inspection *in)
 
 const char *inspect_name(inspection *in, const fiber_view *f, char *text, size_t size)
 {
-    const char *function = *f->name ? NULL : stacks_name(in->k, f->fn);
+    const char *function = *f->name || *f->origin ? NULL : stacks_name(in->k, f->fn);
     if (*f->name)
         snprintf(text, size, "%s", f->name);
+    else if (*f->origin)
+        snprintf(text, size, "%.*s", (int)strcspn(f->origin, " "), f->origin);
     else if (function)
         snprintf(text, size, "%s", function);
     else
@@ -256,16 +258,16 @@ void inspect_place(const place_view *place, char *text, size_t size)
 }
 
 /*
- * The folder of the library's sources, as its debug information calls it: every wait ends in
- * <folder>/runtime/sched.c. Its length, 0 if that is not known.
+ * The folder of the library's sources, as its debug information calls it: every wait ends in a
+ * <folder>/<layer>/<file> of it. Its length, 0 if that is not known.
  */
 static size_t library_folder(const place_view *innermost)
 {
-    static const char own[] = "runtime/sched.c";
-    size_t len = innermost->file ? strlen(innermost->file) : 0;
-    if (len < sizeof own || strcmp(innermost->file + len - (sizeof own - 1), own) != 0)
-        return 0;
-    return len - (sizeof own - 1);
+    const char *slash = innermost->file ? strrchr(innermost->file, '/') : NULL;
+    size_t len = slash ? (size_t)(slash - innermost->file) : 0;
+    while (len > 0 && innermost->file[len - 1] != '/')
+        len--;
+    return len;
 }
 
 static bool begins_with(const char *text, const char *prefix, size_t len)
@@ -294,7 +296,7 @@ static const place_view *caller_among(inspection *in, const stack_view *stack)
         const place_view *places;
         size_t count = stacks_places(in->k, stack->at[i], i > 0, &places);
         if (i == 0) {
-            innermost = &places[count - 1];
+            innermost = &places[0];
             folder = library_folder(innermost);
         }
         for (size_t p = 0; p < count; p++) {

@@ -54,11 +54,11 @@ enum {
 
 /* Who can end a wait, `kind_ends`, and what is in its object at the offset `kind_at`. */
 enum {
-    TH_INSPECT_BY_ANYBODY,    /* any party of the process; nothing is there */
-    TH_INSPECT_BY_OWNER,      /* an address: the fiber that holds the object, or another one if a
-                                 plain thread does; 0: nobody */
-    TH_INSPECT_BY_FIBER,      /* the object itself is the fiber whose end is waited for */
-    TH_INSPECT_BY_CHILDREN,   /* the object itself is the scope whose children are waited for */
+    TH_INSPECT_BY_ANYBODY,  /* any party of the process; nothing is there */
+    TH_INSPECT_BY_OWNER,    /* an address, whose lowest bit does not count: the fiber that holds the
+                               object, or another one if a plain thread does; 0: nobody */
+    TH_INSPECT_BY_FIBER,    /* the object itself is the fiber whose end is waited for */
+    TH_INSPECT_BY_CHILDREN, /* the object itself is the scope whose children are waited for */
     TH_INSPECT_BY_DESCRIPTOR, /* int32_t, the descriptor */
     TH_INSPECT_BY_TIME,       /* int64_t, when, of the monotonic clock; INT64_MAX: never */
     TH_INSPECT_BY_POOL,       /* a text that ends with NUL: the name of a thread pool */
@@ -96,11 +96,13 @@ typedef struct th_inspect {
     uint32_t slab_fibers; /* the array of fibers itself */
 
     uint32_t fiber_size;
-    uint32_t fiber_id;         /* uint64_t, never used twice in a process */
-    uint32_t fiber_state;      /* uint8_t, TH_INSPECT_FREE ... */
-    uint32_t fiber_fn;         /* address of its function */
-    uint32_t fiber_name;       /* address of its name; 0: it has none */
-    uint32_t fiber_wait;       /* address of its wait, while it is parked */
+    uint32_t fiber_id;    /* uint64_t, never used twice in a process */
+    uint32_t fiber_state; /* uint8_t, TH_INSPECT_FREE ... */
+    uint32_t fiber_fn;    /* address of its function */
+    uint32_t fiber_name;  /* address of its name; 0: it has none */
+    uint32_t
+        fiber_origin;    /* address of a text "FUNCTION at FILE:LINE", where it was started, or 0 */
+    uint32_t fiber_wait; /* address of its wait, while it is parked */
     uint32_t fiber_scope;      /* address of its innermost scope */
     uint32_t fiber_home;       /* address of the scope in which it was started */
     uint32_t fiber_stack;      /* lowest address of its stack */

@@ -91,6 +91,7 @@ __attribute__((used)) static const th_inspect layout = {
     .fiber_state = offsetof(th_fiber, state),
     .fiber_fn = offsetof(th_fiber, fn),
     .fiber_name = offsetof(th_fiber, name),
+    .fiber_origin = offsetof(th_fiber, origin),
     .fiber_wait = offsetof(th_fiber, waits),
     .fiber_scope = offsetof(th_fiber, scope),
     .fiber_home = offsetof(th_fiber, home),

@@ -174,6 +174,8 @@ def test_fibers_tell_parents_deadlines_and_workers(look, waits):
     for kind in KINDS:  # on both workers
         assert named(snapshot, kind)["parent"] == main["id"]
     assert {fiber["worker"] for fiber in snapshot["fibers"]} == {0, 1}
+    for kind in KINDS:
+        assert re.fullmatch(r"body at waits\.c:\d+", named(snapshot, kind)["origin"])
     assert named(snapshot, "joined")["parent"] == named(snapshot, "join")["id"]
     assert 0 < named(snapshot, "scope")["deadline_ns"] < 3600 * 10**9
     assert named(snapshot, "sleep")["deadline_ns"] is None
