@@ -31,6 +31,7 @@
 #include <thrum/select.h>
 #include <thrum/sem.h>
 #include <thrum/serve.h>
+#include <thrum/signals.h>
 #include <thrum/sim.h>
 #include <thrum/str.h>
 #include <thrum/stream.h>

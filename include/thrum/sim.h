@@ -228,10 +228,14 @@ TH_API uint64_t th_sim_random(uint64_t n);
 TH_API void th_sim_note(const char *text);
 
 /**
- * Sends a signal to the simulated process: SIGTERM and SIGINT, which ask for an orderly stop.
+ * Sends a signal to the simulated process.
+ *
+ * All who watch it (th_signals_open()) are told. SIGTERM and SIGINT also ask for an orderly stop,
+ * unless somebody watches them with TH_SIGNALS_NO_STOP.
  *
  * @param signo  the signal
- * @return 0; -EINVAL for another signal; -EPERM outside of a simulation; -ENOMEM
+ * @return 0; -EINVAL for a signal other than SIGTERM and SIGINT that nobody watches, and for what
+ *         is no signal; -EPERM outside of a simulation; -ENOMEM
  *
  * Suspends: no
  * Thread: worker

@@ -30,28 +30,45 @@ static void on_noted(thi_watch *watch, unsigned events)
         signals->closed = NULL;
 }
 
+static int open_sink(thi_signals *made, thi_loop *loop, const int *signals, bool is_fallback)
+{
+    thi_sigsink_opts opts = { .is_fallback = is_fallback };
+    int err = thi_sigsink_open_with(&made->sink, signals, &opts);
+    if (err < 0)
+        return err;
+    err = thi_loop_watch(loop, &made->watch, made->sink.fd, THI_WATCH_SHARED, on_noted);
+    if (err < 0)
+        thi_sigsink_close(&made->sink);
+    return err;
+}
+
+static int open_with(const thi_signals *like, const int *signals, bool is_fallback,
+                     thi_signals **opened)
+{
+    thi_signals *made = thi_alloc(sizeof *made);
+    if (!made)
+        return -ENOMEM;
+    *made = *like;
+    int err = open_sink(made, made->loop, signals, is_fallback);
+    if (err < 0)
+        thi_free(made);
+    else
+        *opened = made;
+    return err;
+}
+
 int thi_signals_open(thi_loop *loop, const int *signals, void (*fn)(void *arg, int signo),
                      void *arg, thi_signals **opened)
 {
-    thi_signals *made = thi_calloc(1, sizeof *made);
-    if (!made)
-        return -ENOMEM;
-    made->loop = loop;
-    made->fn = fn;
-    made->arg = arg;
-    int err = thi_sigsink_open(&made->sink, signals);
-    if (err < 0) {
-        thi_free(made);
-        return err;
-    }
-    err = thi_loop_watch(loop, &made->watch, made->sink.fd, THI_WATCH_SHARED, on_noted);
-    if (err < 0) {
-        thi_sigsink_close(&made->sink);
-        thi_free(made);
-        return err;
-    }
-    *opened = made;
-    return 0;
+    thi_signals like = { .loop = loop, .fn = fn, .arg = arg };
+    return open_with(&like, signals, false, opened);
+}
+
+int thi_signals_open_fallback(thi_loop *loop, const int *signals, void (*fn)(void *arg, int signo),
+                              void *arg, thi_signals **opened)
+{
+    thi_signals like = { .loop = loop, .fn = fn, .arg = arg };
+    return open_with(&like, signals, true, opened);
 }
 
 void thi_signals_close(thi_signals *signals)

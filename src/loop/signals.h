@@ -19,6 +19,11 @@ typedef struct thi_signals thi_signals;
 TH_MUST int thi_signals_open(thi_loop *loop, const int *signals, void (*fn)(void *arg, int signo),
                              void *arg, thi_signals **opened);
 
+/* The same for somebody who does without those that another one takes instead of him. */
+TH_MUST int thi_signals_open_fallback(thi_loop *loop, const int *signals,
+                                      void (*fn)(void *arg, int signo), void *arg,
+                                      thi_signals **opened);
+
 /*
  * Ends the calls, also for signals that came and were not told yet, and puts the former actions
  * back. May be called by fn. NULL is a no-op.

@@ -95,7 +95,8 @@ static int run_with_signals(thi_runtime *rt)
     if (rt->opts.no_signals)
         return run_workers(rt);
     thi_signals *signals = NULL;
-    int err = thi_signals_open(&rt->workers[0].loop, stop_signals, on_stop_signal, rt, &signals);
+    int err =
+        thi_signals_open_fallback(&rt->workers[0].loop, stop_signals, on_stop_signal, rt, &signals);
     if (err < 0)
         return err;
     err = run_workers(rt);

@@ -30,6 +30,7 @@
 #include "runtime/sched.h"
 #include "runtime/stop.h"
 #include "runtime/turn.h"
+#include "sys/signals.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -525,7 +526,14 @@ int th_sim_run(int (*app)(void *arg), void *arg, const th_sim_opts *opts, th_sim
 
 int th_sim_signal(int signo)
 {
+    bool instead = false;
     if (!thi_sim_self)
         return -EPERM;
-    return signo == SIGTERM || signo == SIGINT ? th_stop() : -EINVAL;
+    if (signo < 1 || signo > 64)
+        return -EINVAL;
+    thi_siginfo info = { .signo = signo, .known = true };
+    int heard = thi_sigsink_raise(thi_sim_self, &info, &instead);
+    if ((signo == SIGTERM || signo == SIGINT) && !instead)
+        return th_stop();
+    return heard > 0 ? 0 : -EINVAL;
 }

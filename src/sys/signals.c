@@ -14,6 +14,7 @@
  */
 #include "sys/signals.h"
 
+#include "base/alloc.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -47,18 +48,128 @@ static int first_of(uint64_t set)
     return __builtin_ctzll(set) + 1;
 }
 
-static void on_signal(int signo)
+/* ---- the ring ---- */
+
+/*
+ * Many handlers put in, whoever has the lock takes out, no handler waits. A cell's turn says whose
+ * it is: the one of its number in this round, to be filled; one more, to be emptied. A handler
+ * takes a number and fills the cell then; the owner, who comes to one that is not filled yet, takes
+ * it for empty, and is told by the descriptor, to which the handler writes afterwards.
+ */
+typedef struct cell {
+    atomic_uint turn;
+    thi_siginfo info;
+} cell;
+
+struct thi_sigring {
+    pthread_mutex_t taking; /* of those who take out; the handlers know nothing of it */
+    unsigned size;          /* a power of 2 */
+    atomic_uint in;
+    unsigned out;
+    cell cells[];
+};
+
+static thi_sigring *make_ring(unsigned size)
+{
+    thi_sigring *ring = thi_calloc(1, sizeof *ring + size * sizeof(cell));
+    if (!ring)
+        return NULL;
+    ring->size = size;
+    (void)pthread_mutex_init(&ring->taking, NULL);
+    for (unsigned i = 0; i < size; i++)
+        atomic_init(&ring->cells[i].turn, i);
+    return ring;
+}
+
+/* False when it is full. */
+static bool put(thi_sigring *ring, const thi_siginfo *info)
+{
+    unsigned at = atomic_load(&ring->in);
+    for (;;) {
+        cell *c = &ring->cells[at & (ring->size - 1)];
+        int ahead = (int)(atomic_load(&c->turn) - at);
+        if (ahead < 0)
+            return false;
+        if (ahead > 0) {
+            at = atomic_load(&ring->in);
+        } else if (atomic_compare_exchange_weak(&ring->in, &at, at + 1)) {
+            c->info = *info;
+            atomic_store(&c->turn, at + 1);
+            return true;
+        }
+    }
+}
+
+static void free_ring(thi_sigring *ring)
+{
+    if (ring)
+        (void)pthread_mutex_destroy(&ring->taking);
+    thi_free(ring);
+}
+
+static bool take(thi_sigring *ring, thi_siginfo *info)
+{
+    cell *c = &ring->cells[ring->out & (ring->size - 1)];
+    if (atomic_load(&c->turn) != ring->out + 1)
+        return false;
+    *info = c->info;
+    atomic_store(&c->turn, ring->out + ring->size);
+    ring->out++;
+    return true;
+}
+
+/* ---- the handler ---- */
+
+/* Past the thread's table, which need not be safe here. Fails only when it is full. */
+void thi_sigsink_nudge(const thi_sigsink *sink)
+{
+    uint64_t one = 1;
+    if (sink->opts.world)
+        (void)thi_sys_write(sink->fd, &one, sizeof one);
+    else
+        (void)thi_sys_real.write(sink->fd, &one, sizeof one);
+}
+
+static bool wants(const thi_sigsink *sink, const void *world, int signo)
+{
+    return sink->opts.world == world && (sink->wanted & bit_of(signo));
+}
+
+static bool is_taken_instead(const void *world, int signo)
+{
+    for (thi_sigsink *sink = atomic_load(&sinks); sink; sink = atomic_load(&sink->next))
+        if (wants(sink, world, signo) && sink->opts.instead)
+            return true;
+    return false;
+}
+
+static int note(const void *world, const thi_siginfo *info, bool instead)
+{
+    int count = 0;
+    for (thi_sigsink *sink = atomic_load(&sinks); sink; sink = atomic_load(&sink->next)) {
+        if (!wants(sink, world, info->signo) || (instead && sink->opts.is_fallback))
+            continue;
+        if (!sink->ring || !put(sink->ring, info))
+            atomic_fetch_or(&sink->noted, bit_of(info->signo));
+        thi_sigsink_nudge(sink);
+        count++;
+    }
+    return count;
+}
+
+static void on_signal(int signo, siginfo_t *from, void *context)
 {
     int saved = errno;
+    thi_siginfo info = { .signo = signo, .code = from->si_code, .known = true };
+    (void)context;
+    info.pid = from->si_pid;
+    info.uid = from->si_uid;
+    if (signo == SIGCHLD)
+        info.status = from->si_status;
+    else
+        info.value = (intptr_t)from->si_value.sival_ptr;
     atomic_fetch_add(&running, 1);
-    for (thi_sigsink *sink = atomic_load(&sinks); sink; sink = atomic_load(&sink->next)) {
-        if (!(sink->wanted & bit_of(signo)))
-            continue;
-        atomic_fetch_or(&sink->noted, bit_of(signo));
-        /* Past the thread's table, which need not be safe here. Fails only when it is full. */
-        uint64_t one = 1;
-        (void)thi_sys_real.write(sink->fd, &one, sizeof one);
-    }
+    (void)note(NULL, &info, is_taken_instead(NULL, signo));
     atomic_fetch_sub(&running, 1);
     errno = saved;
 }
@@ -83,7 +194,8 @@ static int take_over(int signo)
 {
     takeover *of = &takeovers[signo];
     if (of->sinks == 0) {
-        struct sigaction ours = { .sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK };
+        struct sigaction ours = { .sa_sigaction = on_signal,
+                                  .sa_flags = SA_RESTART | SA_ONSTACK | SA_SIGINFO };
         sigfillset(&ours.sa_mask);
         if (sigaction(signo, &ours, &of->former) < 0)
             return -errno; /* libc keeps some numbers to itself */
@@ -98,7 +210,7 @@ static void hand_back(int signo)
     takeover *of = &takeovers[signo];
     struct sigaction present;
     if (--of->sinks == 0 && sigaction(signo, NULL, &present) == 0 &&
-        present.sa_handler == on_signal)
+        present.sa_sigaction == on_signal)
         (void)sigaction(signo, &of->former, NULL);
 }
 
@@ -148,7 +260,22 @@ static uint64_t set_of(const int *signals)
     return set;
 }
 
-int thi_sigsink_open(thi_sigsink *sink, const int *signals)
+/* Puts it into the list, and the handler in place. */
+static int enlist(thi_sigsink *sink)
+{
+    pthread_mutex_lock(&lock);
+    atomic_init(&sink->next, atomic_load(&sinks));
+    atomic_store(&sinks, sink);
+    int err = sink->opts.world ? 0 : take_over_all(sink->wanted);
+    if (err < 0)
+        unlink_sink(sink);
+    pthread_mutex_unlock(&lock);
+    if (err < 0)
+        wait_for_handlers();
+    return err;
+}
+
+int thi_sigsink_open_with(thi_sigsink *sink, const int *signals, const thi_sigsink_opts *opts)
 {
     uint64_t wanted = set_of(signals);
     if (wanted == 0)
@@ -158,19 +285,20 @@ int thi_sigsink_open(thi_sigsink *sink, const int *signals)
         return fd;
     sink->wanted = wanted;
     sink->fd = fd;
+    sink->opts = *opts;
+    sink->ring = opts->infos ? make_ring(opts->infos) : NULL;
     atomic_init(&sink->noted, 0);
-    pthread_mutex_lock(&lock);
-    atomic_init(&sink->next, atomic_load(&sinks));
-    atomic_store(&sinks, sink);
-    int err = take_over_all(wanted);
-    if (err < 0)
-        unlink_sink(sink);
-    pthread_mutex_unlock(&lock);
+    int err = opts->infos && !sink->ring ? -ENOMEM : enlist(sink);
     if (err < 0) {
-        wait_for_handlers();
+        free_ring(sink->ring);
         thi_sys_close(fd);
     }
     return err;
+}
+
+int thi_sigsink_open(thi_sigsink *sink, const int *signals)
+{
+    return thi_sigsink_open_with(sink, signals, &(thi_sigsink_opts){ 0 });
 }
 
 uint64_t thi_sigsink_take(thi_sigsink *sink)
@@ -182,14 +310,64 @@ uint64_t thi_sigsink_take(thi_sigsink *sink)
     return atomic_exchange(&sink->noted, 0);
 }
 
-void thi_sigsink_close(thi_sigsink *sink)
+/* What has merged comes after the others, the lowest number first. */
+static bool take_merged(thi_sigsink *sink, thi_siginfo *info)
+{
+    uint64_t noted = atomic_load(&sink->noted);
+    if (!noted)
+        return false;
+    *info = (thi_siginfo){ .signo = first_of(noted) };
+    atomic_fetch_and(&sink->noted, ~bit_of(info->signo));
+    return true;
+}
+
+static bool take_any(thi_sigsink *sink, thi_siginfo *info)
+{
+    pthread_mutex_lock(&sink->ring->taking);
+    bool taken = take(sink->ring, info) || take_merged(sink, info);
+    pthread_mutex_unlock(&sink->ring->taking);
+    return taken;
+}
+
+/* A signal that comes after the descriptor was read makes it readable again. */
+bool thi_sigsink_next(thi_sigsink *sink, thi_siginfo *info)
+{
+    uint64_t count;
+    if (take_any(sink, info))
+        return true;
+    (void)thi_sys_read(sink->fd, &count, sizeof count);
+    if (!take_any(sink, info))
+        return false;
+    thi_sigsink_nudge(sink); /* there may be more, which have been told by what was just read */
+    return true;
+}
+
+int thi_sigsink_raise(const void *world, const thi_siginfo *info, bool *instead)
+{
+    *instead = is_taken_instead(world, info->signo);
+    return note(world, info, *instead);
+}
+
+void thi_sigsink_stop(thi_sigsink *sink)
 {
     pthread_mutex_lock(&lock);
-    hand_back_all(sink->wanted);
+    if (!sink->opts.world)
+        hand_back_all(sink->wanted);
     unlink_sink(sink);
     pthread_mutex_unlock(&lock);
     wait_for_handlers();
+}
+
+void thi_sigsink_deinit(thi_sigsink *sink)
+{
+    free_ring(sink->ring);
     thi_sys_close(sink->fd);
+}
+
+void thi_sigsink_close(thi_sigsink *sink)
+{
+    thi_sigsink_stop(sink);
+    thi_sigsink_deinit(sink);
 }
 
 /* ---- SIGPIPE ---- */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -40,11 +41,39 @@ static int descriptors(void)
     return n == 4 && memcmp(buf, "warp", 4) == 0 ? 0 : -EPROTO;
 }
 
+static int loads;
+
+static void reload(void)
+{
+    loads++;
+}
+
+#include "reload.inc"
+
+static int signals(void)
+{
+    th_scope scope;
+    int err = th_scope_open(&scope, NULL);
+    if (err < 0)
+        return err;
+    err = th_spawn(&scope, reload_on_hangup, NULL);
+    for (int i = 1; i <= 3 && err == 0; i++) {
+        th_yield(); /* it watches */
+        kill(getpid(), SIGHUP);
+        while (loads < i && err == 0)
+            err = th_sleep(TH_MICROSECOND);
+    }
+    th_scope_cancel(&scope, 0);
+    th_scope_close(&scope);
+    return err;
+}
+
 static int app(int argc, char **argv)
 {
     (void)argc;
     (void)argv;
-    return descriptors();
+    int err = descriptors();
+    return err < 0 ? err : signals();
 }
 
 int main(int argc, char **argv)
