@@ -101,10 +101,12 @@ static void print(void *arg, const char *line)
     puts(line);
 }
 
-static int simulate(uint64_t seed, int verbose)
+static int simulate(uint64_t seed, uint64_t cancel_at, int verbose)
 {
     th_sim_result result;
-    th_sim_opts opts = { .seed = seed, .workers = 1 + (unsigned)(seed % 3) };
+    th_sim_opts opts = { .seed = seed,
+                         .workers = 1 + (unsigned)(seed % 3),
+                         .cancel_at = cancel_at };
     opts.fault_until = TH_MINUTE; /* then everything has to work */
     opts.faults[TH_SIM_RESET].per_million = 20000;
     opts.faults[TH_SIM_REFUSE].per_million = 50000;
@@ -115,15 +117,21 @@ static int simulate(uint64_t seed, int verbose)
     int err = th_sim_run(scenario, NULL, &opts, &result);
     if (err < 0 || result.open_descriptors > 0 || result.live_allocations > 0)
         printf("seed %llu: %s %s\n", (unsigned long long)seed, th_errname(err), th_err_detail());
+    if (cancel_at > 0)
+        printf("%llu waits; left: %zu descriptors, %lld allocations\n",
+               (unsigned long long)result.waits, result.open_descriptors,
+               (long long)result.live_allocations);
     return err;
 }
 
 int main(int argc, char **argv)
 {
+    if (argc > 2) /* cancelled at the wait of that number: it may fail, but leaves nothing behind */
+        return simulate(strtoull(argv[1], NULL, 0), strtoull(argv[2], NULL, 0), 0) < 0;
     if (argc > 1)
-        return simulate(strtoull(argv[1], NULL, 0), 1) < 0;
+        return simulate(strtoull(argv[1], NULL, 0), 0, 1) < 0;
     for (uint64_t seed = 1; seed <= 200; seed++)
-        if (simulate(seed, 0) < 0)
+        if (simulate(seed, 0, 0) < 0)
             return 1;
     puts("200 worlds, all answers right");
     return 0;

@@ -21,6 +21,8 @@ typedef struct th_run_opts {
     size_t stack_size;   /* of a fiber, bytes; 0: 64 KiB */
     int64_t grace;       /* time that servers have to drain once a stop is asked for, ns; 0: 10 s */
     int no_signals;      /* 1: leave SIGTERM and SIGINT alone */
+    uint64_t cancel_at;  /* for tests: which wait is cancelled, counted from 1; 0: none */
+    uint64_t *waits; /* out: how often fibers have waited, set before th_run() returns; or NULL */
 } th_run_opts;
 
 /* What is in force, for start-up messages. */
@@ -32,6 +34,11 @@ typedef struct th_run_info {
 
 /**
  * Runs a function as the main fiber of a program, with its command line; for the end of main().
+ *
+ * For tests the environment variable THRUM_CANCEL_AT=N does what th_run_opts.cancel_at does, and
+ * one line on standard error tells how often fibers have waited and what was left behind: "PROGRAM:
+ * cancelled at wait N of M; left: D descriptors, A allocations", or "PROGRAM: M waits, not
+ * cancelled; left: ..." when N is 0 or more than M.
  *
  * @param app   the main fiber's function; a negative result is a failure
  * @param argc  the number of arguments
@@ -50,6 +57,10 @@ TH_API int th_main(int (*app)(int argc, char **argv), int argc, char **argv,
 
 /**
  * Runs a function as the main fiber of a runtime.
+ *
+ * With cancel_at, the n-th time that a fiber of the runtime leaves to wait for something, its
+ * innermost scope that is no shield is cancelled. A test that runs a program for n = 1, 2, ...
+ * until n is more than `waits` has cancelled it at every point at which it suspends.
  *
  * Returns when it has returned and everything started in the root scope has ended. SIGTERM and
  * SIGINT ask for an orderly stop (th_stop()); a second one cancels the root scope at once. Until it

@@ -93,6 +93,7 @@ typedef struct th_sim_opts {
     int64_t
         fault_until; /* virtual ns from the start after which nothing fails any more; 0: never */
     th_sim_odds faults[TH_SIM_FAULTS];
+    uint64_t cancel_at; /* as in th_run_opts: which wait is cancelled, counted from 1; 0: none */
 } th_sim_opts;
 
 /* How a run went. */
@@ -100,6 +101,7 @@ typedef struct th_sim_result {
     uint64_t seed;
     uint64_t hash;                  /* over every choice and event; equal for equal runs */
     uint64_t steps;                 /* turns of workers */
+    uint64_t waits;                 /* of fibers, each a point at which cancel_at may strike */
     int64_t time;                   /* virtual ns that passed */
     int verdict;                    /* 0; -EDEADLK or TH_ELIMIT when the run had to be broken off */
     size_t open_descriptors;        /* that nobody closed */

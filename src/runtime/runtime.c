@@ -130,7 +130,11 @@ int th_run(th_fiber_fn app, void *arg, const th_run_opts *opts)
         return err;
     (void)pthread_once(&once, limit_log);
     rt.count = rt.opts.workers ? rt.opts.workers : thi_machine_cpus();
-    return thi_run(&rt, run_with_signals);
+    rt.counts = rt.opts.cancel_at || rt.opts.waits;
+    err = thi_run(&rt, run_with_signals);
+    if (rt.opts.waits)
+        *rt.opts.waits = atomic_load(&rt.points);
+    return err;
 }
 
 int th_run_get_info(th_run_info *info)

@@ -10,6 +10,7 @@
 #define THI_RUNTIME_SCHED_H
 
 #include "base/assert.h"
+#include "runtime/points.h"
 #include "runtime/tree.h"
 #include "runtime/worker.h"
 
@@ -99,6 +100,8 @@ static inline int thi_sched_park_inline(thi_wait *wait)
     int saved = *worker->errno_at;
     self->waits = wait;
     self->state = THI_FIBER_PARKED;
+    if (TH_UNLIKELY(worker->counts))
+        thi_points_pass(self);
     thi_sched_switch_away_(worker, self);
     *worker->errno_at = saved;
     return self->wake_result;

@@ -445,6 +445,8 @@ static int run_in_world(simulation *sim)
     thi_runtime *rt = &sim->runtime;
     rt->opts.stack_size = w->opts.stack_size;
     rt->opts.grace = w->opts.grace;
+    rt->opts.cancel_at = w->opts.cancel_at;
+    rt->counts = true;
     rt->count = w->opts.workers;
     rt->engine.engine = &thi_engine_sim;
     snprintf(rt->engine.why, sizeof rt->engine.why, "simulation with seed %llu",
@@ -455,6 +457,7 @@ static int run_in_world(simulation *sim)
     w->fault_end = INT64_MIN; /* what opens and closes the runtime itself is spared */
     int err = thi_run(rt, drive);
     w->result.time = w->now - THI_SIM_EPOCH;
+    w->result.waits = atomic_load(&rt->points);
     w->result.open_descriptors = w->desc_count;
     return err;
 }

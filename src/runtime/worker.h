@@ -30,6 +30,7 @@ struct thi_worker {
     int slice;     /* what budget starts from in the present turn */
     int *errno_at; /* the thread's errno, of which each fiber sees its own */
     int stack_class;
+    bool counts;           /* the waits of its fibers, see points.c */
     thi_context scheduler; /* the thread's own stack, on which the loop runs */
     thi_fiber_pool fibers;
     uint64_t last_id;      /* of the fibers spawned here; counts up from the worker's own range */
@@ -75,13 +76,15 @@ struct thi_runtime {
     th_fiber_fn app;
     void *arg;
     int result;
-    int stops;            /* stops asked for so far; on worker 0 */
-    thi_timer grace;      /* on worker 0's loop */
-    thi_msg ask;          /* th_stop()'s message to worker 0 */
-    atomic_int asked;     /* calls of th_stop() that `ask` brings; the first sends it */
-    atomic_uint turn;     /* for placement in turn */
-    atomic_int stoppers;  /* in all workers */
-    atomic_bool stopping; /* a stop was asked for */
+    bool counts;              /* the waits of its fibers */
+    _Atomic(uint64_t) points; /* how many there were */
+    int stops;                /* stops asked for so far; on worker 0 */
+    thi_timer grace;          /* on worker 0's loop */
+    thi_msg ask;              /* th_stop()'s message to worker 0 */
+    atomic_int asked;         /* calls of th_stop() that `ask` brings; the first sends it */
+    atomic_uint turn;         /* for placement in turn */
+    atomic_int stoppers;      /* in all workers */
+    atomic_bool stopping;     /* a stop was asked for */
 };
 
 /* All runtimes of the process: <thrum/inspect.h> leads from here to every fiber there is. */

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: MIT
+"""Each example is cancelled at its first wait, at its second, and so on until there are no more.
+
+Whatever is cancelled, the program ends by itself and in time, with a status of its own making, and
+leaves no descriptor and no memory behind. What it has told its client until then is right: echoes
+are a beginning of what was sent, answers are whole or cut where the client can tell.
+"""
+import contextlib
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+import wire
+from serving import LISTENING, TIMEOUT, Lines, address
+
+EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
+MOST = 40  # waits that are tried one by one; of more, the last ones as well
+REPORT = re.compile(r".*: (?:cancelled at wait \d+ of (\d+)|(\d+) waits, not cancelled); "
+                    r"left: (-?\d+) descriptors, (-?\d+) allocations")
+FAILURE = re.compile(r"\S+: (Operation canceled|Connection .*|Broken pipe|End of stream|end of .*|"
+                     r"Connection timed out)(: .*)?")
+
+
+class Run:
+    """A run of a program that is cancelled at its n-th wait."""
+
+    def __init__(self, command, n):
+        self.n = n
+        self.process = subprocess.Popen(
+            [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, errors="backslashreplace",
+            env={**os.environ, "THRUM_CANCEL_AT": str(n)})
+        self.out = Lines(self.process.stdout)
+        self.err = Lines(self.process.stderr)
+
+    def where(self):
+        """Where it listens; None when it ends before."""
+        match = self.out.wait(lambda lines: next(filter(None, map(LISTENING.search, lines)), None))
+        return address(match[1]) if match else None
+
+    def finish(self):
+        """Waits for its end, and checks it: how many waits there were, and whether that was in vain.
+
+        None when the signal came a moment too late to tell.
+        """
+        try:
+            status = self.process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError(f"cancelled at wait {self.n} it hangs") from None
+        for lines in (self.out, self.err):
+            lines.join(TIMEOUT)
+        if status == -signal.SIGTERM:  # it was about to end, and no longer looks at signals
+            return None
+        said = self.err.lines
+        assert said, f"cancelled at wait {self.n} it says nothing, status {status}"
+        report = REPORT.fullmatch(said[0])
+        assert report, said
+        cancelled, untouched, descriptors, allocations = report.groups()
+        assert (descriptors, allocations) == ("0", "0"), (self.n, said)
+        assert status in (0, 1) and len(said) == 1 + status, (self.n, status, said)
+        assert status == 0 or FAILURE.fullmatch(said[1]), (self.n, said)
+        return int(cancelled or untouched), untouched is not None
+
+
+def talk_to_echo(where):
+    """What comes back is a beginning of what was sent: in small steps, then more than fits."""
+    sent = b"warp and weft" * 100000
+    got = b""
+    with contextlib.suppress(ConnectionError, wire.Closed):
+        with contextlib.closing(wire.Client(where)) as client:
+            for _ in range(5):
+                client.send(b"warp")
+                assert client.take(4) == b"warp"
+            sender = threading.Thread(target=send_all, args=(client.socket, sent))
+            sender.start()
+            while data := client.socket.recv(65536):
+                got += data
+            sender.join()
+    assert got == sent[:len(got)]
+
+
+def send_all(sock, data):
+    with contextlib.suppress(ConnectionError, OSError):
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+
+
+def talk_to_limited(where):
+    """The same behind a greeting, on three connections at once, of which one has to wait."""
+    with contextlib.ExitStack() as stack, contextlib.suppress(ConnectionError):
+        clients = [stack.enter_context(contextlib.closing(wire.Client(where))) for _ in range(3)]
+        for client in clients:
+            send_all(client.socket, b"warp")
+        for client in clients:
+            got = b""
+            while data := client.socket.recv(100):
+                got += data
+            assert got == b"welcome\nwarp"[:len(got)]
+
+
+def talk_to_http(where):
+    """Answers are right, or the connection ends before they are whole."""
+    with contextlib.suppress(ConnectionError, wire.Closed):
+        with contextlib.closing(wire.Client(where)) as client:
+            for name in ("loom", "warp"):
+                answer = client.ask(target=f"/hello/{name}")
+                assert (answer.status, answer.body) == (200, f"hello, {name}\n".encode())
+
+
+TALKS = {"echo_server": talk_to_echo, "limited_server": talk_to_limited, "http_hello": talk_to_http}
+
+
+def serve_once(program, n):
+    """A server, one client, and the signal to stop."""
+    run = Run([program, "http://127.0.0.1:0" if program.name == "http_hello" else "127.0.0.1:0"], n)
+    if where := run.where():
+        TALKS[program.name](where)
+        with contextlib.suppress(ProcessLookupError):
+            run.process.send_signal(signal.SIGTERM)
+    return run.finish()
+
+
+def echo_to(listener):
+    """A server for one client, in a thread."""
+    with contextlib.suppress(OSError):
+        client, _ = listener.accept()
+        with client:
+            while data := client.recv(4096):
+                client.sendall(data)
+
+
+def dial_once(program, n):
+    """A client, and a server that is not of this library."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=echo_to, args=(listener,))
+        server.start()
+        run = Run([program, f"127.0.0.1:{listener.getsockname()[1]}", "warp", "weft"], n)
+        found = run.finish()
+        with contextlib.suppress(OSError):  # in case that nobody came
+            socket.create_connection(listener.getsockname(), TIMEOUT).close()
+        server.join()
+    assert run.out.lines == ["warp", "weft"][:len(run.out.lines)]
+    return found
+
+
+def simulate_once(program, n):
+    """One world; it counts by itself."""
+    done = subprocess.run([program, "7", str(n)], text=True, timeout=TIMEOUT, capture_output=True)
+    report = re.search(r"(\d+) waits; left: 0 descriptors, 0 allocations\n\Z", done.stdout)
+    assert report and done.stderr == "" and done.returncode in (0, 1), (n, done)
+    waits = int(report[1])
+    assert n <= waits or done.returncode == 0, (n, done)
+    return waits, n > waits
+
+
+def run_once(program, n):
+    """A program that needs nothing and ends by itself."""
+    return Run([program], n).finish()
+
+
+def try_once(once, program, n):
+    for _ in range(10):
+        if found := once(program, n):
+            return found
+    raise AssertionError(f"cancelled at wait {n} it always ends too early to be stopped")
+
+
+WAYS = {**dict.fromkeys(TALKS, serve_once), "echo_client": dial_once, "simulate": simulate_once}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.c")))
+def test_a_cancellation_at_any_wait_leaves_nothing_behind(name, build, sanitized):
+    once = WAYS.get(name, run_once)
+    program = build / "examples" / name
+    most = MOST // 4 if sanitized else MOST
+    waits = 0
+    for n in range(1, most + 1):
+        waits, untouched = try_once(once, program, n)
+        if untouched:
+            return
+    for n in range(max(most + 1, waits - 3), waits + 2):
+        try_once(once, program, n)
+
+
+def test_a_number_that_is_none_is_refused(build):
+    program = str(build / "examples" / "sleeps")
+    done = subprocess.run([program], text=True, timeout=TIMEOUT, capture_output=True,
+                          env={**os.environ, "THRUM_CANCEL_AT": "-1"})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (f"{program}: cannot start: Invalid argument: "
+                           "THRUM_CANCEL_AT is '-1', not a number\n")
