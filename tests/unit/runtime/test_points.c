@@ -80,7 +80,7 @@ static int sleep_and_note(void *arg)
 /* A child in an inner scope, beside one outside of it. */
 static int nest(void *arg)
 {
-    static const int64_t soon = TH_MILLISECOND, later = 2 * TH_MILLISECOND;
+    static const int64_t soon = TH_MILLISECOND, later = 200 * TH_MILLISECOND;
     th_scope outer;
     th_scope inner;
     (void)arg;
