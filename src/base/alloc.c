@@ -202,3 +202,8 @@ bool thi_alloc_plain(void)
     return known == YES;
 #endif
 }
+
+bool thi_alloc_may_keep(void)
+{
+    return is_direct() && !thi_alloc_plain();
+}

@@ -67,4 +67,10 @@ int64_t thi_alloc_live(void);
  */
 bool thi_alloc_plain(void);
 
+/*
+ * Whether a cache that the whole process shares may keep freed blocks: nobody counts them or has
+ * brought an allocator, and thi_alloc_plain() does not ask for the contrary.
+ */
+bool thi_alloc_may_keep(void);
+
 #endif

@@ -36,6 +36,16 @@
 /* Cache line size that hot per-thread data is aligned to, so that no two threads share a line. */
 #define THI_CACHE_LINE 64
 
+/* Tells the processor that the caller waits in a loop. */
+static inline void thi_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 /* Whether n is a power of two; 0 is none. */
 static inline bool thi_is_pow2(size_t n)
 {

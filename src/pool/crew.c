@@ -12,6 +12,15 @@
  * A server that has finished a job first takes the next one, or lists itself as idle, and only then
  * tells those who waited: when they submit the next job they find it idle, and start nobody.
  *
+ * While somebody is on the way, or all are at work and no more may be started, a submitter has
+ * nothing to decide. Then the inbox is open, and a job of normal rank is left there without the
+ * lock. Whoever holds the lock opens and shuts it by that rule (settle()), and takes what is in it
+ * before anything else that is not more urgent, so that jobs keep their order. Places in the queue
+ * are given to the inbox in advance, and taken back before a submitter is told that there is none.
+ *
+ * One who runs out of work lingers a moment before he sleeps: he counts as on the way, so that the
+ * next job costs no system call. Only one of a pool does so at a time.
+ *
  * The lock is held for a few instructions; nobody sleeps, allocates or calls a job's functions
  * under it. A future's lock may be held around it, never the other way round.
  */
@@ -24,6 +33,9 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+
+#define CREDITS 128 /* places that the inbox is given at a time */
+#define LINGER  32  /* looks at the inbox: about a microsecond */
 
 _Thread_local th_pool *thi_pool_self;
 _Thread_local thi_job *thi_job_self;
@@ -108,11 +120,83 @@ static void queue(th_pool *pool, thi_job *job)
         pool->stats.queued_peak = pool->jobs.count;
 }
 
+/* Queues what was left in the inbox, which is shut or open afterwards. */
+static void empty_inbox(th_pool *pool, bool shut)
+{
+    thi_job *next;
+    for (thi_job *job = thi_inbox_take(&pool->inbox, shut); job; job = next) {
+        next = job->next;
+        pool->granted--;
+        queue(pool, job);
+    }
+    pool->shut = shut;
+}
+
+static void look_into_inbox(th_pool *pool)
+{
+    if (!pool->shut && thi_inbox_stirs(&pool->inbox))
+        empty_inbox(pool, false);
+}
+
+/* Whether somebody must be woken or started for the next job. */
+static bool wants_waking(const th_pool *pool)
+{
+    return !pool->waking && (pool->idle || pool->servers < pool->servers_max);
+}
+
+/* Whether jobs are to come by the lock: also when the one who lingers by the inbox is to look here.
+ */
+static bool must_be_shut(const th_pool *pool)
+{
+    return wants_waking(pool) || (pool->lingering && pool->jobs.count > 0);
+}
+
+/* Gives the inbox places of the queue that nobody else waits for. */
+static void grant(th_pool *pool)
+{
+    if (pool->shut || pool->room.first || pool->jobs.count >= pool->queue_max)
+        return;
+    size_t credits = thi_min((size_t)CREDITS, pool->queue_max - pool->jobs.count);
+    if (pool->granted > 0 && pool->granted + CREDITS / 2 > credits)
+        return;
+    thi_inbox_grant(&pool->inbox, credits - pool->granted);
+    pool->granted = credits;
+}
+
+/* What is to be done before the lock is given back. */
+static steps settle(th_pool *pool)
+{
+    steps next = plan(pool);
+    if (TH_UNLIKELY(pool->stopping != THI_CREW_OPEN))
+        return next;
+    if (!pool->shut && must_be_shut(pool)) {
+        bool planned = pool->waking; /* then there is no more to be planned */
+        empty_inbox(pool, true);
+        if (!planned)
+            next = plan(pool);
+    }
+    if (pool->shut && !must_be_shut(pool)) {
+        thi_inbox_open(&pool->inbox);
+        pool->shut = false;
+    }
+    grant(pool);
+    return next;
+}
+
+/* Whether no place is left for a job, after taking back those that are not used. */
+static bool is_full(th_pool *pool)
+{
+    if (TH_LIKELY(pool->jobs.count + pool->granted < pool->queue_max))
+        return false;
+    pool->granted -= thi_inbox_revoke(&pool->inbox);
+    return pool->jobs.count + pool->granted >= pool->queue_max;
+}
+
 /* A place has become free: the job of the submitter that waits longest takes it. */
 static thi_waiter *admit(th_pool *pool)
 {
     thi_waiter *w = NULL;
-    if (TH_UNLIKELY(pool->room.first != NULL) && pool->jobs.count < pool->queue_max) {
+    if (TH_UNLIKELY(pool->room.first != NULL) && !is_full(pool)) {
         w = thi_waitq_pop(&pool->room);
         queue(pool, (thi_job *)w->request);
     }
@@ -227,6 +311,7 @@ static int start_failed(th_pool *pool, thi_job *job, int err)
     lock(pool);
     pool->waking = false;
     thi_waiter *joiners = one_less(pool);
+    empty_inbox(pool, true);
     if (pool->servers == 0) {
         own = job && job->state == THI_JOB_WAITING;
         if (own) {
@@ -293,11 +378,12 @@ static void run_here(th_pool *pool, thi_job *job)
 /* ---- putting jobs ---- */
 
 /* The reason why a job cannot be queued now: 0, -ESHUTDOWN, or -EAGAIN as it is full. */
-static int obstacle(const th_pool *pool)
+static int obstacle(th_pool *pool)
 {
     if (TH_UNLIKELY(pool->stopping != THI_CREW_OPEN))
         return -ESHUTDOWN;
-    return TH_LIKELY(pool->jobs.count < pool->queue_max) ? 0 : -EAGAIN;
+    look_into_inbox(pool);
+    return is_full(pool) ? -EAGAIN : 0;
 }
 
 static const thi_wait_kind room = { "room in a pool", THI_BY_POOL, offsetof(th_pool, name) };
@@ -317,7 +403,7 @@ static int wait_for_room(th_pool *pool, thi_job *job)
         pool->stats.waited++;
     } else if (err == 0) {
         queue(pool, job);
-        next = plan(pool);
+        next = settle(pool);
     }
     unlock(pool);
     if (err == -EAGAIN)
@@ -350,17 +436,14 @@ static int refuse(th_pool *pool, int err)
     return err;
 }
 
-int thi_crew_put(th_pool *pool, thi_job *job)
+static int put_by_lock(th_pool *pool, thi_job *job)
 {
     steps next = { 0 };
-    if (TH_UNLIKELY(pool->simulated != (thi_sim_self != NULL)))
-        return thi_err_set(-EINVAL, "pool %s is %s a simulation", pool->name,
-                           pool->simulated ? "of" : "not of");
     lock(pool);
     int err = obstacle(pool);
     if (TH_LIKELY(err == 0)) {
         queue(pool, job);
-        next = plan(pool);
+        next = settle(pool);
     }
     unlock(pool);
     if (TH_LIKELY(err == 0)) {
@@ -372,10 +455,23 @@ int thi_crew_put(th_pool *pool, thi_job *job)
     return TH_LIKELY(err == 0) ? 0 : refuse(pool, err);
 }
 
+/* Other ranks have a say in who is next, and must not be left in the inbox for that. */
+int thi_crew_put(th_pool *pool, thi_job *job)
+{
+    if (TH_UNLIKELY(pool->simulated != (thi_sim_self != NULL)))
+        return thi_err_set(-EINVAL, "pool %s is %s a simulation", pool->name,
+                           pool->simulated ? "of" : "not of");
+    if (TH_UNLIKELY(job->rank != THI_JOB_NORMAL || !thi_inbox_push(&pool->inbox, job)))
+        return put_by_lock(pool, job);
+    thi_metric_add(THI_M_POOL_JOBS_WAITING, 1);
+    return 0;
+}
+
 /* Takes a job out of the queue if it is there. */
 static bool take_out(th_pool *pool, thi_job *job, bool cancelled, thi_waiter **admitted)
 {
     lock(pool);
+    look_into_inbox(pool);
     bool waits = job->state == THI_JOB_WAITING;
     *admitted = NULL;
     if (waits) {
@@ -412,27 +508,53 @@ void thi_crew_help(th_pool *pool, thi_job *job)
 
 /* ---- serving ---- */
 
+/* The next job; before one of low rank, or none, the inbox is looked at. */
+static thi_job *take_next(th_pool *pool)
+{
+    if (!pool->jobs.first[THI_JOB_HIGH] && !pool->jobs.first[THI_JOB_NORMAL])
+        look_into_inbox(pool);
+    return thi_jobs_pop(&pool->jobs);
+}
+
+/* Lets a server without a job linger if nobody else does, or lists it as idle. */
+static void have_no_job(th_pool *pool, thi_server *server)
+{
+    server->lingers = pool->may_linger && !server->tired && !pool->waking;
+    if (server->lingers)
+        pool->waking = pool->lingering = true;
+    else
+        list_idle(pool, server);
+}
+
+/* A server has come to the queue. */
+static void arrive(th_pool *pool, thi_server *server)
+{
+    server->fresh = false;
+    pool->waking = false;
+    if (server->lingers)
+        server->lingers = pool->lingering = false;
+}
+
 thi_job *thi_crew_next(th_pool *pool, thi_server *server, thi_job *done)
 {
     thi_waiter *joiners = NULL;
     lock(pool);
-    if (server->fresh) {
-        server->fresh = false;
-        pool->waking = false;
-    }
+    if (server->fresh)
+        arrive(pool, server);
     if (done)
         end(pool, done);
-    thi_job *job = thi_jobs_pop(&pool->jobs);
+    thi_job *job = take_next(pool);
     thi_waiter *admitted = job ? admit(pool) : NULL;
     if (job) {
         server->stays = server->threaded;
+        server->tired = false;
         begin(pool, job);
     } else if (server->stays && pool->stopping == THI_CREW_OPEN && !pool->watched) {
-        list_idle(pool, server);
+        have_no_job(pool, server);
     } else {
         joiners = leave(pool, server);
     }
-    steps next = plan(pool);
+    steps next = settle(pool);
     unlock(pool);
     /* The pool may be gone from here on if this server has left: then there is nothing to do. */
     if (done) {
@@ -461,9 +583,24 @@ static bool dispensable(th_pool *pool, thi_server *server)
     return leaves;
 }
 
+static bool linger(const th_pool *pool)
+{
+    unsigned looks = 0;
+    while (looks < LINGER && !thi_inbox_stirs(&pool->inbox)) {
+        thi_relax();
+        looks++;
+    }
+    return looks < LINGER;
+}
+
 void thi_crew_sleep(th_pool *pool, thi_server *server)
 {
     int64_t time = pool->idle_time;
+    if (server->lingers) {
+        server->tired = !linger(pool);
+        server->fresh = true;
+        return;
+    }
     while (__atomic_load_n(&server->word, __ATOMIC_ACQUIRE) == 0) {
         if (thi_sys_futex_wait(&server->word, 0, time) != -ETIMEDOUT)
             continue;
@@ -477,9 +614,10 @@ void thi_crew_sleep(th_pool *pool, thi_server *server)
 void thi_crew_stats(th_pool *pool, th_pool_stats *stats)
 {
     lock(pool);
+    look_into_inbox(pool);
     *stats = pool->stats;
     stats->threads = pool->servers;
-    stats->idle = pool->idle_count;
+    stats->idle = pool->idle_count + pool->lingering;
     stats->queued = pool->jobs.count;
     unlock(pool);
 }
@@ -492,6 +630,7 @@ void thi_crew_stop(th_pool *pool, int how)
     lock(pool);
     if (pool->stopping < how)
         pool->stopping = (uint8_t)how;
+    empty_inbox(pool, true);
     thi_server *idle = delist_all(pool);
     thi_waiter *refused = take_all(&pool->room);
     if (pool->stopping == THI_CREW_ABORTS) {

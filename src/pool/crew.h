@@ -10,6 +10,7 @@
 #define THI_POOL_CREW_H
 
 #include "base/list.h"
+#include "pool/inbox.h"
 #include "pool/jobs.h"
 #include "sync/waiter.h"
 
@@ -26,6 +27,8 @@ struct thi_server {
     bool threaded; /* is a thread, which is joined by the one that leaves after it */
     bool stays;    /* waits for work when there is none */
     bool fresh;    /* was started or woken, and has not looked at the queue since */
+    bool lingers;  /* looks at the inbox for a moment before it sleeps */
+    bool tired;    /* has done so in vain since its last job */
     bool listed;   /* is among the idle; under the lock */
     bool left;     /* belongs to the pool no more */
     bool joins;    /* when it left: a thread that left earlier is to be joined */
@@ -44,6 +47,7 @@ struct th_pool {
     int (*start)(th_pool *pool);
     thi_waitq ended; /* those who wait for the last server to leave; locked within the lock */
     size_t queue_max;
+    size_t granted; /* places in the queue that are credits of the inbox, or jobs in it */
     int64_t idle_time;
     size_t stack_size;
     pthread_t last_left;      /* a thread that is to be joined, if has_left */
@@ -57,11 +61,15 @@ struct th_pool {
     uint8_t when_full;
     uint8_t stopping; /* THI_CREW_* */
     bool waking;      /* somebody was started or woken and has not come to the queue yet */
+    bool lingering;   /* and that is because he looks at the inbox */
+    bool shut;        /* the inbox is */
     bool watched;     /* somebody drains it: who has no work leaves, and tells by `servers` */
     bool simulated;
-    bool lasting; /* a default pool: it is not the user's to end */
+    bool may_linger; /* on one CPU a server would keep others from what it waits for */
+    bool lasting;    /* a default pool: it is not the user's to end */
     bool has_left;
     char name[16];
+    thi_inbox inbox; /* for jobs of normal rank, while nobody is to be woken for them */
 };
 
 /* What the calling thread does for a pool; both NULL when it runs no work. */
@@ -102,7 +110,8 @@ void thi_crew_run(th_pool *pool, thi_job *job);
  */
 thi_job *thi_crew_next(th_pool *pool, thi_server *server, thi_job *done);
 
-/* For one that is idle: sleeps until it is woken, and takes it from the pool when that was long. */
+/* For one that is idle: waits for work a moment, or sleeps until it is woken, and takes it from the
+ * pool when that was long. */
 void thi_crew_sleep(th_pool *pool, thi_server *server);
 
 /* What the crew is and has done. */

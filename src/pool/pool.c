@@ -58,11 +58,13 @@ int thi_pool_init(th_pool *pool, const th_pool_opts *opts, bool simulated)
     int err = check(&o);
     if (err < 0)
         return err;
-    *pool = (th_pool){ .simulated = simulated };
+    *pool = (th_pool){ .simulated = simulated, .shut = true };
+    (void)thi_inbox_take(&pool->inbox, true);
     pool->start = simulated ? thi_simulated_start : thi_threads_start;
     pool->queue_max = o.queue_max > 0 ? o.queue_max : QUEUE_DEFAULT;
     pool->servers_min = o.threads_min;
     pool->servers_max = threads_max(&o, simulated);
+    pool->may_linger = !simulated && thi_machine_cpus() > 1;
     pool->when_full = (uint8_t)o.when_full;
     pool->idle_time = o.idle_time > 0 ? o.idle_time : IDLE_DEFAULT;
     pool->stack_size = o.stack_size;

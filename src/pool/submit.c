@@ -4,12 +4,13 @@
  * Work with a future: one block of memory holds both.
  *
  * The block has two handles from the start: the work's own, given back when the work has ended or
- * was taken out, and the submitter's. So whoever abandons it leaves it to the work.
+ * was taken out, and the submitter's. So whoever abandons it leaves it to the work. Of work whose
+ * future nobody asked for there is none: the block is the job's alone.
  */
-#include "base/alloc.h"
 #include "pool/crew.h"
 #include "pool/defaults.h"
 #include "pool/future.h"
+#include "pool/spares.h"
 
 #include <errno.h>
 
@@ -21,6 +22,8 @@ typedef struct task {
     void *arg;
     thi_waiter *woken; /* those who waited, between the end of the work and that of the job */
 } task;
+
+static thi_spares tasks = { .size = sizeof(task) };
 
 static task *task_of(th_future *future)
 {
@@ -49,6 +52,26 @@ static void drop(thi_job *job, int why)
     finish(job);
 }
 
+static void run_unwatched(thi_job *job)
+{
+    task *t = thi_container_of(job, task, job);
+    (void)t->fn(t->arg);
+}
+
+static void finish_unwatched(thi_job *job)
+{
+    thi_spares_free(&tasks, thi_container_of(job, task, job));
+}
+
+static void drop_unwatched(thi_job *job, int why)
+{
+    (void)why;
+    finish_unwatched(job);
+}
+
+static const thi_job_ops unwatched_ops = { .run = run_unwatched,
+                                           .finish = finish_unwatched,
+                                           .drop = drop_unwatched };
 static const thi_job_ops job_ops = { .run = run, .finish = finish, .drop = drop };
 
 static bool revoke(th_future *future, thi_waiter **woken)
@@ -69,7 +92,7 @@ static const thi_future_ops future_ops = { .revoke = revoke, .help = help };
 
 static void free_task(th_future *future)
 {
-    thi_free(task_of(future));
+    thi_spares_free(&tasks, task_of(future));
 }
 
 static int rank_of(int priority)
@@ -92,22 +115,21 @@ int th_pool_submit(th_pool *pool, th_work_fn fn, void *arg, int priority, th_fut
     if (!fn || rank < 0)
         return -EINVAL;
     pool = pool ? pool : thi_default_pool();
-    task *t = thi_alloc(sizeof *t);
+    task *t = thi_spares_alloc(&tasks);
     if (!t)
         return -ENOMEM;
-    thi_job_init(&t->job, &job_ops, (uint8_t)rank);
-    thi_future_init(&t->future, &future_ops, 2, free_task);
+    thi_job_init(&t->job, future ? &job_ops : &unwatched_ops, (uint8_t)rank);
+    if (future)
+        thi_future_init(&t->future, &future_ops, 2, free_task);
     t->pool = pool;
     t->fn = fn;
     t->arg = arg;
     int err = thi_crew_put(pool, &t->job);
     if (err < 0) {
-        thi_free(t); /* nobody else has seen it */
+        thi_spares_free(&tasks, t); /* nobody else has seen it */
         return err;
     }
     if (future)
         *future = &t->future;
-    else
-        th_future_unref(&t->future);
     return 0;
 }

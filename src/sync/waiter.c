@@ -23,15 +23,6 @@
 
 _Thread_local uint64_t thi_sync_thread;
 
-static inline void relax(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
 /* The holder needs a few instructions, unless it was preempted: then it is given the processor. */
 void thi_waitq_lock_slow(thi_waitq *queue)
 {
@@ -42,7 +33,7 @@ void thi_waitq_lock_slow(thi_waitq *queue)
                                                     memory_order_acquire, memory_order_relaxed))
             return;
         if (spins < SPINS)
-            relax();
+            thi_relax();
         else
             thi_sys_yield();
     }
