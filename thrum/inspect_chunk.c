@@ -229,6 +229,7 @@ static void read_second(chunk *c, snapshot *s, const th_inspect *l, size_t count
         uint64_t at = f->object + f->kind->at;
         switch (f->kind->ends) {
         case TH_INSPECT_BY_OWNER:
+        case TH_INSPECT_BY_FIBER:
         case TH_INSPECT_BY_TIME:
         case TH_INSPECT_BY_WORK:
             want(c, at, &f->datum, 8, &unused);

@@ -176,10 +176,9 @@ static void link_fibers(snapshot *s)
         fiber_view *f = &s->fibers[i];
         f->parent = snapshot_find(s, f->parent_address);
         f->waits_for = NOBODY;
-        if (f->kind && f->kind->ends == TH_INSPECT_BY_OWNER)
+        if (f->kind &&
+            (f->kind->ends == TH_INSPECT_BY_OWNER || f->kind->ends == TH_INSPECT_BY_FIBER))
             f->waits_for = snapshot_find(s, f->datum);
-        if (f->kind && f->kind->ends == TH_INSPECT_BY_FIBER)
-            f->waits_for = snapshot_find(s, f->object);
     }
 }
 

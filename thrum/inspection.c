@@ -176,7 +176,7 @@ static void add_fiber(inspection *in, const fiber_view *f, char *text, size_t si
 {
     char name[NAME_SIZE];
     if (f->waits_for == NOBODY) {
-        add(text, size, " of a fiber that has ended");
+        add(text, size, " of a fiber that does not run");
         return;
     }
     const fiber_view *other = &in->s.fibers[f->waits_for];

@@ -37,6 +37,7 @@ typedef struct th_spawn_opts {
                           NULL: "fn at file.c:12", from where it is spawned */
     size_t stack_size; /* bytes, rounded up to a power of two; 0: the runtime's default */
     int place;         /* TH_PLACE_*, or 1 + the number of a worker */
+    int64_t delay;     /* nanoseconds until it starts; 0: none */
 } th_spawn_opts;
 
 /**
@@ -80,14 +81,17 @@ TH_API TH_MUST int th_spawn_from(th_scope *scope, th_fiber_fn fn, void *arg, con
 /**
  * Starts a fiber as th_spawn() does, with options and a handle.
  *
+ * With a delay the child counts in its scope from now on, and has neither a stack nor a worker
+ * before its time. When its scope is cancelled or past its deadline before, it never runs, and what
+ * the scope says is its result.
+ *
  * @param scope  an open scope, in which the fiber will live
  * @param fn     what to run
  * @param arg    handed to fn; if this call fails it still belongs to the caller
  * @param opts   options, or NULL for the defaults; read during the call only
- * @param fiber  out: a handle, to be given back with th_fiber_unref(); NULL if none is wanted. Only
- *               for fibers that are placed on the calling fiber's own worker.
+ * @param fiber  out: a handle, to be given back with th_fiber_unref(); NULL if none is wanted
  * @return 0; as th_spawn(); -EINVAL also for unknown options, a stack above 4 MiB, a place that
- * does not exist, or a handle wanted for a fiber elsewhere
+ *         does not exist, or a negative delay
  *
  * Suspends: yes, while the scope's limit is reached
  * Thread: any
@@ -134,19 +138,54 @@ TH_API TH_MUST int th_spawn_with_from(const char *origin, th_scope *scope, th_fi
 #define th_spawn_with(scope, fn, ...) th_spawn_with_from(TH_ORIGIN_(#fn), scope, fn, __VA_ARGS__)
 
 /**
- * Waits for the end of a fiber. Any number of fibers may wait for the same one.
+ * Waits for the end of a fiber. Any number of fibers and threads may wait for the same one.
  *
- * @param fiber   a handle to a fiber of the same worker
+ * @param fiber   a handle; or a running fiber of the caller's worker
  * @param result  out: what its function returned; may be NULL
  * @return 0; -EDEADLK for the caller itself; -ECANCELED or -ETIMEDOUT when the caller's scope says
- *         so; -EINVAL for NULL or a fiber of another worker; -EPERM outside a fiber
+ *         so; -EINVAL for NULL, or a fiber of another worker that is no handle; -EPERM on a worker
+ *         outside a fiber; -ENOMEM
  *
- * Suspends: yes, until the fiber has ended
- * Thread: fiber
+ * Suspends: yes, until the fiber has ended; a plain thread blocks
+ * Thread: fiber, or any that runs no fibers
  * On cancel: nothing done, the fiber runs on and may be joined again
  * Since: 0.1
  */
 TH_API TH_MUST int th_join(th_fiber *fiber, int *result);
+
+/**
+ * Cancels one fiber, what it has opened and what it has started there.
+ *
+ * From then on its calls fail as if a scope around all that it does had been cancelled. One that
+ * has not yet run, because of its delay or because its start waits for room or travels, never does;
+ * its result is then -ECANCELED. A fiber that was cancelled alone and returns -ECANCELED does not
+ * count as failed in its scope.
+ *
+ * @param fiber   a handle; or th_fiber_self(), or another running fiber of the caller's worker
+ * @param reason  a negative code to be read with th_cancel_reason(); 0 means -ECANCELED. The first
+ *                one is kept.
+ * @return 0, also when it has ended; -EINVAL for a positive reason, NULL, or a fiber of another
+ *         worker that is no handle; -ENOMEM for what is no handle
+ *
+ * Suspends: no
+ * Thread: any
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API int th_fiber_cancel(th_fiber *fiber, int reason);
+
+/**
+ * Tells why the calls of the calling fiber fail.
+ *
+ * @return 0 while nothing is cancelled; the reason given to th_fiber_cancel() or to
+ *         th_scope_cancel(); -ETIMEDOUT after a deadline; 0 outside a fiber
+ *
+ * Suspends: no
+ * Thread: any
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API int th_cancel_reason(void);
 
 /**
  * Lets every other fiber that is ready run before it goes on.
@@ -221,7 +260,7 @@ TH_API th_fiber *th_fiber_self(void);
  *         main.c:12", or "fiber" when that is not known; never NULL
  *
  * Suspends: no
- * Thread: worker
+ * Thread: any
  * On cancel: not applicable
  * Since: 0.1
  */
@@ -235,7 +274,7 @@ TH_API const char *th_fiber_name(const th_fiber *fiber);
  *         those that the library starts; never NULL
  *
  * Suspends: no
- * Thread: worker
+ * Thread: any
  * On cancel: not applicable
  * Since: 0.1
  */
@@ -248,7 +287,7 @@ TH_API const char *th_fiber_place(const th_fiber *fiber);
  * @return a number that no other fiber of the process ever has; 0 for NULL
  *
  * Suspends: no
- * Thread: worker
+ * Thread: any
  * On cancel: not applicable
  * Since: 0.1
  */
@@ -260,7 +299,7 @@ TH_API uint64_t th_fiber_id(const th_fiber *fiber);
  * @param fiber  a handle from th_spawn_with(); NULL is allowed and does nothing
  *
  * Suspends: no
- * Thread: worker
+ * Thread: any
  * On cancel: not applicable
  * Since: 0.1
  */

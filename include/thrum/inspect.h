@@ -49,7 +49,7 @@ enum {
     TH_INSPECT_READY,   /* will run, in its turn */
     TH_INSPECT_RUNNING, /* runs, on the thread of its worker */
     TH_INSPECT_PARKED,  /* waits */
-    TH_INSPECT_ENDED    /* has ended; somebody holds a reference */
+    TH_INSPECT_ENDED    /* has just ended */
 };
 
 /* Who can end a wait, `kind_ends`, and what is in its object at the offset `kind_at`. */
@@ -57,7 +57,7 @@ enum {
     TH_INSPECT_BY_ANYBODY,  /* any party of the process; nothing is there */
     TH_INSPECT_BY_OWNER,    /* an address, whose lowest bit does not count: the fiber that holds the
                                object, or another one if a plain thread does; 0: nobody */
-    TH_INSPECT_BY_FIBER,    /* the object itself is the fiber whose end is waited for */
+    TH_INSPECT_BY_FIBER,    /* an address: the fiber whose end is waited for; 0: not started yet */
     TH_INSPECT_BY_CHILDREN, /* the object itself is the scope whose children are waited for */
     TH_INSPECT_BY_DESCRIPTOR, /* int32_t, the descriptor */
     TH_INSPECT_BY_TIME,       /* int64_t, when, of the monotonic clock; INT64_MAX: never */

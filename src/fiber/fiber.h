@@ -23,7 +23,10 @@
 typedef struct th_fiber th_fiber;
 typedef struct thi_wait thi_wait;
 
-/* FREE: in a pool; READY: in a run queue; RUNNING; PARKED: waits; ENDED: kept by a reference. */
+/* What a pointer of the user's to a th_fiber points to: the word that it begins with. */
+enum { THI_IS_FIBER, THI_IS_HANDLE };
+
+/* FREE: in a pool; READY: in a run queue; RUNNING; PARKED: waits; ENDED: no fiber is for long. */
 enum { THI_FIBER_FREE, THI_FIBER_READY, THI_FIBER_RUNNING, THI_FIBER_PARKED, THI_FIBER_ENDED };
 
 /* Who can end a wait, and what thi_wait_kind.at is the offset of in the wait's object. */
@@ -31,7 +34,7 @@ enum {
     THI_BY_ANYBODY,    /* any party of the process: it sets the event, puts the item in */
     THI_BY_OWNER,      /* who holds the object: `const void *`, a fiber or a mark of a thread; the
                         * lowest bit does not count */
-    THI_BY_FIBER,      /* the end of a fiber, which the object is */
+    THI_BY_FIBER,      /* the end of a fiber: `const th_fiber *`, NULL until it has started */
     THI_BY_CHILDREN,   /* the ends of the children of a scope, which the object is */
     THI_BY_DESCRIPTOR, /* the kernel: `int`, the descriptor */
     THI_BY_TIME,       /* the clock: `int64_t`, when */
@@ -62,6 +65,8 @@ struct thi_wait {
 };
 
 struct th_fiber {
+    uint32_t kind;   /* THI_IS_FIBER */
+    int wake_result; /* what the wait returns */
     thi_context context;
     th_fiber *next; /* in the run queue, or in the pool's list of free ones */
     struct thi_worker *worker;
@@ -70,20 +75,17 @@ struct th_fiber {
     int (*fn)(void *arg);
     void *arg;
     thi_wait *waits; /* while PARKED */
-    int wake_result; /* what the wait returns */
-    int result;      /* once ENDED */
-    uint32_t refs;   /* the running body holds one, each handle another */
     uint8_t state;
     uint8_t stack_class;    /* which pool list it goes back to */
     bool stack_bare;        /* the stack's memory was given back: the context must be made anew */
     bool guarded;           /* a guard page is in place; otherwise a canary is */
     uint64_t id;            /* never used twice in a process */
-    thi_list joiners;       /* waits of those who join it */
     struct thi_scope *home; /* the scope it was spawned in */
     const char *name;       /* static text or NULL; borrowed for the fiber's life */
     const char *origin;     /* "fn at file.c:12", static, or NULL */
     thi_err_slot *detail;   /* made at its first failure that has details */
-    char *stack_low;        /* the lowest byte it may use */
+    struct thi_follower *follower; /* a handle, for those who join or cancel it; mostly none */
+    char *stack_low;               /* the lowest byte it may use */
     size_t stack_size;
 };
 

@@ -68,8 +68,7 @@ void thi_fiber_pool_deinit(thi_fiber_pool *pool)
         pool->slabs = slab->next;
         for (unsigned i = 0; i < slab->used; i++) {
             th_fiber *fiber = &slab->fibers[i];
-            /* An ended one has a handle that nobody gave back. */
-            TH_ASSERT(fiber->state == THI_FIBER_FREE || fiber->state == THI_FIBER_ENDED);
+            TH_ASSERT(fiber->state == THI_FIBER_FREE);
             if (!fiber->stack_bare)
                 thi_context_deinit(&fiber->context);
         }
@@ -178,7 +177,6 @@ int thi_fiber_pool_grow(thi_fiber_pool *pool, unsigned stack_class)
     fiber->stack_low = fiber->guarded ? low + THI_STACK_GUARD : low;
     fiber->stack_size = slab->stride - (size_t)(fiber->stack_low - low);
     fiber->stack_bare = true;
-    thi_list_init(&fiber->joiners); /* and empty again whenever a body has ended */
     fiber->next = pool->bare[stack_class];
     pool->bare[stack_class] = fiber;
     pool->total++;

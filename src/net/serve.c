@@ -54,7 +54,7 @@ static int arrived(thi_server_part *part, int fd)
     thi_start start = {
         .fn = serve_connection, .arg = c, .name = "connection", .stack_size = sv->stack_size
     };
-    err = thi_start_here(scope, &start, NULL);
+    err = thi_start_here(scope, &start);
     if (err < 0) {
         thi_scope_child_ended(scope, 0);
         thi_loop_unwatch(&part->worker->loop, &c->socket.watch);

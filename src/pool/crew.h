@@ -12,7 +12,7 @@
 #include "base/list.h"
 #include "pool/inbox.h"
 #include "pool/jobs.h"
-#include "sync/waiter.h"
+#include "runtime/waiter.h"
 
 #include <thrum/pool.h>
 

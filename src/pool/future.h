@@ -5,7 +5,7 @@
 #define THI_POOL_FUTURE_H
 
 #include "base/list.h"
-#include "sync/waiter.h"
+#include "runtime/waiter.h"
 
 #include <thrum/future.h>
 

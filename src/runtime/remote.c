@@ -16,6 +16,7 @@
 #include "runtime/remote.h"
 
 #include "base/alloc.h"
+#include "runtime/delay.h"
 #include "runtime/place.h"
 #include "runtime/worker.h"
 
@@ -83,10 +84,10 @@ static void on_start(thi_msg *msg)
     r->proxy.emptied = on_emptied;
     r->proxy.origin = r->scope;
     r->proxy.live = 1;
-    int err = thi_start_here(&r->proxy, &r->start, NULL);
+    int err = thi_start_here(&r->proxy, &r->start);
     atomic_fetch_sub_explicit(&r->target->coming, 1, memory_order_relaxed);
     if (err < 0)
-        thi_scope_child_ended(&r->proxy, err);
+        thi_start_lost(&r->proxy, &r->start, err);
 }
 
 static void send_status(remote *r);
@@ -160,7 +161,7 @@ int thi_remote_start(thi_scope *scope, const thi_start *start)
 {
     thi_worker *target = thi_worker_place(scope->worker, start->place);
     if (target == scope->worker)
-        return thi_start_here(scope, start, NULL);
+        return thi_start_here(scope, start);
     return start_far(scope, target, start);
 }
 
@@ -175,9 +176,14 @@ typedef struct start_request {
 static int admit_request(thi_place_wait *place)
 {
     start_request *rq = thi_container_of(place, start_request, place);
-    int err = thi_remote_start(rq->scope, &rq->start);
+    thi_scope *scope = rq->scope;
+    thi_start start = rq->start;
     thi_free(rq);
-    return err;
+    int err = start.at ? thi_delay_start(scope, &start, thi_remote_start)
+                       : thi_remote_start(scope, &start);
+    if (err < 0)
+        thi_start_lost(scope, &start, err);
+    return 0;
 }
 
 static void on_start_request(thi_msg *msg)

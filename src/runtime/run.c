@@ -103,7 +103,7 @@ int thi_run_start(thi_runtime *rt)
     thi_scope_init(outer, NULL, NULL);
     outer->emptied = on_outer_emptied;
     outer->live = 1;
-    int err = thi_start_here(outer, &(thi_start){ .fn = run_app, .arg = rt, .name = "main" }, NULL);
+    int err = thi_start_here(outer, &(thi_start){ .fn = run_app, .arg = rt, .name = "main" });
     if (err < 0) {
         outer->live = 0;
         thi_scope_deinit(outer);

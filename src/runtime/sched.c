@@ -35,15 +35,15 @@ void thi_sched_ready(th_fiber *fiber, int result)
     thi_sched_ready_inline(fiber, result);
 }
 
-/* Waits of joiners are broken off with success. */
-static void wake_joiners(th_fiber *fiber)
+/* What most fibers do not have is tidied up here. */
+static void tidy_up(th_fiber *fiber)
 {
-    thi_list *node;
-    while ((node = thi_list_pop_front(&fiber->joiners))) {
-        thi_join_wait *join = thi_list_item(node, thi_join_wait, link);
-        join->result = fiber->result;
-        join->wait.abort(&join->wait, 0);
+    if (fiber->detail) {
+        thi_free(fiber->detail);
+        fiber->detail = NULL;
     }
+    if (fiber->follower)
+        fiber->follower->leaves(fiber->follower);
 }
 
 /*
@@ -55,22 +55,22 @@ static void end(th_fiber *fiber, int result)
 {
     thi_worker *worker = fiber->worker;
     thi_scope *home = fiber->home;
+    thi_follower *follower = fiber->follower;
+    if (TH_UNLIKELY(((uintptr_t)follower | (uintptr_t)fiber->detail) != 0))
+        tidy_up(fiber);
     if (TH_UNLIKELY(fiber->scope != home)) /* its storage is gone: nothing can be saved */
         thi_assert_fail(__FILE__, __LINE__, "a fiber closes every scope that it opened");
     if (TH_UNLIKELY(!thi_stack_intact(fiber)))
         thi_overflow_found(fiber);
     thi_scope_leave(fiber);
-    fiber->result = result;
-    wake_joiners(fiber);
-    if (TH_UNLIKELY(fiber->detail != NULL)) {
-        thi_free(fiber->detail);
-        fiber->detail = NULL;
-    }
     thi_worker_add_load(worker, (size_t)-1);
-    fiber->state = THI_FIBER_ENDED;
-    if (--fiber->refs == 0)
-        thi_fiber_pool_put(&worker->fibers, fiber);
-    thi_scope_child_ended(home, result);
+    thi_fiber_pool_put(&worker->fibers, fiber);
+    if (TH_LIKELY(!follower)) {
+        thi_scope_child_ended(home, result);
+        return;
+    }
+    fiber->follower = NULL;
+    follower->ended(follower, home, result);
 }
 
 /*

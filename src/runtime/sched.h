@@ -16,14 +16,6 @@
 
 #include <errno.h>
 
-/* The wait of a fiber for the end of another, in that one's list of joiners. */
-typedef struct thi_join_wait {
-    thi_wait wait;
-    thi_list link;
-    th_fiber *fiber; /* who waits */
-    int result;      /* out: of the fiber that ended; its own may be overwritten by its next life */
-} thi_join_wait;
-
 /*
  * Suspends the running fiber until thi_sched_ready() and returns the result given there. Does not
  * look at the scope first: thi_sched_may_park() does.

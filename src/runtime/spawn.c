@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Spawning and joining, as the user sees them.
+ * Spawning, as the user sees it.
  *
  * The place of a child in its scope is counted before the fiber exists. Whoever ends hands its
  * place to the start that has waited longest, so newcomers cannot overtake.
  */
 #include <thrum/fiber.h>
 
+#include "runtime/delay.h"
+#include "runtime/handle.h"
 #include "runtime/remote.h"
 #include "runtime/sched.h"
 
@@ -63,10 +65,10 @@ static int spawn_from_afar(thi_scope *scope, thi_start start)
     return thi_remote_send_start(scope, &start);
 }
 
-static int spawn(thi_scope *scope, const thi_start *start, th_fiber **out)
+static int spawn(thi_scope *scope, const thi_start *start)
 {
     if (TH_UNLIKELY(thi_worker_self != scope->worker || !thi_worker_self->current))
-        return out ? -EINVAL : spawn_from_afar(scope, *start);
+        return spawn_from_afar(scope, *start);
     int err = scope->status;
     if (err < 0)
         return err;
@@ -74,8 +76,10 @@ static int spawn(thi_scope *scope, const thi_start *start, th_fiber **out)
     if (err < 0)
         return err;
     err = scope->status; /* it may have been cancelled while this fiber waited */
-    if (err == 0 && TH_LIKELY(start->place == TH_PLACE_HERE))
-        err = thi_start_here(scope, start, out);
+    if (err == 0 && TH_UNLIKELY(start->at != 0))
+        err = thi_delay_start(scope, start, thi_remote_start);
+    else if (err == 0 && TH_LIKELY(start->place == TH_PLACE_HERE))
+        err = thi_start_here(scope, start);
     else if (err == 0)
         err = thi_remote_start(scope, start);
     if (TH_UNLIKELY(err < 0))
@@ -93,9 +97,9 @@ int th_spawn_from(th_scope *scope, th_fiber_fn fn, void *arg, const char *origin
     bool plain = worker == thi_worker_self && worker->current && s->status == 0 && has_place(s);
     if (TH_UNLIKELY(!plain)) {
         thi_start start = { .fn = fn, .arg = arg, .origin = origin };
-        return spawn(s, &start, NULL);
+        return spawn(s, &start);
     }
-    if (!thi_start_fiber(s, fn, arg, origin, (unsigned)worker->stack_class, 1))
+    if (!thi_start_fiber(s, fn, arg, origin, (unsigned)worker->stack_class))
         return -ENOMEM;
     s->live++;
     return 0;
@@ -112,6 +116,29 @@ static bool place_exists(const thi_scope *scope, int place)
     return place >= TH_PLACE_ROUND && place <= (int)scope->worker->runtime->count;
 }
 
+/* The same with a handle, which is there before the fiber is. */
+static int spawn_handle(thi_scope *scope, thi_start *start, th_fiber **out)
+{
+    bool away = thi_worker_self != scope->worker || start->place != TH_PLACE_HERE || start->at;
+    start->handle = thi_handle_new(scope->worker, start->name, start->origin, away);
+    if (!start->handle)
+        return -ENOMEM;
+    int err = spawn(scope, start);
+    if (err < 0) {
+        thi_handle_unref(start->handle);
+        thi_handle_unref(start->handle);
+        return err;
+    }
+    *out = (th_fiber *)(void *)start->handle;
+    return 0;
+}
+
+static bool are_valid(const thi_scope *scope, const th_spawn_opts *opts)
+{
+    return opts->size <= sizeof *opts && thi_stack_class(opts->stack_size) >= 0 &&
+           place_exists(scope, opts->place) && opts->delay >= 0;
+}
+
 int th_spawn_with_from(const char *origin, th_scope *storage, th_fiber_fn fn, void *arg,
                        const th_spawn_opts *opts, th_fiber **fiber)
 {
@@ -120,86 +147,20 @@ int th_spawn_with_from(const char *origin, th_scope *storage, th_fiber_fn fn, vo
         return -EINVAL;
     thi_start start = { .fn = fn, .arg = arg, .origin = origin };
     if (opts) {
-        if (opts->size > sizeof *opts || thi_stack_class(opts->stack_size) < 0 ||
-            !place_exists(scope, opts->place))
+        if (!are_valid(scope, opts))
             return -EINVAL;
         start.name = opts->name;
         start.stack_size = opts->stack_size;
         start.place = opts->place;
+        start.at = opts->delay ? th_after(opts->delay) : 0;
     }
     if (thi_worker_self == scope->worker && start.place == 1 + (int)scope->worker->index)
         start.place = TH_PLACE_HERE;
-    if (fiber && start.place != TH_PLACE_HERE)
-        return -EINVAL;
-    return spawn(scope, &start, fiber);
+    return fiber ? spawn_handle(scope, &start, fiber) : spawn(scope, &start);
 }
 
 int(th_spawn_with)(th_scope *scope, th_fiber_fn fn, void *arg, const th_spawn_opts *opts,
                    th_fiber **fiber)
 {
     return th_spawn_with_from(NULL, scope, fn, arg, opts, fiber);
-}
-
-static void joiner_abort(thi_wait *wait, int result)
-{
-    thi_join_wait *j = thi_container_of(wait, thi_join_wait, wait);
-    thi_list_remove(&j->link);
-    thi_sched_ready(j->fiber, result);
-}
-
-static const thi_wait_kind joining = { "join", THI_BY_FIBER, 0 };
-
-int th_join(th_fiber *fiber, int *result)
-{
-    th_fiber *self = thi_sched_self();
-    if (!fiber)
-        return -EINVAL;
-    if (!self)
-        return -EPERM;
-    if (fiber->worker != self->worker)
-        return -EINVAL;
-    if (fiber == self)
-        return -EDEADLK;
-    int ended_with = fiber->result;
-    if (fiber->state != THI_FIBER_ENDED) {
-        int err = thi_sched_may_park();
-        if (err < 0)
-            return err;
-        thi_join_wait j = { .wait = { .kind = &joining, .object = fiber, .abort = joiner_abort },
-                            .fiber = self };
-        thi_list_push_back(&fiber->joiners, &j.link);
-        err = thi_sched_park(&j.wait);
-        if (err < 0)
-            return err;
-        ended_with = j.result;
-    }
-    if (result)
-        *result = ended_with;
-    return 0;
-}
-
-th_fiber *th_fiber_self(void)
-{
-    return thi_sched_self();
-}
-
-const char *th_fiber_name(const th_fiber *fiber)
-{
-    return !fiber ? "fiber" : thi_fiber_text(fiber->name, fiber->origin);
-}
-
-const char *th_fiber_place(const th_fiber *fiber)
-{
-    return thi_origin_place(fiber ? fiber->origin : NULL);
-}
-
-uint64_t th_fiber_id(const th_fiber *fiber)
-{
-    return fiber ? fiber->id : 0;
-}
-
-void th_fiber_unref(th_fiber *fiber)
-{
-    if (fiber && --fiber->refs == 0)
-        thi_fiber_pool_put(&fiber->worker->fibers, fiber);
 }

@@ -18,6 +18,8 @@ typedef struct thi_start {
     const char *origin;
     size_t stack_size;
     int place;
+    int64_t at;                /* when; 0: now */
+    struct thi_handle *handle; /* or NULL */
 } thi_start;
 
 /*
@@ -25,7 +27,7 @@ typedef struct thi_start {
  * then stays in a loop that serves one spawn after the other, so nothing is built on its stack.
  */
 static inline th_fiber *thi_start_make(thi_scope *scope, th_fiber_fn fn, void *arg,
-                                       const char *origin, unsigned stack_class, uint32_t refs)
+                                       const char *origin, unsigned stack_class)
 {
     thi_worker *worker = scope->worker;
     th_fiber *fiber = thi_fiber_pool_get(&worker->fibers, stack_class);
@@ -36,7 +38,6 @@ static inline th_fiber *thi_start_make(thi_scope *scope, th_fiber_fn fn, void *a
     fiber->arg = arg;
     fiber->name = NULL;
     fiber->origin = origin;
-    fiber->refs = refs;
     fiber->id = ++worker->last_id;
     fiber->home = scope;
     thi_scope_enter(scope, fiber);
@@ -46,9 +47,9 @@ static inline th_fiber *thi_start_make(thi_scope *scope, th_fiber_fn fn, void *a
 
 /* Makes a fiber and puts it at the end of the run queue. Inline for the sake of th_spawn(). */
 static inline th_fiber *thi_start_fiber(thi_scope *scope, th_fiber_fn fn, void *arg,
-                                        const char *origin, unsigned stack_class, uint32_t refs)
+                                        const char *origin, unsigned stack_class)
 {
-    th_fiber *fiber = thi_start_make(scope, fn, arg, origin, stack_class, refs);
+    th_fiber *fiber = thi_start_make(scope, fn, arg, origin, stack_class);
     if (TH_LIKELY(fiber != NULL))
         thi_sched_enqueue(scope->worker, fiber);
     return fiber;
@@ -56,9 +57,12 @@ static inline th_fiber *thi_start_fiber(thi_scope *scope, th_fiber_fn fn, void *
 
 /*
  * Starts a fiber in a scope of this worker whose place is already counted in scope->live. On
- * failure the place is still the caller's to give back.
+ * failure, -ENOMEM or -ECANCELED by its handle, the place is still the caller's to give back.
  */
-TH_MUST int thi_start_here(thi_scope *scope, const thi_start *start, th_fiber **out);
+TH_MUST int thi_start_here(thi_scope *scope, const thi_start *start);
+
+/* Gives the place of a start back that came to nothing, and tells its handle why. */
+void thi_start_lost(thi_scope *scope, const thi_start *start, int err);
 
 /*
  * The same from a function that the loop calls; the fiber runs before this returns, up to its first

@@ -69,6 +69,14 @@ struct thi_far_child {
     void (*tell)(thi_far_child *child);
 };
 
+/* Who is told of the end of a fiber: first on the fiber, when its function has returned, then when
+ * it is gone and only its scope has to be told, which is then the follower's to do. */
+typedef struct thi_follower thi_follower;
+struct thi_follower {
+    void (*leaves)(thi_follower *follower);
+    void (*ended)(thi_follower *follower, thi_scope *home, int result);
+};
+
 #define THI_SCOPE_MAGIC UINT64_C(0x7468726d73636f70)
 
 _Static_assert(sizeof(thi_scope) <= sizeof(th_scope), "th_scope has no room for a thi_scope");

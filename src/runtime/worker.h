@@ -85,6 +85,7 @@ struct thi_runtime {
     atomic_uint turn;         /* for placement in turn */
     atomic_int stoppers;      /* in all workers */
     atomic_bool stopping;     /* a stop was asked for */
+    atomic_ullong away_ids;   /* numbers given to fibers before they are on a worker */
 };
 
 /* All runtimes of the process: <thrum/inspect.h> leads from here to every fiber there is. */
@@ -92,5 +93,17 @@ extern thi_runtime *thi_runtimes;
 
 /* The worker of the calling thread; NULL where no runtime runs. */
 extern _Thread_local thi_worker *thi_worker_self __attribute__((tls_model("initial-exec")));
+
+/*
+ * Sends a message to a worker that stays at least until it has arrived. Workers of one runtime end
+ * together; for anybody else it may end while the call returns.
+ */
+static inline void thi_worker_post(thi_worker *worker, thi_msg *msg)
+{
+    if (thi_worker_self && thi_worker_self->runtime == worker->runtime)
+        thi_loop_post(&worker->loop, msg);
+    else
+        thi_loop_post_as_guest(&worker->loop, msg);
+}
 
 #endif

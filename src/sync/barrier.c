@@ -8,7 +8,7 @@
  * them out and leaves the outcome in each: what becomes of the barrier before they run does not
  * concern them any more.
  */
-#include "sync/waiter.h"
+#include "runtime/waiter.h"
 
 #include <thrum/barrier.h>
 #include <thrum/error.h>

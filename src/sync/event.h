@@ -4,7 +4,7 @@
 #ifndef THI_SYNC_EVENT_H
 #define THI_SYNC_EVENT_H
 
-#include "sync/waiter.h"
+#include "runtime/waiter.h"
 
 #include <thrum/event.h>
 

@@ -21,7 +21,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "runtime/run.h"
-#include "sync/waiter.h"
+#include "runtime/waiter.h"
 #include "sys/sys.h"
 
 #include <poll.h>

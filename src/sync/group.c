@@ -21,7 +21,7 @@
 #include "base/alloc.h"
 #include "base/util.h"
 #include "runtime/place.h"
-#include "sync/waiter.h"
+#include "runtime/waiter.h"
 
 #include <thrum/error.h>
 

@@ -8,7 +8,7 @@
  * lock. After success the runner lets them all go; after a failure it hands its part to the first
  * of them, and the word stays RUNNING, so that nobody who comes then overtakes those who wait.
  */
-#include "sync/waiter.h"
+#include "runtime/waiter.h"
 
 #include <thrum/once.h>
 

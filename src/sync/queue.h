@@ -5,7 +5,7 @@
 #define THI_SYNC_QUEUE_H
 
 #include "sync/store.h"
-#include "sync/waiter.h"
+#include "runtime/waiter.h"
 
 #include <thrum/queue.h>
 

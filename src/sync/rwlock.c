@@ -20,7 +20,7 @@
  * the queue's lock, and starts anew. The word becomes 0 by the one operation without that lock
  * only, the last thing that its holder does to it: then the next one may free it.
  */
-#include "sync/waiter.h"
+#include "runtime/waiter.h"
 
 #include <thrum/rwlock.h>
 

@@ -10,7 +10,7 @@
 #define THI_SYNC_SELECT_H
 
 #include "sync/fd_hub.h"
-#include "sync/waiter.h"
+#include "runtime/waiter.h"
 
 #include <thrum/select.h>
 

@@ -13,7 +13,7 @@
  * makes the word zero is the last that is done to the group; and where that was done under the
  * lock, one that finds zero passes only once the lock is free.
  */
-#include "sync/waiter.h"
+#include "runtime/waiter.h"
 
 #include <thrum/waitgroup.h>
 

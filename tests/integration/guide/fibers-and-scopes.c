@@ -151,6 +151,39 @@ static int test_join(void)
     return th_scope_close(&scope);
 }
 
+/* ---- later.inc ---- */
+
+typedef struct user {
+    bool has_answered;
+    bool reminded;
+} user;
+
+static int remind(void *arg)
+{
+    ((user *)arg)->reminded = true;
+    return 0;
+}
+
+static int call_user(user user)
+{
+    th_scope scope;
+    int closed = th_scope_open(&scope, NULL);
+    CHECK(closed == 0);
+#include "later.inc"
+    CHECK(err == 0 && th_scope_children(&scope) == 1);
+    if (!user.has_answered)
+        (void)th_scope_cancel(&scope, 0);
+    closed = th_scope_close(&scope);
+    CHECK(!user.reminded);
+    return closed;
+}
+
+static int test_later(void)
+{
+    CHECK(call_user((user){ .has_answered = false }) == -ECANCELED);
+    return call_user((user){ .has_answered = true });
+}
+
 /* ---- limit.inc ---- */
 
 static int running;
@@ -299,6 +332,7 @@ static int all(void *arg)
     CHECK(test_cancel() == 0);
     CHECK(test_cancel_rest() == 0);
     CHECK(test_join() == 0);
+    CHECK(test_later() == 0);
     CHECK(test_limit() == 0);
     CHECK(test_spread() == 0);
     CHECK(read_records(3) == 0 && read_records(4) == -ETIMEDOUT);

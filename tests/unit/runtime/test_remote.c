@@ -347,7 +347,7 @@ static void *misuse_from_a_thread(void *arg)
 {
     th_fiber *fiber = NULL;
     th_scope own;
-    ck_assert_int_eq(th_spawn_with(arg, do_nothing, NULL, NULL, &fiber), -EINVAL);
+    ck_assert_int_eq(th_spawn_with(arg, NULL, NULL, NULL, &fiber), -EINVAL);
     ck_assert_ptr_null(fiber);
     ck_assert_int_eq(th_spawn(arg, NULL, NULL), -EINVAL);
     ck_assert_int_eq(th_scope_open(&own, NULL), -EPERM);

@@ -72,6 +72,7 @@ FIBER_TEST_ON(2, options_outside_their_range_are_refused)
         { .stack_size = ((size_t)4 << 20) + 1 },
         { .place = TH_PLACE_ROUND - 1 },
         { .place = 3 },
+        { .delay = -1 },
     };
     th_scope scope;
     open_scope(&scope);
@@ -79,25 +80,6 @@ FIBER_TEST_ON(2, options_outside_their_range_are_refused)
         ck_assert_int_eq(th_spawn_with(&scope, note_letter, "x", &wrong[i], NULL), -EINVAL);
     close_scope(&scope);
     ck_assert_str_eq(trace, "");
-}
-
-FIBER_TEST_ON(2, a_handle_is_given_for_fibers_of_the_own_worker_only)
-{
-    static const int elsewhere[] = { TH_PLACE_LEAST, TH_PLACE_ROUND, 2 };
-    th_scope scope;
-    th_fiber *fiber = NULL;
-    open_scope(&scope);
-    for (size_t i = 0; i < thi_array_len(elsewhere); i++) {
-        th_spawn_opts opts = { .place = elsewhere[i] };
-        ck_assert_int_eq(th_spawn_with(&scope, note_letter, "x", &opts, &fiber), -EINVAL);
-        ck_assert_ptr_null(fiber);
-    }
-    th_spawn_opts here_by_number = { .place = 1 };
-    ck_assert_int_eq(th_spawn_with(&scope, note_letter, "a", &here_by_number, &fiber), 0);
-    ck_assert_int_eq(th_join(fiber, NULL), 0);
-    th_fiber_unref(fiber);
-    close_scope(&scope);
-    ck_assert_str_eq(trace, "a");
 }
 
 /* Writes over most of a stack of that many bytes. */
@@ -477,19 +459,6 @@ FIBER_TEST(a_fiber_that_has_ended_can_still_be_joined_again_and_again)
     ck_assert_int_eq(th_scope_close(&scope), -7);
 }
 
-FIBER_TEST(without_a_handle_the_memory_is_used_again_at_once)
-{
-    th_scope scope;
-    open_scope(&scope);
-    th_fiber *fiber = spawn_handle(&scope, do_nothing, NULL);
-    ck_assert_int_eq(th_join(fiber, NULL), 0);
-    th_fiber_unref(fiber);
-    th_fiber *next = spawn_handle(&scope, do_nothing, NULL);
-    ck_assert_ptr_eq(next, fiber);
-    th_fiber_unref(next);
-    close_scope(&scope);
-}
-
 typedef struct join_job {
     th_fiber *fiber;
     th_scope *scope;
@@ -640,43 +609,6 @@ FIBER_TEST(an_ended_fiber_can_be_joined_where_nothing_may_suspend)
     th_fiber_unref(fiber);
 }
 
-static int join_from_elsewhere(void *arg)
-{
-    ck_assert_int_eq(th_join(arg, NULL), -EINVAL);
-    return 0;
-}
-
-FIBER_TEST_ON(2, a_fiber_of_another_worker_cannot_be_joined)
-{
-    th_scope scope;
-    open_scope(&scope);
-    th_fiber *fiber = spawn_handle(&scope, wait_for_cancel, NULL);
-    spawn_on(&scope, 1, join_from_elsewhere, fiber);
-    while (th_scope_children(&scope) > 1)
-        th_yield();
-    th_scope_cancel(&scope, 0);
-    close_scope(&scope);
-    th_fiber_unref(fiber);
-}
-
-static void *join_from_a_thread(void *arg)
-{
-    ck_assert_int_eq(th_join(arg, NULL), -EPERM);
-    return NULL;
-}
-
-FIBER_TEST(threads_that_run_no_fibers_cannot_join)
-{
-    th_scope scope;
-    pthread_t thread;
-    open_scope(&scope);
-    th_fiber *fiber = spawn_handle(&scope, do_nothing, NULL);
-    ck_assert_int_eq(pthread_create(&thread, NULL, join_from_a_thread, fiber), 0);
-    ck_assert_int_eq(pthread_join(thread, NULL), 0);
-    close_scope(&scope);
-    th_fiber_unref(fiber);
-}
-
 /* ---- what must be right across a switch ------------------------------------------------------ */
 
 static int keep_errno(void *arg)
@@ -718,7 +650,6 @@ static void fill(Suite *suite)
     tcase_add_test(start, children_of_children_queue_behind_all_that_are_ready);
     tcase_add_test(start, misuse_of_spawn_is_refused_and_starts_nothing);
     tcase_add_test(start, options_outside_their_range_are_refused);
-    tcase_add_test(start, a_handle_is_given_for_fibers_of_the_own_worker_only);
     tcase_add_test(start, a_stack_is_as_large_as_asked_for);
     tcase_add_test(start, a_fiber_knows_itself_by_name_and_number);
     tcase_add_test(start, a_fiber_knows_where_it_was_spawned);
@@ -745,15 +676,12 @@ static void fill(Suite *suite)
     TCase *join = thi_check_case(suite, "join");
     tcase_add_test(join, join_brings_the_result);
     tcase_add_test(join, a_fiber_that_has_ended_can_still_be_joined_again_and_again);
-    tcase_add_test(join, without_a_handle_the_memory_is_used_again_at_once);
     tcase_add_test(join, all_who_join_get_the_result);
     tcase_add_test(join, a_joiner_keeps_the_result_when_another_gives_the_handle_back);
     tcase_add_test(join, joining_oneself_is_a_deadlock_and_refused);
     add_on_engines(join, join_gives_up_at_the_deadline_and_can_be_tried_again);
     add_on_engines(join, a_joiner_that_is_cancelled_leaves_the_fiber_alone);
     tcase_add_test(join, an_ended_fiber_can_be_joined_where_nothing_may_suspend);
-    tcase_add_test(join, a_fiber_of_another_worker_cannot_be_joined);
-    tcase_add_test(join, threads_that_run_no_fibers_cannot_join);
     tcase_add_test(join, a_handle_that_is_never_given_back_does_no_harm);
 }
 

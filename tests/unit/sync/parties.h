@@ -5,7 +5,7 @@
 #define THI_TEST_PARTIES_H
 
 #include "runtime/in_fiber.h"
-#include "sync/waiter.h"
+#include "runtime/waiter.h"
 
 #include "runtime/worker.h"
 

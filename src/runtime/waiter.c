@@ -12,7 +12,7 @@
  * soon as the message has come, and the queue as well: what it belongs to may have been freed by
  * whoever woke the last that waited for it. Only a waker on another worker has to race with it.
  */
-#include "sync/waiter.h"
+#include "runtime/waiter.h"
 
 #include "sys/sys.h"
 
@@ -123,16 +123,6 @@ static void on_wake(thi_msg *msg)
     thi_sched_ready(w->fiber, w->result);
 }
 
-/* Workers of one runtime end together; anybody else may find the fiber's runtime ended once the
- * fiber has been woken. */
-static void post_to(thi_worker *worker, thi_msg *msg)
-{
-    if (thi_worker_self && thi_worker_self->runtime == worker->runtime)
-        thi_loop_post(&worker->loop, msg);
-    else
-        thi_loop_post_as_guest(&worker->loop, msg);
-}
-
 void thi_waiter_wake_afar_(thi_waiter *w, int result)
 {
     th_fiber *fiber = w->fiber;
@@ -141,7 +131,7 @@ void thi_waiter_wake_afar_(thi_waiter *w, int result)
     } else if (fiber) {
         w->result = result;
         w->msg.fn = on_wake;
-        post_to(fiber->worker, &w->msg);
+        thi_worker_post(fiber->worker, &w->msg);
     } else {
         uint32_t *woken = &w->woken;
         w->result = result;
