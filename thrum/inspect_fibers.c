@@ -19,6 +19,7 @@
 #define SLABS_MAX    100000
 #define SLAB_MAX     65536 /* fibers of one slab */
 #define STACK_MIN    8     /* a frame has two words */
+#define ATTEMPTS     4     /* to read a fiber and its stack that keeps going on */
 
 static uint64_t read_word(target *t, uint64_t at)
 {
@@ -168,18 +169,20 @@ size_t snapshot_find_id(const snapshot *s, uint64_t id)
 }
 
 /* Puts places where addresses were. */
+static void link_fiber(const snapshot *s, fiber_view *f)
+{
+    f->parent = snapshot_find(s, f->parent_address);
+    f->waits_for = NOBODY;
+    if (f->kind && (f->kind->ends == TH_INSPECT_BY_OWNER || f->kind->ends == TH_INSPECT_BY_FIBER))
+        f->waits_for = snapshot_find(s, f->datum);
+}
+
 static void link_fibers(snapshot *s)
 {
     if (s->fiber_count > 0)
         qsort(s->fibers, s->fiber_count, sizeof *s->fibers, by_address);
-    for (size_t i = 0; i < s->fiber_count; i++) {
-        fiber_view *f = &s->fibers[i];
-        f->parent = snapshot_find(s, f->parent_address);
-        f->waits_for = NOBODY;
-        if (f->kind &&
-            (f->kind->ends == TH_INSPECT_BY_OWNER || f->kind->ends == TH_INSPECT_BY_FIBER))
-            f->waits_for = snapshot_find(s, f->datum);
-    }
+    for (size_t i = 0; i < s->fiber_count; i++)
+        link_fiber(s, &s->fibers[i]);
 }
 
 bool snapshot_take(snapshot *s)
@@ -199,6 +202,7 @@ void snapshot_close(snapshot *s)
 {
     for (size_t i = 0; i < s->kind_count; i++)
         free(s->kinds[i]);
+    chunk_free(s->single);
     free(s->workers);
     free(s->fibers);
     *s = (snapshot){ .t = NULL };
@@ -206,7 +210,8 @@ void snapshot_close(snapshot *s)
 
 /* ---- stacks ---------------------------------------------------------------------------------- */
 
-size_t snapshot_copy_stack(const snapshot *s, const fiber_view *f, void *to, size_t size)
+/* Copies the stack, if the fiber is still the one that was read, waiting where it waited. */
+static size_t copy_if_same(const snapshot *s, const fiber_view *f, void *to, size_t size)
 {
     unsigned char image[4096];
     const th_inspect *l = f->worker->layout;
@@ -229,4 +234,47 @@ size_t snapshot_copy_stack(const snapshot *s, const fiber_view *f, void *to, siz
     bool same = now[0] == f->id && now[1] == f->context && image[l->fiber_state] == f->state &&
                 (f->wait == 0 || (int64_t)now[2] == f->since);
     return same ? size : 0;
+}
+
+static bool is_at_rest(const fiber_view *f)
+{
+    return !f->moving && (f->state == TH_INSPECT_PARKED || f->state == TH_INSPECT_READY);
+}
+
+/* Of the layout whose fibers are the largest. */
+static size_t largest_fiber(const snapshot *s)
+{
+    size_t size = 0;
+    for (int i = 0; i < s->layout_count; i++)
+        if (s->layouts[i].fiber_size > size)
+            size = s->layouts[i].fiber_size;
+    return size;
+}
+
+/* Reads a fiber anew; false when it is another one by now. */
+static bool refresh(snapshot *s, fiber_view *f)
+{
+    fiber_view now;
+    if (!s->single)
+        s->single = chunk_new(largest_fiber(s));
+    if (!s->single || chunk_read(s->single, s, f->worker, f->address, 1, &now) != 1 ||
+        now.id != f->id)
+        return false;
+    *f = now;
+    link_fiber(s, f);
+    return true;
+}
+
+size_t snapshot_copy_stack(snapshot *s, fiber_view *f, void *to, size_t size)
+{
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        size_t copied = is_at_rest(f) ? copy_if_same(s, f, to, size) : 0;
+        if (copied > 0 || s->t->core)
+            return copied;
+        if (!refresh(s, f))
+            break;
+    }
+    f->moving = true;
+    f->kind = NULL;
+    return 0;
 }

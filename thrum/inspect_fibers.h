@@ -77,6 +77,7 @@ typedef struct snapshot {
     fiber_view *fibers; /* in the order of their addresses */
     size_t fiber_count;
     bool cut;                     /* there are more than were read, or a list made no sense */
+    struct chunk *single;         /* for reading one fiber anew */
     struct wait_kind *kinds[256]; /* by their addresses; they stay from one take to the next */
     size_t kind_count;
 } snapshot;
@@ -94,9 +95,10 @@ size_t snapshot_find(const snapshot *s, uint64_t address);
 size_t snapshot_find_id(const snapshot *s, uint64_t id);
 
 /*
- * Copies what a fiber at rest has on its stack, from its context on, and sees to it that the fiber
- * is still the one that was read, waiting where it waited: bytes copied, 0 when it has gone on.
+ * Copies what a fiber at rest has on its stack, from its context on. If it has gone on since it was
+ * read, it is read again, so that it and the copy belong together. Bytes copied; 0 when it does not
+ * rest, or is no more.
  */
-size_t snapshot_copy_stack(const snapshot *s, const fiber_view *f, void *to, size_t size);
+size_t snapshot_copy_stack(snapshot *s, fiber_view *f, void *to, size_t size);
 
 #endif

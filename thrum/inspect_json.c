@@ -84,22 +84,16 @@ static void print_place(const place_view *place, uint64_t at)
     printf("%s}", place->inlined ? "true" : "false");
 }
 
-static void print_stack(inspection *in, const fiber_view *f)
+static void print_stack(inspection *in, const stack_view *stack)
 {
-    stack_view stack;
     const char *comma = "";
-    key("stack");
-    if (!stacks_walk(in->k, &in->s, f, &stack)) {
-        printf("null");
-        return;
-    }
     putchar('[');
-    for (size_t i = 0; i < stack.count; i++) {
+    for (size_t i = 0; i < stack->count; i++) {
         const place_view *places;
-        size_t count = stacks_places(in->k, stack.at[i], i > 0, &places);
+        size_t count = stacks_places(in->k, stack->at[i], i > 0, &places);
         for (size_t p = 0; p < count; p++) {
             printf("%s", comma);
-            print_place(&places[p], stack.at[i]);
+            print_place(&places[p], stack->at[i]);
             comma = ",";
         }
     }
@@ -188,8 +182,10 @@ static void print_wait(inspection *in, const fiber_view *f)
     putchar('}');
 }
 
-static void print_fiber(inspection *in, const fiber_view *f, bool with_stack)
+static void print_fiber(inspection *in, fiber_view *f, bool with_stack)
 {
+    stack_view stack;
+    bool walked = with_stack && stacks_walk(in->k, &in->s, f, &stack);
     printf("{\"id\":%" PRIu64, f->id);
     key("name");
     print_text_or_null(f->name);
@@ -214,7 +210,11 @@ static void print_fiber(inspection *in, const fiber_view *f, bool with_stack)
         printf("%" PRId64, f->deadline - f->worker->now);
     printf(",\"cancelled\":%s", f->cancelled ? "true" : "false");
     if (with_stack)
-        print_stack(in, f);
+        key("stack");
+    if (walked)
+        print_stack(in, &stack);
+    else if (with_stack)
+        printf("null");
     putchar('}');
 }
 

@@ -38,10 +38,10 @@ stacks *stacks_open(target *t);
 void stacks_close(stacks *k);
 
 /*
- * Walks the stack of a fiber that waits, is ready, or, in a core, runs. False when that cannot be
- * done: it runs, has ended, or has gone on since the snapshot.
+ * Walks the stack of a fiber that waits, is ready, or, in a core, runs. One that has gone on since
+ * the snapshot is read again. False when that cannot be done: it runs, has ended, or does not rest.
  */
-bool stacks_walk(stacks *k, const snapshot *s, const fiber_view *f, stack_view *stack);
+bool stacks_walk(stacks *k, snapshot *s, fiber_view *f, stack_view *stack);
 
 /* The places at an address; `call`: it is where a call returns to. At least one. */
 size_t stacks_places(stacks *k, uint64_t at, bool call, const place_view **places);

@@ -232,17 +232,15 @@ static const target_thread *thread_of(const target *t, const fiber_view *f)
     return NULL;
 }
 
-bool stacks_walk(stacks *k, const snapshot *s, const fiber_view *f, stack_view *stack)
+bool stacks_walk(stacks *k, snapshot *s, fiber_view *f, stack_view *stack)
 {
     k->now = (walk){ .f = f, .stack = stack };
-    if (f->state == TH_INSPECT_RUNNING) {
+    if (f->state == TH_INSPECT_RUNNING && k->t->core) {
         k->now.thread = thread_of(k->t, f);
         if (k->now.thread)
             unwind(k);
         return k->now.thread && stack->count > 0;
     }
-    if (f->moving || (f->state != TH_INSPECT_PARKED && f->state != TH_INSPECT_READY))
-        return false;
     k->now.size = snapshot_copy_stack(s, f, k->copy, sizeof k->copy);
     if (k->now.size == 0 || !stacks_context(f, k->copy, k->now.size, &k->now.context))
         return false;

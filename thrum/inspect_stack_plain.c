@@ -26,11 +26,9 @@ void stacks_close(stacks *k)
     free(k);
 }
 
-bool stacks_walk(stacks *k, const snapshot *s, const fiber_view *f, stack_view *stack)
+bool stacks_walk(stacks *k, snapshot *s, fiber_view *f, stack_view *stack)
 {
     saved_context context;
-    if (f->moving || (f->state != TH_INSPECT_PARKED && f->state != TH_INSPECT_READY))
-        return false;
     size_t size = snapshot_copy_stack(s, f, k->copy, sizeof k->copy);
     if (size == 0 || !stacks_context(f, k->copy, size, &context))
         return false;

@@ -316,7 +316,7 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-void inspect_caller(inspection *in, const fiber_view *f, char *text, size_t size)
+void inspect_caller(inspection *in, fiber_view *f, char *text, size_t size)
 {
     stack_view stack;
     *text = '\0';
@@ -333,24 +333,20 @@ void inspect_caller(inspection *in, const fiber_view *f, char *text, size_t size
         add(text, size, " (%s:%d)", base_name(place->file), place->line);
 }
 
-void inspect_print_stack(inspection *in, const fiber_view *f, const char *indent)
+void inspect_print_stack(inspection *in, const fiber_view *f, const stack_view *stack)
 {
-    stack_view stack;
     char line[1024];
     int number = 0;
-    if (!stacks_walk(in->k, &in->s, f, &stack)) {
-        if (f->state == TH_INSPECT_RUNNING)
-            printf("%sit runs: its stack is that of thread %d\n", indent, f->worker->thread);
-        else if (f->state != TH_INSPECT_ENDED)
-            printf("%sit goes on: its stack cannot be told\n", indent);
-        return;
-    }
-    for (size_t i = 0; i < stack.count; i++) {
+    if (!stack && f->state == TH_INSPECT_RUNNING)
+        printf("         it runs: its stack is that of thread %d\n", f->worker->thread);
+    else if (!stack && f->state != TH_INSPECT_ENDED)
+        printf("         it goes on: its stack cannot be told\n");
+    for (size_t i = 0; stack && i < stack->count; i++) {
         const place_view *places;
-        size_t count = stacks_places(in->k, stack.at[i], i > 0, &places);
+        size_t count = stacks_places(in->k, stack->at[i], i > 0, &places);
         for (size_t p = 0; p < count; p++) {
             inspect_place(&places[p], line, sizeof line);
-            printf("%s#%-2d %s\n", indent, number++, line);
+            printf("         #%-2d %s\n", number++, line);
         }
     }
 }

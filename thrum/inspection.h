@@ -73,14 +73,15 @@ void inspect_place(const place_view *place, char *text, size_t size);
 
 /*
  * The place from which a fiber called the library to wait: the function outside of it, as
- * "function (file:line)". "" when the stack cannot be walked.
+ * "function (file:line)". "" when the stack cannot be walked. What is told of the fiber otherwise
+ * is to be asked for after it: it may be read again.
  */
-void inspect_caller(inspection *in, const fiber_view *f, char *text, size_t size);
+void inspect_caller(inspection *in, fiber_view *f, char *text, size_t size);
 
 /* Prints all of a snapshot as JSON; docs/ps.schema.json describes it. */
 void inspect_print_json(inspection *in, const size_t *order, size_t count, bool with_stacks);
 
-/* Prints the stack of a fiber, one line per place. */
-void inspect_print_stack(inspection *in, const fiber_view *f, const char *indent);
+/* Prints a stack, one line per place; NULL: why there is none. */
+void inspect_print_stack(inspection *in, const fiber_view *f, const stack_view *stack);
 
 #endif

@@ -160,12 +160,12 @@ static size_t add_place(char *line, size_t len, const place_view *place)
 }
 
 /* Walks a stack and folds it: name of the fiber, functions from the outermost on, kind of wait. */
-static folded *fold(profile *p, const fiber_view *f)
+static folded *fold(profile *p, fiber_view *f)
 {
     char line[LINE_MAX_SIZE];
     char name[NAME_SIZE];
     stack_view stack;
-    if (!stacks_walk(p->in.k, &p->in.s, f, &stack))
+    if (!stacks_walk(p->in.k, &p->in.s, f, &stack) || !f->kind)
         return NULL;
     p->walks++;
     size_t len = add_name(line, 0, inspect_name(&p->in, f, name, sizeof name));
@@ -223,16 +223,19 @@ static void end_sample(profile *p)
     p->samples++;
 }
 
-static void count_fiber(profile *p, const fiber_view *f)
+/* Of one that was read again since the snapshot, what it does now is what counts. */
+static void count_fiber(profile *p, fiber_view *f)
 {
     const seen *before = p->former ? slot_in(p->former, p->former_room, f->id) : NULL;
-    seen present = { .id = f->id, .context = f->context, .wait = f->wait, .since = f->since };
     bool same = before && before->id == f->id && before->context == f->context &&
                 before->wait == f->wait && before->since == f->since;
-    present.stack = same && before->stack ? before->stack : fold(p, f);
-    if (present.stack)
-        present.stack->count++;
-    *slot_in(p->now, p->now_room, f->id) = present;
+    folded *stack = same && before->stack ? before->stack : fold(p, f);
+    if (!stack)
+        return;
+    stack->count++;
+    *slot_in(p->now, p->now_room, f->id) = (seen){
+        .id = f->id, .context = f->context, .wait = f->wait, .since = f->since, .stack = stack
+    };
 }
 
 static bool sample(profile *p)

@@ -175,10 +175,12 @@ static void print_list(inspection *in, const size_t *order, size_t count, bool w
     printf("    id parent worker  state        waiting     deadline  name                 waits "
            "for\n");
     for (size_t i = 0; i < count; i++) {
-        const fiber_view *f = &in->s.fibers[order[i]];
+        stack_view stack;
+        fiber_view *f = &in->s.fibers[order[i]];
+        bool walked = with_stacks && stacks_walk(in->k, &in->s, f, &stack);
         print_row(in, f);
         if (with_stacks)
-            inspect_print_stack(in, f, "         ");
+            inspect_print_stack(in, f, walked ? &stack : NULL);
     }
 }
 
@@ -230,12 +232,12 @@ static bool print_summary(inspection *in, const size_t *order, size_t count)
     if (!groups)
         return false;
     for (size_t i = 0; i < count; i++) {
-        const fiber_view *f = &in->s.fibers[order[i]];
+        fiber_view *f = &in->s.fibers[order[i]];
         group *g = &groups[i];
+        inspect_caller(in, f, g->place, sizeof g->place);
         g->count = 1;
         g->longest = inspect_waited(f);
         snprintf(g->kind, sizeof g->kind, "%s", f->kind ? f->kind->what : inspect_state(f));
-        inspect_caller(in, f, g->place, sizeof g->place);
     }
     qsort(groups, count, sizeof *groups, by_place);
     count = merge(groups, count);

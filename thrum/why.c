@@ -63,12 +63,13 @@ const command why_command = {
 
 static void explain(explanation *e, size_t i, int depth);
 
-static void print_fiber(inspection *in, const fiber_view *f, int indent)
+static void print_fiber(inspection *in, fiber_view *f, int indent)
 {
     char name[NAME_SIZE];
     char span[32];
     char text[DESCRIPTION_SIZE];
     char place[160];
+    inspect_caller(in, f, place, sizeof place);
     printf("%*sfiber %" PRIu64 " (%s), worker %u, ", indent, "", f->id,
            inspect_name(in, f, name, sizeof name), f->worker->index);
     if (!f->kind) {
@@ -77,7 +78,6 @@ static void print_fiber(inspection *in, const fiber_view *f, int indent)
     }
     inspect_span(inspect_waited(f), span, sizeof span);
     inspect_wait(in, f, text, sizeof text);
-    inspect_caller(in, f, place, sizeof place);
     printf("has waited for %s\n%*s  for: %s\n", span, indent, "", text);
     if (*place)
         printf("%*s  in:  %s\n", indent, "", place);
@@ -155,7 +155,7 @@ static void explain_active(inspection *in, const fiber_view *f, int indent)
 
 static void explain(explanation *e, size_t i, int depth)
 {
-    const fiber_view *f = &e->in->s.fibers[i];
+    fiber_view *f = &e->in->s.fibers[i];
     e->seen[i] = ON_THE_WAY;
     print_fiber(e->in, f, depth * 2);
     if (!f->kind)
