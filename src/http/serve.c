@@ -18,6 +18,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/util.h"
 #include "http/body.h"
 #include "http/reply.h"
 #include "proto/url.h"
@@ -27,7 +28,8 @@
 
 #include <string.h>
 
-#define LINGER_TIME  (2 * TH_SECOND)
+#define LINGER_PAUSE (2 * TH_SECOND)  /* of a client that sends no more */
+#define LINGER_TIME  (30 * TH_SECOND) /* of one that goes on and on */
 #define LINGER_BYTES (64 * 1024 * 1024)
 
 /* What became of an attempt to serve a request. */
@@ -81,7 +83,8 @@ static void free_conn(thi_http_conn *conn)
 
 /*
  * Says that nothing more will come, and reads until the client has understood. Many clients send a
- * whole body before they look for an answer; a reset would make them miss it (RFC 9112, 9.6).
+ * whole body before they look for an answer; a reset would make them miss it (RFC 9112, 9.6). One
+ * that is slow has time as long as it keeps sending, unless the server is about to end.
  */
 static void linger(thi_http_conn *conn)
 {
@@ -89,12 +92,16 @@ static void linger(thi_http_conn *conn)
     size_t dropped = 0;
     if (th_stream_shutdown(&conn->socket.base) < 0)
         return;
-    enter_phase(conn, THI_CONN_LINGER, LINGER_TIME);
+    enter_phase(conn, THI_CONN_LINGER, LINGER_PAUSE);
+    thi_loop *loop = thi_http_loop(conn);
+    int64_t end = loop->now + LINGER_TIME;
     while (!conn->late && dropped < LINGER_BYTES) {
         ssize_t n = th_stream_read(&conn->socket.base, work->in, work->in_size);
         if (n < 0)
             return;
         dropped += (size_t)n;
+        if (!conn->late && !conn->part->stopping)
+            thi_loop_timer(loop, &conn->timer, thi_min(loop->now + LINGER_PAUSE, end));
     }
 }
 
