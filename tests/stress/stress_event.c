@@ -102,11 +102,65 @@ static void check_stages(void)
 CROWD_TEST(a_setting_is_seen_by_all_with_what_was_done_before, .begin = begin_stages,
            .act = pass_stages, .check = check_stages)
 
+/* ---- one who asks, and all others who answer ---- */
+
+static th_event requests[CROWD];
+static th_event answers;
+static atomic_int answered;
+
+static void begin_requests(void)
+{
+    for (int i = 0; i < CROWD; i++)
+        requests[i] = (th_event)TH_EVENT_INIT;
+    answers = (th_event)TH_EVENT_AUTO_INIT;
+    atomic_store(&answered, 0);
+}
+
+/* Settings of `answers` may fall together, but the last one of a round is never missed. */
+static void ask(void)
+{
+    for (int round = 1; round <= ROUNDS; round++) {
+        for (int i = 1; i < CROWD; i++)
+            surely(th_event_set(&requests[i]));
+        while (atomic_load(&answered) < round * (CROWD - 1))
+            surely(th_event_wait(&answers));
+    }
+}
+
+static void answer(int me)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        surely(th_event_wait(&requests[me]));
+        surely(th_event_clear(&requests[me]));
+        atomic_fetch_add(&answered, 1);
+        surely(th_event_set(&answers));
+    }
+}
+
+static void ask_or_answer(int me)
+{
+    if (me == 0)
+        ask();
+    else
+        answer(me);
+}
+
+static void check_requests(void)
+{
+    ck_assert_int_eq(atomic_load(&answered), ROUNDS * (CROWD - 1));
+    for (int i = 1; i < CROWD; i++)
+        ck_assert_int_eq(th_event_is_set(&requests[i]), 0);
+}
+
+CROWD_TEST(no_setting_is_missed, .begin = begin_requests, .act = ask_or_answer,
+           .check = check_requests)
+
 static void fill(Suite *suite)
 {
     TCase *tcase = crowd_case(suite, "event");
     tcase_add_test(tcase, a_token_is_never_lost_or_doubled);
     tcase_add_test(tcase, a_setting_is_seen_by_all_with_what_was_done_before);
+    tcase_add_test(tcase, no_setting_is_missed);
 }
 
 int main(void)

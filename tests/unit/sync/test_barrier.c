@@ -5,12 +5,6 @@
 
 #include <thrum/barrier.h>
 
-#include <stdatomic.h>
-
-#define FIBERS  8
-#define PARTIES (FIBERS + 4)
-#define ROUNDS  300
-
 static th_barrier three = TH_BARRIER_INIT(3);
 
 static void expect_broken(th_barrier *barrier, int broken)
@@ -246,95 +240,6 @@ FIBER_TEST(a_round_that_is_complete_is_not_broken_by_a_cancellation)
     ck_assert_str_eq(trace, "..");
 }
 
-/* ---- several workers and threads ---- */
-
-static th_barrier all = TH_BARRIER_INIT(PARTIES);
-static int number[2][PARTIES]; /* written by one each; read by all after the barrier */
-static atomic_int lasts;
-
-/* Each round fills one of two rows, so that a round may be read while the next one is written. */
-static void take_part(int me)
-{
-    for (int round = 1; round <= ROUNDS; round++) {
-        int *row = number[round % 2];
-        row[me] = round;
-        int result = th_barrier_wait(&all);
-        ck_assert_int_ge(result, 0);
-        atomic_fetch_add(&lasts, result);
-        for (int i = 0; i < PARTIES; i++)
-            ck_assert_int_eq(row[i], round);
-    }
-}
-
-static int ids[PARTIES];
-
-static int take_part_as_fiber(void *arg)
-{
-    take_part(*(int *)arg);
-    return 0;
-}
-
-static void *take_part_as_thread(void *arg)
-{
-    take_part(*(int *)arg);
-    return NULL;
-}
-
-FIBER_TEST_ON(4, fibers_of_all_workers_and_threads_meet_round_after_round)
-{
-    pthread_t threads[4];
-    th_scope scope;
-    for (int i = 0; i < PARTIES; i++)
-        ids[i] = i;
-    open_scope(&scope);
-    for (unsigned i = 0; i < FIBERS; i++)
-        spawn_on(&scope, i % 4, take_part_as_fiber, &ids[i]);
-    for (int i = 0; i < 4; i++)
-        threads[i] = start_thread(take_part_as_thread, &ids[FIBERS + i]);
-    close_scope(&scope);
-    for (int i = 0; i < 4; i++)
-        join_thread(threads[i]);
-    ck_assert_int_eq(atomic_load(&lasts), ROUNDS);
-}
-
-/* Parties that come and go with deadlines, and one that mends what they break. */
-static th_barrier fragile = TH_BARRIER_INIT(4);
-
-static int come_for_a_moment(void *arg)
-{
-    (void)arg;
-    for (int i = 0; i < ROUNDS; i++) {
-        th_scope scope;
-        open_scope_for(&scope, (1 + i % 5) * 20 * TH_MICROSECOND);
-        int result = th_barrier_wait(&fragile);
-        ck_assert(result == 0 || result == 1 || result == -ETIMEDOUT || result == TH_EBROKEN);
-        close_scope(&scope);
-        if (result == TH_EBROKEN)
-            ck_assert_int_eq(th_barrier_reset(&fragile), 0);
-    }
-    return 0;
-}
-
-static int come(void *arg)
-{
-    ck_assert_int_ge(th_barrier_wait(arg), 0);
-    return 0;
-}
-
-FIBER_TEST_ON(4, arrivals_deadlines_and_resets_race)
-{
-    th_scope scope;
-    open_scope(&scope);
-    for (unsigned i = 0; i < FIBERS; i++)
-        spawn_on(&scope, i % 4, come_for_a_moment, NULL);
-    close_scope(&scope);
-    ck_assert_int_eq(th_barrier_reset(&fragile), 0);
-    open_scope(&scope);
-    for (unsigned i = 0; i < 4; i++)
-        spawn_on(&scope, i, come, &fragile);
-    close_scope(&scope);
-}
-
 static void fill(Suite *suite)
 {
     TCase *alone = thi_check_case(suite, "alone");
@@ -355,10 +260,6 @@ static void fill(Suite *suite)
     tcase_add_test(breaks, a_party_whose_time_is_up_breaks_it);
     tcase_add_test(breaks, a_party_that_comes_and_may_not_wait_breaks_it);
     tcase_add_test(breaks, a_round_that_is_complete_is_not_broken_by_a_cancellation);
-
-    TCase *many = thi_check_case(suite, "many");
-    tcase_add_test(many, fibers_of_all_workers_and_threads_meet_round_after_round);
-    tcase_add_test(many, arrivals_deadlines_and_resets_race);
 }
 
 int main(void)

@@ -10,7 +10,6 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-#define FIBERS 8
 #define ROUNDS 1000
 
 static th_mutex mutex = TH_MUTEX_INIT;
@@ -361,119 +360,6 @@ FIBER_TEST(a_cancellation_does_not_reach_one_that_waits_for_the_mutex)
 
 /* ---- several workers and threads ---- */
 
-/* A box with room for one number, guarded by the mutex and plain for the thread sanitizer. */
-static int box;
-static int64_t taken;
-static th_cond filled = TH_COND_INIT, emptied = TH_COND_INIT;
-
-static void put(int number)
-{
-    lock(&mutex);
-    while (box != 0)
-        ck_assert_int_eq(th_cond_wait(&emptied, &mutex), 0);
-    box = number;
-    unlock(&mutex);
-    ck_assert_int_eq(th_cond_signal(&filled), 0);
-}
-
-static void take(void)
-{
-    lock(&mutex);
-    while (box == 0)
-        ck_assert_int_eq(th_cond_wait(&filled, &mutex), 0);
-    taken += box;
-    box = 0;
-    ck_assert_int_eq(th_cond_signal(&emptied), 0);
-    unlock(&mutex);
-}
-
-static int put_all(void *arg)
-{
-    (void)arg;
-    for (int i = 1; i <= ROUNDS; i++)
-        put(i);
-    return 0;
-}
-
-static int take_all(void *arg)
-{
-    (void)arg;
-    for (int i = 1; i <= ROUNDS; i++)
-        take();
-    return 0;
-}
-
-static void *put_as_thread(void *arg)
-{
-    put_all(NULL);
-    return arg;
-}
-
-static void *take_as_thread(void *arg)
-{
-    take_all(NULL);
-    return arg;
-}
-
-FIBER_TEST_ON(4, fibers_of_all_workers_and_threads_hand_over_numbers)
-{
-    pthread_t threads[4];
-    th_scope scope;
-    open_scope(&scope);
-    for (unsigned i = 0; i < FIBERS; i++)
-        spawn_on(&scope, i % 4, i < FIBERS / 2 ? put_all : take_all, NULL);
-    for (int i = 0; i < 4; i++)
-        threads[i] = start_thread(i % 2 ? put_as_thread : take_as_thread, NULL);
-    close_scope(&scope);
-    for (int i = 0; i < 4; i++)
-        join_thread(threads[i]);
-    ck_assert_int_eq(taken, (int64_t)(FIBERS / 2 + 2) * ROUNDS * (ROUNDS + 1) / 2);
-    ck_assert_int_eq(th_mutex_trylock(&mutex), 0);
-    unlock(&mutex);
-}
-
-/* All meet: who comes last lets the others go. */
-static int present, meetings;
-
-static int meet(void *arg)
-{
-    (void)arg;
-    for (int i = 0; i < ROUNDS / 10; i++) {
-        lock(&mutex);
-        int meeting = meetings;
-        if (++present == FIBERS + 4) {
-            present = 0;
-            meetings++;
-            signal_all();
-        }
-        while (meeting == meetings)
-            ck_assert_int_eq(th_cond_wait(&cond, &mutex), 0);
-        unlock(&mutex);
-    }
-    return 0;
-}
-
-static void *meet_as_thread(void *arg)
-{
-    meet(NULL);
-    return arg;
-}
-
-FIBER_TEST_ON(4, broadcasts_reach_fibers_of_all_workers_and_threads)
-{
-    pthread_t threads[4];
-    th_scope scope;
-    open_scope(&scope);
-    for (unsigned i = 0; i < FIBERS; i++)
-        spawn_on(&scope, i % 4, meet, NULL);
-    for (int i = 0; i < 4; i++)
-        threads[i] = start_thread(meet_as_thread, NULL);
-    close_scope(&scope);
-    for (int i = 0; i < 4; i++)
-        join_thread(threads[i]);
-    ck_assert_int_eq(meetings, ROUNDS / 10);
-}
-
 /* Two wait; the first is cancelled when the signal comes: one of them has it, not both nor none. */
 typedef struct rivals {
     int waiting;
@@ -556,42 +442,6 @@ FIBER_TEST(a_signal_without_the_mutex_may_come_at_any_moment)
     join_thread(thread);
 }
 
-/* Waits that end by themselves, among signals: the mutex is always held afterwards. */
-static int guarded;
-
-static int wait_for_a_moment(void *arg)
-{
-    (void)arg;
-    for (int i = 0; i < ROUNDS / 4; i++) {
-        th_scope scope;
-        open_scope_for(&scope, (1 + i % 4) * 10 * TH_MICROSECOND);
-        int result = th_mutex_lock(&mutex);
-        if (result == 0) {
-            result = th_cond_wait(&cond, &mutex);
-            guarded++;
-            unlock(&mutex);
-        }
-        ck_assert(result == 0 || result == -ETIMEDOUT);
-        close_scope(&scope);
-        if (i % 2)
-            signal_one();
-        else
-            signal_all();
-    }
-    return 0;
-}
-
-FIBER_TEST_ON(4, signals_and_deadlines_race_and_the_mutex_is_held)
-{
-    th_scope scope;
-    open_scope(&scope);
-    for (unsigned i = 0; i < FIBERS; i++)
-        spawn_on(&scope, i % 4, wait_for_a_moment, NULL);
-    close_scope(&scope);
-    ck_assert_int_eq(th_mutex_trylock(&mutex), 0);
-    expect_held(&mutex, 1);
-}
-
 static void fill(Suite *suite)
 {
     TCase *alone = thi_check_case(suite, "alone");
@@ -617,11 +467,8 @@ static void fill(Suite *suite)
     tcase_add_test(ends, a_cancellation_does_not_reach_one_that_waits_for_the_mutex);
 
     TCase *many = thi_check_case(suite, "many");
-    tcase_add_test(many, fibers_of_all_workers_and_threads_hand_over_numbers);
-    tcase_add_test(many, broadcasts_reach_fibers_of_all_workers_and_threads);
     tcase_add_test(many, a_signal_that_races_with_a_cancellation_is_not_lost);
     tcase_add_test(many, a_signal_without_the_mutex_may_come_at_any_moment);
-    tcase_add_test(many, signals_and_deadlines_race_and_the_mutex_is_held);
 }
 
 int main(void)

@@ -5,12 +5,7 @@
 
 #include "sync/event.h"
 
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-
-#define ROUNDS 2000
-#define FIBERS 8
 
 static th_event manual = TH_EVENT_INIT;
 static th_event automatic = TH_EVENT_AUTO_INIT;
@@ -258,87 +253,6 @@ FIBER_TEST(a_setting_that_has_woken_one_is_not_lost_by_a_cancellation)
     expect_clear(&automatic);
 }
 
-/* ---- several workers and threads ---- */
-
-static th_event requests[FIBERS + 4];
-static th_event answers = TH_EVENT_AUTO_INIT;
-static atomic_int answered;
-
-static void answer(th_event *request)
-{
-    for (int i = 0; i < ROUNDS; i++) {
-        wait(request);
-        clear(request);
-        atomic_fetch_add(&answered, 1);
-        set(&answers);
-    }
-}
-
-static int answer_as_fiber(void *arg)
-{
-    answer(arg);
-    return 0;
-}
-
-static void *answer_as_thread(void *arg)
-{
-    answer(arg);
-    return NULL;
-}
-
-/* Settings of `answers` may fall together, but the last one of a round is never missed. */
-FIBER_TEST_ON(4, no_setting_is_missed)
-{
-    pthread_t threads[4];
-    th_scope scope;
-    open_scope(&scope);
-    for (unsigned i = 0; i < FIBERS; i++)
-        spawn_on(&scope, i % 4, answer_as_fiber, &requests[i]);
-    for (int i = 0; i < 4; i++)
-        threads[i] = start_thread(answer_as_thread, &requests[FIBERS + i]);
-    for (int round = 1; round <= ROUNDS; round++) {
-        for (size_t i = 0; i < thi_array_len(requests); i++)
-            set(&requests[i]);
-        while (atomic_load(&answered) < round * (int)thi_array_len(requests))
-            wait(&answers);
-    }
-    close_scope(&scope);
-    for (int i = 0; i < 4; i++)
-        join_thread(threads[i]);
-}
-
-static int take_for_a_moment(void *arg)
-{
-    atomic_int *taken = arg;
-    for (int i = 0; i < ROUNDS; i++) {
-        th_scope scope;
-        open_scope_for(&scope, 20 * TH_MICROSECOND);
-        int result = th_event_wait(&automatic);
-        ck_assert(result == 0 || result == -ETIMEDOUT);
-        if (result == 0) {
-            atomic_fetch_add(taken, 1);
-            set(&automatic); /* passes it on: there is one token all the time */
-        }
-        close_scope(&scope);
-    }
-    return 0;
-}
-
-FIBER_TEST_ON(4, a_token_and_deadlines_race_and_it_is_never_lost_or_doubled)
-{
-    static atomic_int taken;
-    th_scope scope;
-    set(&automatic);
-    open_scope(&scope);
-    for (unsigned i = 0; i < FIBERS; i++)
-        spawn_on(&scope, i % 4, take_for_a_moment, &taken);
-    close_scope(&scope);
-    ck_assert_int_gt(atomic_load(&taken), 0);
-    expect_set(&automatic);
-    wait(&automatic);
-    expect_clear(&automatic);
-}
-
 /* ---- ends ---- */
 
 static void *set_in_thread(void *arg)
@@ -400,10 +314,6 @@ static void fill(Suite *suite)
     tcase_add_test(waits, a_cancelled_wait_leaves_the_queue_in_order);
     tcase_add_test(waits, a_setting_after_the_last_waiter_was_cancelled_stays);
     tcase_add_test(waits, a_setting_that_has_woken_one_is_not_lost_by_a_cancellation);
-
-    TCase *many = thi_check_case(suite, "many");
-    tcase_add_test(many, no_setting_is_missed);
-    tcase_add_test(many, a_token_and_deadlines_race_and_it_is_never_lost_or_doubled);
 
     TCase *ends = thi_check_case(suite, "ends");
     tcase_add_test(ends, whoever_sees_it_set_may_free_it);

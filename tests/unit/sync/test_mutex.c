@@ -10,9 +10,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define ROUNDS 2000
-#define FIBERS 8
-
 static th_mutex mutex = TH_MUTEX_INIT;
 static th_mutex recursive = TH_MUTEX_RECURSIVE_INIT;
 
@@ -215,83 +212,6 @@ FIBER_TEST(a_lock_that_was_handed_over_is_not_lost_by_a_cancellation)
     ck_assert_str_eq(trace, ".");
 }
 
-/* ---- several workers and threads ---- */
-
-static int shared; /* guarded by the mutex, and plain for the thread sanitizer to see */
-
-static int add_under_lock(void *arg)
-{
-    (void)arg;
-    for (int i = 0; i < ROUNDS; i++) {
-        lock(&mutex);
-        int before = shared;
-        if (i % 64 == 0)
-            th_yield(); /* while it holds the mutex */
-        shared = before + 1;
-        unlock(&mutex);
-    }
-    return 0;
-}
-
-static void *add_as_thread(void *arg)
-{
-    for (int i = 0; i < ROUNDS; i++) {
-        lock(&mutex);
-        shared++;
-        unlock(&mutex);
-    }
-    return arg;
-}
-
-FIBER_TEST_ON(4, fibers_of_all_workers_and_threads_exclude_each_other)
-{
-    pthread_t threads[4];
-    th_scope scope;
-    open_scope(&scope);
-    for (unsigned i = 0; i < FIBERS; i++)
-        spawn_on(&scope, i % 4, add_under_lock, NULL);
-    for (int i = 0; i < 4; i++)
-        threads[i] = start_thread(add_as_thread, NULL);
-    close_scope(&scope);
-    for (int i = 0; i < 4; i++)
-        join_thread(threads[i]);
-    ck_assert_int_eq(shared, (FIBERS + 4) * ROUNDS);
-}
-
-static int try_for_a_moment(void *arg)
-{
-    atomic_int *got = arg;
-    for (int i = 0; i < ROUNDS; i++) {
-        th_scope scope;
-        open_scope_for(&scope, 20 * TH_MICROSECOND);
-        int result = th_mutex_lock(&mutex);
-        if (result == 0) {
-            shared++;
-            if (i % 4 == 0)
-                th_yield();
-            unlock(&mutex);
-            atomic_fetch_add(got, 1);
-        } else {
-            ck_assert_int_eq(result, -ETIMEDOUT);
-        }
-        close_scope(&scope);
-    }
-    return 0;
-}
-
-FIBER_TEST_ON(4, locks_and_deadlines_race_and_nothing_is_lost)
-{
-    static atomic_int got;
-    th_scope scope;
-    open_scope(&scope);
-    for (unsigned i = 0; i < FIBERS; i++)
-        spawn_on(&scope, i % 4, try_for_a_moment, &got);
-    close_scope(&scope);
-    ck_assert_int_eq(shared, atomic_load(&got));
-    ck_assert_int_eq(th_mutex_trylock(&mutex), 0);
-    unlock(&mutex);
-}
-
 /* ---- lifetime ---- */
 
 /* An object that the last of its users frees. */
@@ -404,9 +324,7 @@ static void fill(Suite *suite)
     tcase_add_test(waits, a_cancelled_wait_leaves_the_queue_in_order);
     tcase_add_test(waits, a_lock_that_was_handed_over_is_not_lost_by_a_cancellation);
 
-    TCase *many = thi_check_case(suite, "many");
-    tcase_add_test(many, fibers_of_all_workers_and_threads_exclude_each_other);
-    tcase_add_test(many, locks_and_deadlines_race_and_nothing_is_lost);
+    TCase *many = thi_check_case(suite, "lifetime");
     tcase_add_test(many, the_last_user_may_free_it);
 
     TCase *ends = thi_check_case(suite, "ends");

@@ -5,11 +5,6 @@
 
 #include <thrum/once.h>
 
-#include <stdatomic.h>
-
-#define FIBERS 8
-#define ROUNDS 300
-
 static th_once once = TH_ONCE_INIT;
 
 static int never(void *arg)
@@ -274,85 +269,6 @@ FIBER_TEST(what_fell_to_one_is_done_though_it_was_cancelled)
     ck_assert_str_eq(trace, "a.Ab.B");
 }
 
-/* ---- several workers and threads ---- */
-
-/* For each round one; what is made by it is plain, for the thread sanitizer to see. */
-static th_once onces[ROUNDS];
-static int made[ROUNDS], tries[ROUNDS];
-
-static int make(void *arg)
-{
-    int round = (int)((int *)arg - made);
-    th_yield();
-    if (++tries[round] <= round % 4) /* fails up to three times */
-        return -EAGAIN;
-    *(int *)arg = round;
-    return 0;
-}
-
-static int use_all(void *arg)
-{
-    (void)arg;
-    for (int i = 0; i < ROUNDS; i++) {
-        int result;
-        do {
-            result = th_once_call(&onces[i], make, &made[i]);
-        } while (result == -EAGAIN);
-        ck_assert_int_eq(result, 0);
-        ck_assert_int_eq(made[i], i);
-        ck_assert_int_eq(tries[i], i % 4 + 1);
-    }
-    return 0;
-}
-
-static void *use_as_thread(void *arg)
-{
-    use_all(NULL);
-    return arg;
-}
-
-FIBER_TEST_ON(4, fibers_of_all_workers_and_threads_find_it_done)
-{
-    pthread_t threads[4];
-    th_scope scope;
-    open_scope(&scope);
-    for (unsigned i = 0; i < FIBERS; i++)
-        spawn_on(&scope, i % 4, use_all, NULL);
-    for (int i = 0; i < 4; i++)
-        threads[i] = start_thread(use_as_thread, NULL);
-    close_scope(&scope);
-    for (int i = 0; i < 4; i++)
-        join_thread(threads[i]);
-}
-
-static int use_for_a_moment(void *arg)
-{
-    (void)arg;
-    for (int i = 0; i < ROUNDS; i++) {
-        int result;
-        do {
-            th_scope scope;
-            open_scope_for(&scope, (1 + i % 3) * 10 * TH_MICROSECOND);
-            result = th_once_call(&onces[i], make, &made[i]);
-            ck_assert(result == 0 || result == -EAGAIN || result == -ETIMEDOUT);
-            close_scope(&scope);
-        } while (result < 0);
-        ck_assert_int_eq(made[i], i);
-    }
-    return 0;
-}
-
-FIBER_TEST_ON(4, failures_and_deadlines_race_and_it_is_done_once)
-{
-    th_scope scope;
-    open_scope(&scope);
-    for (unsigned i = 0; i < FIBERS; i++)
-        spawn_on(&scope, i % 4, use_for_a_moment, NULL);
-    close_scope(&scope);
-    for (int i = 0; i < ROUNDS; i++)
-        ck_assert_int_eq(tries[i], i % 4 + 1);
-}
-
 static void fill(Suite *suite)
 {
     TCase *alone = thi_check_case(suite, "alone");
@@ -374,10 +290,6 @@ static void fill(Suite *suite)
     tcase_add_test(ends, when_all_who_wait_are_cancelled_a_failure_leaves_it_undone);
     tcase_add_test(ends, what_is_done_can_be_cancelled_and_falls_to_the_next);
     tcase_add_test(ends, what_fell_to_one_is_done_though_it_was_cancelled);
-
-    TCase *many = thi_check_case(suite, "many");
-    tcase_add_test(many, fibers_of_all_workers_and_threads_find_it_done);
-    tcase_add_test(many, failures_and_deadlines_race_and_it_is_done_once);
 }
 
 int main(void)

@@ -7,7 +7,6 @@
 #include "sync/queue.h"
 
 #include <stdatomic.h>
-#include <stdlib.h>
 
 static th_queue *queue;
 
@@ -722,132 +721,6 @@ FIBER_TEST(joining_ends_with_its_scope)
     th_queue_free(queue);
 }
 
-/* ---- several workers and threads ---- */
-
-#define PARTIES 8 /* each of putters and getters; half of them threads */
-#define EACH    2000
-#define ITEMS   (PARTIES * EACH)
-
-static atomic_uchar seen[ITEMS];
-static atomic_int put_done;
-static atomic_int turn;
-
-static void put_own(int number)
-{
-    for (int i = 0; i < EACH; i++) {
-        void *item = item_of(number * EACH + i);
-        while (i % 4 == 0 && th_queue_tryput(queue, item) == 0)
-            if (++i == EACH)
-                break;
-            else
-                item = item_of(number * EACH + i);
-        if (i < EACH)
-            ck_assert_int_eq(th_queue_put(queue, item), 0);
-    }
-    if (atomic_fetch_add(&put_done, 1) + 1 == PARTIES)
-        ck_assert_int_eq(th_queue_close(queue), 0);
-}
-
-/* A get that may be broken off when a fiber calls it. */
-static int get_somehow(void **item, int how)
-{
-    if (how % 3 == 0)
-        return th_queue_tryget(queue, item);
-    if (how % 3 == 1 || !th_fiber_self())
-        return th_queue_get(queue, item);
-    th_scope scope;
-    open_scope_for(&scope, 20 * TH_MICROSECOND);
-    int err = th_queue_get(queue, item);
-    close_scope(&scope);
-    return err;
-}
-
-static void get_all(bool in_order)
-{
-    int last[PARTIES];
-    void *item;
-    int err;
-    memset(last, -1, sizeof last);
-    for (int i = 0; (err = get_somehow(&item, i)) != TH_EOF; i++) {
-        if (err != 0) {
-            ck_assert(err == -EAGAIN || err == -ETIMEDOUT);
-            continue;
-        }
-        int number = (int)(intptr_t)item;
-        ck_assert_int_eq(atomic_fetch_add(&seen[number], 1), 0);
-        ck_assert(!in_order || number > last[number / EACH]);
-        last[number / EACH] = number;
-        ck_assert_int_eq(th_queue_task_done(queue), 0);
-    }
-}
-
-static int put_as_fiber(void *arg)
-{
-    (void)arg;
-    put_own(atomic_fetch_add(&turn, 1));
-    return 0;
-}
-
-static void *put_as_thread(void *arg)
-{
-    put_own(atomic_fetch_add(&turn, 1));
-    return arg;
-}
-
-static int get_as_fiber(void *arg)
-{
-    get_all(*(bool *)arg);
-    return 0;
-}
-
-static void *get_as_thread(void *arg)
-{
-    get_all(*(bool *)arg);
-    return NULL;
-}
-
-static void pass_all(th_queue *q)
-{
-    pthread_t threads[PARTIES];
-    th_scope scope;
-    bool in_order = q->items.order == TH_QUEUE_FIFO;
-    queue = q;
-    open_scope(&scope);
-    for (unsigned i = 0; i < PARTIES / 2; i++) {
-        threads[2 * i] = start_thread(put_as_thread, NULL);
-        threads[2 * i + 1] = start_thread(get_as_thread, &in_order);
-        spawn_on(&scope, i % 4, put_as_fiber, NULL);
-        spawn_on(&scope, i % 4, get_as_fiber, &in_order);
-    }
-    close_scope(&scope);
-    for (int i = 0; i < PARTIES; i++)
-        join_thread(threads[i]);
-    for (int i = 0; i < ITEMS; i++)
-        ck_assert_int_eq(atomic_load(&seen[i]), 1);
-    ck_assert_int_eq(th_queue_join(q), 0);
-    th_queue_free(q);
-}
-
-FIBER_TEST_ON(4, every_item_is_got_exactly_once_from_an_unbounded_one)
-{
-    pass_all(make(0, TH_QUEUE_FIFO, NULL));
-}
-
-FIBER_TEST_ON(4, every_item_is_got_exactly_once_from_one_with_a_single_place)
-{
-    pass_all(make(1, TH_QUEUE_FIFO, NULL));
-}
-
-FIBER_TEST_ON(4, every_item_is_got_exactly_once_from_a_bounded_stack)
-{
-    pass_all(make(20, TH_QUEUE_LIFO, NULL));
-}
-
-FIBER_TEST_ON(4, every_item_is_got_exactly_once_by_priority)
-{
-    pass_all(make(100, TH_QUEUE_PRIORITY, by_tens));
-}
-
 /* ---- freeing ---- */
 
 static atomic_int returned;
@@ -924,12 +797,6 @@ static void fill(Suite *suite)
     tcase_add_test(tasks, every_item_that_was_put_in_is_to_be_done_once);
     tcase_add_test(tasks, joining_waits_until_all_is_done_and_again);
     tcase_add_test(tasks, joining_ends_with_its_scope);
-
-    TCase *many = thi_check_case(suite, "many");
-    tcase_add_test(many, every_item_is_got_exactly_once_from_an_unbounded_one);
-    tcase_add_test(many, every_item_is_got_exactly_once_from_one_with_a_single_place);
-    tcase_add_test(many, every_item_is_got_exactly_once_from_a_bounded_stack);
-    tcase_add_test(many, every_item_is_got_exactly_once_by_priority);
 }
 
 int main(void)

@@ -10,9 +10,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define FIBERS 8
-#define ROUNDS 1000
-
 static th_rwlock lock = TH_RWLOCK_INIT;
 
 static void rdlock(th_rwlock *l)
@@ -341,103 +338,6 @@ FIBER_TEST(a_lock_that_was_handed_over_is_not_lost_by_a_cancellation)
     ck_assert_str_eq(trace, "a.b.C!"); /* nobody yields in a cancelled scope */
 }
 
-/* ---- several workers and threads ---- */
-
-static int left, right; /* guarded by the lock, the same whenever nobody writes */
-
-static void read_both(void)
-{
-    ck_assert_int_eq(left, right);
-}
-
-static void write_both(bool yields)
-{
-    left++;
-    if (yields)
-        th_yield();
-    right++;
-}
-
-static int use_it(void *arg)
-{
-    (void)arg;
-    for (int i = 0; i < ROUNDS; i++) {
-        if (i % 4 == 0) {
-            wrlock(&lock);
-            write_both(i % 64 == 0);
-            wrunlock(&lock);
-        } else {
-            rdlock(&lock);
-            read_both();
-            if (i % 16 == 1)
-                th_yield();
-            read_both();
-            rdunlock(&lock);
-        }
-    }
-    return 0;
-}
-
-static void *use_as_thread(void *arg)
-{
-    use_it(NULL);
-    return arg;
-}
-
-FIBER_TEST_ON(4, fibers_of_all_workers_and_threads_read_and_write)
-{
-    pthread_t threads[4];
-    th_scope scope;
-    open_scope(&scope);
-    for (unsigned i = 0; i < FIBERS; i++)
-        spawn_on(&scope, i % 4, use_it, NULL);
-    for (int i = 0; i < 4; i++)
-        threads[i] = start_thread(use_as_thread, NULL);
-    close_scope(&scope);
-    for (int i = 0; i < 4; i++)
-        join_thread(threads[i]);
-    ck_assert_int_eq(left, (FIBERS + 4) * ROUNDS / 4);
-    ck_assert_int_eq(right, left);
-    expect_free(&lock);
-}
-
-static int try_for_a_moment(void *arg)
-{
-    atomic_int *written = arg;
-    for (int i = 0; i < ROUNDS; i++) {
-        th_scope scope;
-        bool writes = i % 3 == 0;
-        open_scope_for(&scope, (1 + i % 3) * 10 * TH_MICROSECOND);
-        int result = writes ? th_rwlock_wrlock(&lock) : th_rwlock_rdlock(&lock);
-        if (result == 0 && writes) {
-            write_both(i % 2);
-            atomic_fetch_add(written, 1);
-            wrunlock(&lock);
-        } else if (result == 0) {
-            read_both();
-            th_yield();
-            read_both();
-            rdunlock(&lock);
-        } else {
-            ck_assert_int_eq(result, -ETIMEDOUT);
-        }
-        close_scope(&scope);
-    }
-    return 0;
-}
-
-FIBER_TEST_ON(4, locks_and_deadlines_race_and_nothing_is_lost)
-{
-    static atomic_int written;
-    th_scope scope;
-    open_scope(&scope);
-    for (unsigned i = 0; i < FIBERS; i++)
-        spawn_on(&scope, i % 4, try_for_a_moment, &written);
-    close_scope(&scope);
-    ck_assert_int_eq(left, atomic_load(&written));
-    expect_free(&lock);
-}
-
 /* An object that the last of its users frees; a writer counts them. */
 typedef struct counted {
     th_rwlock lock;
@@ -512,9 +412,7 @@ static void fill(Suite *suite)
     tcase_add_test(ends, when_all_waits_are_cancelled_unlocking_frees_it);
     tcase_add_test(ends, a_lock_that_was_handed_over_is_not_lost_by_a_cancellation);
 
-    TCase *many = thi_check_case(suite, "many");
-    tcase_add_test(many, fibers_of_all_workers_and_threads_read_and_write);
-    tcase_add_test(many, locks_and_deadlines_race_and_nothing_is_lost);
+    TCase *many = thi_check_case(suite, "lifetime");
     tcase_add_test(many, the_last_user_may_free_it);
 }
 

@@ -12,9 +12,6 @@
 #include <thrum/select.h>
 #include <thrum/wait_fd.h>
 
-#include <sched.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -822,163 +819,6 @@ FIBER_TEST(a_thread_waits_for_a_time)
     tear_down();
 }
 
-/* ---- many ---- */
-
-#define PARTIES 8 /* each of putters and getters; half of them threads */
-#define EACH    1500
-#define ITEMS   (PARTIES * EACH)
-#define QUEUES  3
-
-static th_queue *queues[QUEUES];
-static atomic_uchar seen[ITEMS];
-static atomic_int turn;
-static atomic_int put_done;
-static atomic_int units;
-
-static void put_own(int number)
-{
-    for (int i = 0; i < EACH;) {
-        void *item = item_of(number * EACH + i);
-        th_case cases[] = { TH_CASE_PUT(queues[0], item), TH_CASE_PUT(queues[1], item),
-                            TH_CASE_PUT(queues[2], item), TH_CASE_SEM(&sem) };
-        int index = select_of(cases, 0);
-        ck_assert_int_ge(index, 0);
-        if (index == QUEUES)
-            atomic_fetch_add(&units, 1);
-        else
-            i++;
-        if (i % 5 == 0)
-            ck_assert_int_eq(th_sem_release(&sem, 1), 0);
-    }
-    if (atomic_fetch_add(&put_done, 1) + 1 == PARTIES)
-        for (int q = 0; q < QUEUES; q++)
-            ck_assert_int_eq(th_queue_close(queues[q]), 0);
-}
-
-static void note_item(th_case *c, int *open)
-{
-    if (c->result == TH_EOF) {
-        c->kind = TH_CASE_NONE;
-        --*open;
-    } else {
-        ck_assert_int_eq(c->result, 0);
-        ck_assert_int_eq(atomic_fetch_add(&seen[(intptr_t)c->item], 1), 0);
-    }
-}
-
-/* A fiber's select may be broken off, a thread's may find that its time is over. */
-static int select_for_a_moment(th_case *cases)
-{
-    th_scope scope;
-    cases[QUEUES].time = TH_NEVER;
-    if (!th_fiber_self()) {
-        cases[QUEUES].time = th_after(20 * TH_MICROSECOND);
-        return th_select(cases, QUEUES + 1, 0);
-    }
-    open_scope_for(&scope, 20 * TH_MICROSECOND);
-    int index = th_select(cases, QUEUES + 1, 0);
-    close_scope(&scope);
-    return index;
-}
-
-static void get_all(void)
-{
-    th_case cases[] = { TH_CASE_GET(queues[0]), TH_CASE_GET(queues[1]), TH_CASE_GET(queues[2]),
-                        TH_CASE_TIME(0) };
-    for (int open = QUEUES; open > 0;) {
-        int index = select_for_a_moment(cases);
-        if (index >= 0 && index < QUEUES)
-            note_item(&cases[index], &open);
-        else
-            ck_assert(index == QUEUES || index == -ETIMEDOUT);
-    }
-}
-
-static int put_as_fiber(void *arg)
-{
-    (void)arg;
-    put_own(atomic_fetch_add(&turn, 1));
-    return 0;
-}
-
-static void *put_as_thread(void *arg)
-{
-    put_own(atomic_fetch_add(&turn, 1));
-    return arg;
-}
-
-static int get_as_fiber(void *arg)
-{
-    (void)arg;
-    get_all();
-    return 0;
-}
-
-static void *get_as_thread(void *arg)
-{
-    get_all();
-    return arg;
-}
-
-FIBER_TEST_ON(4, every_item_is_got_exactly_once_by_select)
-{
-    pthread_t threads[PARTIES];
-    th_scope scope;
-    queues[0] = make(1);
-    queues[1] = make(3);
-    queues[2] = make(20);
-    open_scope(&scope);
-    for (unsigned i = 0; i < PARTIES / 2; i++) {
-        threads[2 * i] = start_thread(put_as_thread, NULL);
-        threads[2 * i + 1] = start_thread(get_as_thread, NULL);
-        spawn_on(&scope, i % 4, put_as_fiber, NULL);
-        spawn_on(&scope, i % 4, get_as_fiber, NULL);
-    }
-    close_scope(&scope);
-    for (int i = 0; i < PARTIES; i++)
-        join_thread(threads[i]);
-    for (int i = 0; i < ITEMS; i++)
-        ck_assert_int_eq(atomic_load(&seen[i]), 1);
-    for (int q = 0; q < QUEUES; q++)
-        th_queue_free(queues[q]);
-}
-
-/* A token goes round by events and a semaphore; whoever selects either passes on the same kind. */
-static int pass_token(void *arg)
-{
-    (void)arg;
-    for (int i = 0; i < EACH; i++) {
-        th_scope scope;
-        th_case cases[] = { TH_CASE_EVENT(&token), TH_CASE_SEM(&sem) };
-        open_scope_for(&scope, 30 * TH_MICROSECOND);
-        int index = select_of(cases, 0);
-        if (index == 0)
-            ck_assert_int_eq(th_event_set(&token), 0);
-        else if (index == 1)
-            ck_assert_int_eq(th_sem_release(&sem, 1), 0);
-        else
-            ck_assert_int_eq(index, -ETIMEDOUT);
-        close_scope(&scope);
-    }
-    return 0;
-}
-
-FIBER_TEST_ON(4, tokens_are_never_lost_or_doubled)
-{
-    th_scope scope;
-    ck_assert_int_eq(th_event_set(&token), 0);
-    ck_assert_int_eq(th_sem_release(&sem, 1), 0);
-    open_scope(&scope);
-    for (unsigned i = 0; i < 8; i++)
-        spawn_on(&scope, i % 4, pass_token, NULL);
-    close_scope(&scope);
-    ck_assert_int_eq(th_event_is_set(&token), 1);
-    ck_assert_int_eq(th_event_wait(&token), 0);
-    ck_assert_int_eq(th_sem_tryacquire(&sem), 0);
-    ck_assert_int_eq(th_event_is_set(&token), 0);
-    ck_assert_int_eq(th_sem_tryacquire(&sem), -EAGAIN);
-}
-
 static void fill(Suite *suite)
 {
     TCase *alone = thi_check_case(suite, "alone");
@@ -1022,10 +862,6 @@ static void fill(Suite *suite)
     TCase *threads = thi_check_case(suite, "threads");
     tcase_add_test(threads, a_thread_selects_without_descriptors);
     tcase_add_test(threads, a_thread_waits_for_a_time);
-
-    TCase *many = thi_check_case(suite, "many");
-    tcase_add_test(many, every_item_is_got_exactly_once_by_select);
-    tcase_add_test(many, tokens_are_never_lost_or_doubled);
 }
 
 int main(void)

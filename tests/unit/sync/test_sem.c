@@ -9,9 +9,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define ROUNDS 2000
-#define FIBERS 8
-
 static th_sem sem = TH_SEM_INIT(0);
 static th_sem three = TH_SEM_INIT(3);
 static th_sem bounded = TH_SEM_BOUNDED_INIT(1, 2);
@@ -243,120 +240,6 @@ FIBER_TEST(a_unit_that_was_handed_over_is_not_lost_by_a_cancellation)
     ck_assert_int_eq(drain(&sem), 0);
 }
 
-/* ---- several workers and threads ---- */
-
-static atomic_int inside;
-
-static void use_a_unit(void)
-{
-    acquire(&three);
-    ck_assert_int_lt(atomic_fetch_add(&inside, 1), 3);
-}
-
-static void give_it_back(void)
-{
-    atomic_fetch_sub(&inside, 1);
-    release(&three, 1);
-}
-
-static int use_units(void *arg)
-{
-    (void)arg;
-    for (int i = 0; i < ROUNDS; i++) {
-        use_a_unit();
-        if (i % 64 == 0)
-            th_yield(); /* while it has the unit */
-        give_it_back();
-    }
-    return 0;
-}
-
-static void *use_units_as_thread(void *arg)
-{
-    for (int i = 0; i < ROUNDS; i++) {
-        use_a_unit();
-        give_it_back();
-    }
-    return arg;
-}
-
-FIBER_TEST_ON(4, never_more_than_there_are_units_get_in)
-{
-    pthread_t threads[4];
-    th_scope scope;
-    open_scope(&scope);
-    for (unsigned i = 0; i < FIBERS; i++)
-        spawn_on(&scope, i % 4, use_units, NULL);
-    for (int i = 0; i < 4; i++)
-        threads[i] = start_thread(use_units_as_thread, NULL);
-    close_scope(&scope);
-    for (int i = 0; i < 4; i++)
-        join_thread(threads[i]);
-    ck_assert_int_eq(drain(&three), 3);
-}
-
-static int take_for_a_moment(void *arg)
-{
-    atomic_int *taken = arg;
-    for (int i = 0; i < ROUNDS; i++) {
-        th_scope scope;
-        open_scope_for(&scope, 20 * TH_MICROSECOND);
-        int result = th_sem_acquire(&sem);
-        ck_assert(result == 0 || result == -ETIMEDOUT);
-        if (result == 0)
-            atomic_fetch_add(taken, 1);
-        close_scope(&scope);
-    }
-    return 0;
-}
-
-static void *bring_units(void *arg)
-{
-    for (uint32_t i = 0; i < ROUNDS; i++)
-        release(&sem, 1 + i % 3);
-    return arg;
-}
-
-FIBER_TEST_ON(4, units_and_deadlines_race_and_nothing_is_lost)
-{
-    static atomic_int taken;
-    int brought = 0;
-    th_scope scope;
-    open_scope(&scope);
-    for (unsigned i = 0; i < FIBERS; i++)
-        spawn_on(&scope, i % 4, take_for_a_moment, &taken);
-    pthread_t thread = start_thread(bring_units, NULL);
-    close_scope(&scope);
-    join_thread(thread);
-    for (int i = 0; i < ROUNDS; i++)
-        brought += 1 + i % 3;
-    ck_assert_int_eq(atomic_load(&taken) + drain(&sem), brought);
-}
-
-static void *release_at_the_bound(void *arg)
-{
-    atomic_int *refused = arg;
-    for (int i = 0; i < ROUNDS; i++) {
-        int result = th_sem_release(&bounded, 1);
-        ck_assert(result == 0 || result == -EOVERFLOW);
-        if (result != 0)
-            atomic_fetch_add(refused, 1);
-    }
-    return NULL;
-}
-
-FIBER_TEST(of_those_who_race_for_the_last_place_one_gets_it)
-{
-    static atomic_int refused;
-    pthread_t threads[4];
-    for (int i = 0; i < 4; i++)
-        threads[i] = start_thread(release_at_the_bound, &refused);
-    for (int i = 0; i < 4; i++)
-        join_thread(threads[i]);
-    ck_assert_int_eq(atomic_load(&refused), 4 * ROUNDS - 1);
-    ck_assert_int_eq(drain(&bounded), 2);
-}
-
 /* ---- ends ---- */
 
 static void *release_two(void *arg)
@@ -450,11 +333,6 @@ static void fill(Suite *suite)
     tcase_add_test(waits, waiting_ends_at_the_deadline);
     tcase_add_test(waits, a_cancelled_wait_leaves_the_queue_in_order);
     tcase_add_test(waits, a_unit_that_was_handed_over_is_not_lost_by_a_cancellation);
-
-    TCase *many = thi_check_case(suite, "many");
-    tcase_add_test(many, never_more_than_there_are_units_get_in);
-    tcase_add_test(many, units_and_deadlines_race_and_nothing_is_lost);
-    tcase_add_test(many, of_those_who_race_for_the_last_place_one_gets_it);
 
     TCase *ends = thi_check_case(suite, "ends");
     tcase_add_test(ends, whoever_gets_the_last_unit_may_free_it);

@@ -7,10 +7,8 @@
 
 #include <limits.h>
 #include <sched.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
-#define FIBERS 8
 #define ROUNDS 300
 
 static th_waitgroup group = TH_WAITGROUP_INIT;
@@ -207,62 +205,6 @@ FIBER_TEST(who_was_let_go_is_not_cancelled)
 /* ---- several workers and threads ---- */
 
 /* What is done is plain, for the thread sanitizer to see that it is over. */
-static int finished[FIBERS + 4];
-
-static int ids[FIBERS + 4];
-
-static int finish(void *arg)
-{
-    finished[*(int *)arg]++;
-    done(&group);
-    return 0;
-}
-
-static void *finish_as_thread(void *arg)
-{
-    finish(arg);
-    return NULL;
-}
-
-static int wait_and_look(void *arg)
-{
-    wait_for(&group);
-    for (int i = 0; i < FIBERS + 4; i++)
-        ck_assert_int_eq(finished[i], *(int *)arg);
-    return 0;
-}
-
-static void *wait_as_thread(void *arg)
-{
-    wait_and_look(arg);
-    return NULL;
-}
-
-FIBER_TEST_ON(4, fibers_of_all_workers_and_threads_wait_for_each_other)
-{
-    for (int i = 0; i < FIBERS + 4; i++)
-        ids[i] = i;
-    for (int round = 1; round <= ROUNDS / 10; round++) {
-        pthread_t threads[6];
-        th_scope scope;
-        open_scope(&scope);
-        add(&group, FIBERS + 4);
-        for (int i = 0; i < 4; i++)
-            threads[i] = start_thread(finish_as_thread, &ids[FIBERS + i]);
-        for (int i = 4; i < 6; i++)
-            threads[i] = start_thread(wait_as_thread, &round);
-        for (unsigned i = 0; i < FIBERS; i++) {
-            spawn_on(&scope, i % 4, finish, &ids[i]);
-            spawn_on(&scope, i % 4, wait_and_look, &round);
-        }
-        wait_and_look(&round);
-        close_scope(&scope);
-        for (int i = 0; i < 6; i++)
-            join_thread(threads[i]);
-    }
-    expect_over(&group);
-}
-
 static int finish_and_leave(void *arg)
 {
     done(arg);
@@ -325,40 +267,6 @@ FIBER_TEST(whoever_has_found_zero_may_free_it)
     }
 }
 
-static int wait_for_a_moment(void *arg)
-{
-    th_waitgroup *g = arg;
-    for (int i = 0; i < ROUNDS; i++) {
-        th_scope scope;
-        add(g, 1);
-        if (i % 3 == 0)
-            th_yield();
-        done(g);
-        open_scope_for(&scope, (1 + i % 3) * 10 * TH_MICROSECOND);
-        int result = th_waitgroup_wait(g);
-        ck_assert(result == 0 || result == -ETIMEDOUT);
-        close_scope(&scope);
-    }
-    return 0;
-}
-
-FIBER_TEST_ON(4, counts_and_deadlines_race_and_nobody_is_forgotten)
-{
-    th_scope scope;
-    open_scope(&scope);
-    add(&group, 1);
-    for (unsigned i = 0; i < FIBERS; i++)
-        spawn_on(&scope, i % 4, wait_for_a_moment, &group);
-    for (int i = 0; i < ROUNDS; i++) {
-        done(&group);
-        th_yield();
-        add(&group, 1);
-    }
-    done(&group);
-    close_scope(&scope);
-    expect_over(&group);
-}
-
 static void fill(Suite *suite)
 {
     TCase *alone = thi_check_case(suite, "alone");
@@ -376,11 +284,9 @@ static void fill(Suite *suite)
     tcase_add_test(ends, a_cancelled_wait_leaves_the_others_waiting);
     tcase_add_test(ends, who_was_let_go_is_not_cancelled);
 
-    TCase *many = thi_check_case(suite, "many");
-    tcase_add_test(many, fibers_of_all_workers_and_threads_wait_for_each_other);
+    TCase *many = thi_check_case(suite, "lifetime");
     tcase_add_test(many, whoever_has_waited_may_free_it);
     tcase_add_test(many, whoever_has_found_zero_may_free_it);
-    tcase_add_test(many, counts_and_deadlines_race_and_nobody_is_forgotten);
 }
 
 int main(void)
