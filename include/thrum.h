@@ -24,6 +24,7 @@
 #include <thrum/mutex.h>
 #include <thrum/once.h>
 #include <thrum/pool.h>
+#include <thrum/process.h>
 #include <thrum/queue.h>
 #include <thrum/runtime.h>
 #include <thrum/rwlock.h>

@@ -8,6 +8,7 @@
  * back, because their callers must look at the clock again.
  */
 #include "sys/signals.h"
+#include "sys/spawn.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -22,6 +23,7 @@
 #include <sys/random.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -250,6 +252,28 @@ static ssize_t real_pwritev2(int fd, const struct iovec *iov, int count, int64_t
 static int real_ioctl(int fd, unsigned long request, void *arg)
 {
     return RESTART(ioctl(fd, request, arg));
+}
+
+static int real_spawn(const thi_spawn_plan *plan, thi_spawned *spawned)
+{
+    return thi_spawn(plan, spawned);
+}
+
+/* Not libc's waitid(), which has no room for the usage. */
+static int real_waitid(pid_t pid, siginfo_t *info, int options, struct rusage *usage)
+{
+    return (int)RESULT(syscall(SYS_waitid, P_PID, pid, info, options, usage));
+}
+
+static int real_kill(pid_t pid, int signo)
+{
+    return RESULT(kill(pid, signo));
+}
+
+/* One that can be sealed. */
+static int real_memfd(const char *name)
+{
+    return RESULT(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
 }
 
 static int real_epoll_create(void)

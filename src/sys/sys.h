@@ -12,9 +12,11 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -22,6 +24,9 @@
 #include <sys/uio.h>
 
 #include "sys/sys_list.h"
+
+struct thi_spawn_plan; /* sys/spawn.h */
+struct thi_spawned;
 
 typedef struct thi_sys {
     const char *name;

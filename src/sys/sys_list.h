@@ -99,9 +99,15 @@
     X(int, thread, (pthread_t * thread, size_t stack_size, void *(*body)(void *), void *arg),      \
       (thread, stack_size, body, arg))
 
-/* Terminals and processes, which a simulation has none of. */
+/* Terminals and processes, which a simulation has none of. waitid takes a pid, and gives -EINTR. */
 #define THI_SYS_LIST_PROCESS(X)                                                                    \
-    X(int, ioctl, (int fd, unsigned long request, void *arg), (fd, request, arg))
+    X(int, ioctl, (int fd, unsigned long request, void *arg), (fd, request, arg))                  \
+    X(int, spawn, (const struct thi_spawn_plan *plan, struct thi_spawned *spawned),                \
+      (plan, spawned))                                                                             \
+    X(int, waitid, (pid_t pid, siginfo_t * info, int options, struct rusage *usage),               \
+      (pid, info, options, usage))                                                                 \
+    X(int, kill, (pid_t pid, int signo), (pid, signo))                                             \
+    X(int, memfd, (const char *name), (name))
 
 #define THI_SYS_LIST(X)                                                                            \
     THI_SYS_LIST_CLOCK(X)                                                                          \
