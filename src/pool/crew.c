@@ -34,8 +34,8 @@
 
 #include <errno.h>
 
-#define CREDITS 128 /* places that the inbox is given at a time */
-#define LINGER  32  /* looks at the inbox: about a microsecond */
+#define CREDITS 64 /* places that the inbox is given at a time */
+#define LINGER  32 /* looks at the inbox: about a microsecond */
 
 _Thread_local th_pool *thi_pool_self;
 _Thread_local thi_job *thi_job_self;
@@ -206,25 +206,12 @@ static thi_waiter *admit(th_pool *pool)
 static void begin(th_pool *pool, thi_job *job)
 {
     job->state = THI_JOB_RUNNING;
-    job->prev = NULL;
-    job->next = pool->running;
-    if (job->next)
-        job->next->prev = job;
-    pool->running = job;
     pool->stats.running++;
-    if (pool->stopping == THI_CREW_ABORTS)
-        atomic_store_explicit(&job->unwanted, true, memory_order_relaxed);
 }
 
 static void end(th_pool *pool, thi_job *job)
 {
     job->state = THI_JOB_ELSEWHERE;
-    if (job->prev)
-        job->prev->next = job->next;
-    else
-        pool->running = job->next;
-    if (job->next)
-        job->next->prev = job->prev;
     pool->stats.running--;
     pool->stats.done++;
 }
@@ -636,8 +623,7 @@ void thi_crew_stop(th_pool *pool, int how)
     if (pool->stopping == THI_CREW_ABORTS) {
         pool->stats.cancelled += pool->jobs.count;
         lost = thi_jobs_take_all(&pool->jobs);
-        for (thi_job *job = pool->running; job; job = job->next)
-            atomic_store_explicit(&job->unwanted, true, memory_order_relaxed);
+        atomic_store_explicit(&pool->aborted, true, memory_order_relaxed);
     }
     unlock(pool);
     wake_servers(idle);

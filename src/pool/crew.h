@@ -39,31 +39,32 @@ struct thi_server {
 
 enum { THI_CREW_OPEN, THI_CREW_FINISHES, THI_CREW_ABORTS };
 
+/* What changes with every job comes first and close together: each server has to fetch it. */
 struct th_pool {
-    thi_waitq room; /* submitters that wait for room; its lock guards all the rest */
-    thi_jobs jobs;
-    thi_job *running;
-    thi_server *idle; /* the one that fell idle last comes first: its cache is warm */
-    int (*start)(th_pool *pool);
-    thi_waitq ended; /* those who wait for the last server to leave; locked within the lock */
-    size_t queue_max;
-    size_t granted; /* places in the queue that are credits of the inbox, or jobs in it */
-    int64_t idle_time;
-    size_t stack_size;
-    pthread_t last_left;      /* a thread that is to be joined, if has_left */
-    thi_list virtual_threads; /* of a simulated one */
-    th_pool_stats stats;      /* what is not counted elsewhere here */
-    unsigned servers_min;
-    unsigned servers_max;
-    uint32_t servers; /* those about to start included; a futex for thi_crew_drain() */
-    unsigned idle_count;
-    unsigned numbers; /* given to servers so far, for their names */
-    uint8_t when_full;
+    thi_waitq room;   /* submitters that wait for room; its lock guards all the rest */
     uint8_t stopping; /* THI_CREW_* */
     bool waking;      /* somebody was started or woken and has not come to the queue yet */
     bool lingering;   /* and that is because he looks at the inbox */
     bool shut;        /* the inbox is */
     bool watched;     /* somebody drains it: who has no work leaves, and tells by `servers` */
+    uint32_t servers; /* those about to start included; a futex for thi_crew_drain() */
+    thi_server *idle; /* the one that fell idle last comes first: its cache is warm */
+    size_t granted;   /* places in the queue that are credits of the inbox, or jobs in it */
+    thi_jobs jobs;
+    th_pool_stats stats; /* what is not counted elsewhere here */
+    unsigned idle_count;
+    unsigned servers_min;
+    unsigned servers_max;
+    unsigned numbers; /* given to servers so far, for their names */
+    size_t queue_max;
+    int (*start)(th_pool *pool);
+    thi_waitq ended; /* those who wait for the last server to leave; locked within the lock */
+    int64_t idle_time;
+    size_t stack_size;
+    pthread_t last_left;      /* a thread that is to be joined, if has_left */
+    thi_list virtual_threads; /* of a simulated one */
+    atomic_bool aborted;      /* nobody wants what runs any more */
+    uint8_t when_full;
     bool simulated;
     bool may_linger; /* on one CPU a server would keep others from what it waits for */
     bool lasting;    /* a default pool: it is not the user's to end */

@@ -31,8 +31,8 @@ enum { THI_JOB_ELSEWHERE, THI_JOB_WAITING, THI_JOB_RUNNING };
 enum { THI_JOB_HIGH, THI_JOB_NORMAL, THI_JOB_LOW, THI_JOB_RANKS };
 
 struct thi_job {
-    thi_job *next; /* in the queue, or among those that run */
-    thi_job *prev;
+    thi_job *next; /* in the inbox or the queue */
+    thi_job *prev; /* in the queue; of the first one undefined */
     const thi_job_ops *ops;
     uint8_t state;
     uint8_t rank;

@@ -9,7 +9,7 @@ void thi_jobs_push(thi_jobs *jobs, thi_job *job)
     job->state = THI_JOB_WAITING;
     job->next = NULL;
     job->prev = jobs->last[rank];
-    if (job->prev)
+    if (jobs->first[rank])
         job->prev->next = job;
     else
         jobs->first[rank] = job;
@@ -21,7 +21,7 @@ void thi_jobs_remove(thi_jobs *jobs, thi_job *job)
 {
     unsigned rank = job->rank;
     job->state = THI_JOB_ELSEWHERE;
-    if (job->prev)
+    if (job != jobs->first[rank])
         job->prev->next = job->next;
     else
         jobs->first[rank] = job->next;
@@ -52,7 +52,9 @@ thi_job *thi_jobs_pop(thi_jobs *jobs)
     thi_job *job = jobs->first[taken];
     for (unsigned rank = 0; rank < THI_JOB_RANKS; rank++)
         jobs->passed[rank] = rank != taken && jobs->first[rank] ? jobs->passed[rank] + 1 : 0;
-    thi_jobs_remove(jobs, job);
+    jobs->first[taken] = job->next; /* the next one is not touched: another thread's cache has it */
+    jobs->count--;
+    job->state = THI_JOB_ELSEWHERE;
     return job;
 }
 

@@ -138,7 +138,10 @@ const char *th_pool_name(const th_pool *pool)
 int th_work_cancelled(void)
 {
     thi_job *job = thi_job_self;
-    if (TH_LIKELY(job != NULL))
-        return atomic_load_explicit(&job->unwanted, memory_order_relaxed) ? -ECANCELED : 0;
+    if (TH_LIKELY(job != NULL)) {
+        bool unwanted = atomic_load_explicit(&job->unwanted, memory_order_relaxed) ||
+                        atomic_load_explicit(&thi_pool_self->aborted, memory_order_relaxed);
+        return unwanted ? -ECANCELED : 0;
+    }
     return th_check(); /* run in place by a fiber; -EPERM where there is none */
 }

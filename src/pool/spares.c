@@ -2,14 +2,15 @@
 
 /*
  * Nothing is popped from the stack singly, so a block that comes back in the meantime does no harm.
- * The count is of what is kept at most: it goes up before a block is pushed, and down after those
- * in hand have been given out.
+ * The count is of what is kept at most: it goes up before a block is pushed, and down after some
+ * have been given out.
  */
 #include "pool/spares.h"
 
 #include "base/alloc.h"
 
 #define KEPT_MAX 1024
+#define USED_MAX 32 /* given out before the count hears of it */
 
 struct thi_spare {
     thi_spare *next;
@@ -18,15 +19,15 @@ struct thi_spare {
 /* With `taken` set by the caller. */
 static thi_spare *take(thi_spares *spares)
 {
-    if (!spares->hand) {
-        atomic_fetch_sub_explicit(&spares->count, spares->used, memory_order_relaxed);
-        spares->used = 0;
-        spares->hand = atomic_exchange_explicit(&spares->freed, NULL, memory_order_acquire);
-    }
     thi_spare *block = spares->hand;
-    if (block) {
-        spares->hand = block->next;
-        spares->used++;
+    if (!block && atomic_load_explicit(&spares->freed, memory_order_relaxed))
+        block = atomic_exchange_explicit(&spares->freed, NULL, memory_order_acquire);
+    if (!block)
+        return NULL;
+    spares->hand = block->next;
+    if (++spares->used == USED_MAX) {
+        atomic_fetch_sub_explicit(&spares->count, USED_MAX, memory_order_relaxed);
+        spares->used = 0;
     }
     return block;
 }

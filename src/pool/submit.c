@@ -16,10 +16,10 @@
 
 typedef struct task {
     thi_job job;
-    th_future future;
-    th_pool *pool;
-    th_work_fn fn;
+    th_work_fn fn; /* beside the job: without a future no more is touched than this */
     void *arg;
+    th_pool *pool;
+    th_future future;
     thi_waiter *woken; /* those who waited, between the end of the work and that of the job */
 } task;
 

@@ -19,23 +19,29 @@
 #include <errno.h>
 #include <stdint.h>
 
-#define SPINS 64
+#define PAUSE_MAX 32
 
 _Thread_local uint64_t thi_sync_thread;
 
-/* The holder needs a few instructions, unless it was preempted: then it is given the processor. */
+/*
+ * The holder needs a few instructions, unless it was preempted: then it is given the processor. Who
+ * waits looks at the lock more and more rarely, since every look takes the cache line from whoever
+ * wants to lock and unlock it meanwhile.
+ */
 void thi_waitq_lock_slow(thi_waitq *queue)
 {
-    for (unsigned spins = 0;; spins++) {
+    for (unsigned pause = 1;; pause *= 2) {
         unsigned unlocked = 0;
         if (atomic_load_explicit(&queue->lock, memory_order_relaxed) == 0 &&
             atomic_compare_exchange_strong_explicit(&queue->lock, &unlocked, 1,
                                                     memory_order_acquire, memory_order_relaxed))
             return;
-        if (spins < SPINS)
+        for (unsigned i = 0; i < pause && pause <= PAUSE_MAX; i++)
             thi_relax();
-        else
+        if (pause > PAUSE_MAX) {
             thi_sys_yield();
+            pause = 1;
+        }
     }
 }
 

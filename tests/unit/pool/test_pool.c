@@ -278,6 +278,57 @@ static th_pool *full_pool(int when_full, gate *g, th_future **busy, th_future *q
     return pool;
 }
 
+static int expect_number(void *arg)
+{
+    int number = *(int *)arg;
+    if (atomic_load(&counted) == number)
+        atomic_fetch_add(&counted, 1);
+    return 0;
+}
+
+/* Some are left without the lock, some are not, some wait for room. */
+START_TEST(work_of_one_submitter_keeps_its_order_whichever_way_it_takes)
+{
+    enum { JOBS = 20000 };
+    static int numbers[JOBS];
+    th_pool *pool = new_pool(&(th_pool_opts){ .threads_max = 1, .queue_max = 50 });
+    for (int i = 0; i < JOBS; i++) {
+        numbers[i] = i;
+        throw_in(pool, expect_number, &numbers[i], TH_POOL_NORMAL);
+    }
+    ck_assert_int_eq(th_pool_stop(pool, TH_POOL_FINISH), 0);
+    ck_assert_int_eq(atomic_load(&counted), JOBS);
+    ck_assert_uint_le(stats_of(pool).queued_peak, 50);
+    ck_assert_uint_eq(stats_of(pool).submitted, JOBS);
+    free_pool(pool);
+}
+END_TEST
+
+/* While the only thread is at work, normal work is left in the inbox, beside the ranks. */
+START_TEST(ranks_hold_between_work_that_was_left_and_work_that_was_queued)
+{
+    static const int order[] = { 2, 0, 1, 3, 4 };
+    static int numbers[] = { 0, 1, 2, 3, 4 };
+    gate g;
+    gate_init(&g);
+    th_pool *pool = pool_of(1);
+    th_future *busy = submit(pool, wait_at_gate, &g);
+    wait_for_arrival(&g);
+    for (size_t i = 0; i < thi_array_len(order); i++)
+        numbers[order[i]] = (int)i;
+    throw_in(pool, expect_number, &numbers[4], TH_POOL_LOW);
+    throw_in(pool, expect_number, &numbers[0], TH_POOL_NORMAL);
+    throw_in(pool, expect_number, &numbers[1], TH_POOL_NORMAL);
+    throw_in(pool, expect_number, &numbers[2], TH_POOL_HIGH);
+    throw_in(pool, expect_number, &numbers[3], TH_POOL_NORMAL);
+    open_gate(&g);
+    ck_assert_int_eq(th_pool_stop(pool, TH_POOL_FINISH), 0);
+    ck_assert_int_eq(atomic_load(&counted), (int)thi_array_len(order));
+    th_future_unref(busy);
+    free_pool(pool);
+}
+END_TEST
+
 START_TEST(a_full_pool_that_refuses_refuses)
 {
     gate g;
@@ -591,6 +642,8 @@ static void fill(Suite *suite)
 
     TCase *queue = thi_check_case(suite, "queue");
     tcase_add_test(queue, more_urgent_work_goes_first);
+    tcase_add_test(queue, work_of_one_submitter_keeps_its_order_whichever_way_it_takes);
+    tcase_add_test(queue, ranks_hold_between_work_that_was_left_and_work_that_was_queued);
     tcase_add_test(queue, a_full_pool_that_refuses_refuses);
     tcase_add_test(queue, a_full_pool_that_runs_here_does);
     tcase_add_test(queue, a_full_pool_makes_the_submitter_wait);
