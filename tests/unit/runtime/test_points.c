@@ -70,25 +70,36 @@ START_TEST(calls_that_need_not_wait_do_not_count)
 }
 END_TEST
 
-static int sleep_and_note(void *arg)
+static int note_end(int err)
 {
-    int err = th_sleep(*(const int64_t *)arg);
     note(err == 0 ? 's' : err == -ECANCELED ? 'c' : '?');
     return 0;
 }
 
-/* A child in an inner scope, beside one outside of it. */
+static int sleep_and_note(void *arg)
+{
+    return note_end(th_sleep(*(const int64_t *)arg));
+}
+
+static int wait_and_note(void *arg)
+{
+    return note_end(th_event_wait(arg));
+}
+
+/* A child in an inner scope, beside one outside of it that lasts longer. */
 static int nest(void *arg)
 {
-    static const int64_t soon = TH_MILLISECOND, later = 200 * TH_MILLISECOND;
+    static const int64_t soon = TH_MICROSECOND;
+    th_event over = TH_EVENT_INIT;
     th_scope outer;
     th_scope inner;
     (void)arg;
     open_scope(&outer);
-    spawn(&outer, sleep_and_note, (void *)(uintptr_t)&later);
+    spawn(&outer, wait_and_note, &over);
     open_scope(&inner);
     spawn(&inner, sleep_and_note, (void *)(uintptr_t)&soon);
     th_scope_close(&inner); /* the first wait, and one that nothing cuts short */
+    ck_assert_int_eq(th_event_set(&over), 0);
     th_scope_close(&outer);
     return 0;
 }
