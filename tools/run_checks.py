@@ -31,6 +31,7 @@ def checks(build):
     yield "symbols", [TOOLS / "symbols.py", build / "libthrum.so"]
     yield "headers", [TOOLS / "headers.py"]
     yield "guide", [TOOLS / "guide.py"]
+    yield "behaviours", [TOOLS / "behaviours.py"]
     yield "man", [TOOLS / "man.py", build.parent / "check" / "man"]
     yield "tidy", [TOOLS / "tidy.py", build]
 
