@@ -248,6 +248,16 @@ def test_why_works_on_a_core(look, core):
     assert f"fiber {waiter['wait']['fiber']} (holder)" in out
 
 
+def test_gdb_shows_a_core(core):
+    words = ["gdb", "-nx", "-batch", "-ex", f"source {ROOT / 'tools' / 'gdb' / 'thrum.py'}",
+             "-ex", "thrum waits mutex", "-ex", "thrum why 2", core[1], core[0]]
+    out = subprocess.run(words, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                         timeout=120).stdout
+    waiters = re.findall(r"^ +\d+ m?s +\d+  mutex on 0x[0-9a-f]+, held by (.*)", out, re.M)
+    assert len(waiters) == 92 and waiters.count("fiber 2") == 91, out
+    assert re.search(r"^2 +0  parked  holder +sleep, \d+\.\d s left", out, re.M), out
+
+
 # ---- profile
 
 def test_profile_folds_stacks_and_reads_those_that_rest_once(look, waits):
@@ -258,8 +268,9 @@ def test_profile_folds_stacks_and_reads_those_that_rest_once(look, waits):
         r"(\d+) samples, (\d+) fibers seen, (\d+) stacks read\n", err).groups())
     stacks = dict(line.rsplit(" ", 1) for line in out.splitlines())
     fibers = len(look.ps(waits.pid)["fibers"])
-    assert samples >= 2 and seen == samples * fibers and read == fibers
-    assert sum(map(int, stacks.values())) == seen
+    # The main fiber goes on to its last wait after it has said that all others wait.
+    assert samples >= 2 and seen == samples * fibers and fibers <= read <= fibers + 1
+    assert seen - 1 <= sum(map(int, stacks.values())) <= seen
     for kind in KINDS:
         mine = [stack for stack in stacks if f";body;middle;wait_{kind};" in stack]
         assert len(mine) == 1 and mine[0].startswith(f"{kind};") and mine[0].endswith(f";{kind}")
