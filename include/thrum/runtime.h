@@ -12,6 +12,20 @@
 
 TH_BEGIN_DECLS
 
+/* What was found about waits that do not end by themselves. */
+enum th_deadlock_kind {
+    TH_DEADLOCK_CIRCLE = 1, /* parties that wait for each other: nobody of them goes on */
+    TH_DEADLOCK_LOST = 2    /* nothing is left in the process that could end these waits; at most a
+                               signal does, by a stop */
+};
+
+/* A finding; valid during the call that it is handed to. */
+typedef struct th_deadlock {
+    int kind;         /* enum th_deadlock_kind */
+    size_t fibers;    /* that wait, in the circle or as lost; a plain thread counts as one */
+    const char *text; /* all of it: a headline, then a line for each, with its stack below */
+} th_deadlock;
+
 /* How to run; all zero is the default. */
 typedef struct th_run_opts {
     size_t size;         /* sizeof(th_run_opts), or 0 for the present one */
@@ -23,6 +37,11 @@ typedef struct th_run_opts {
     int no_signals;      /* 1: leave SIGTERM and SIGINT alone */
     uint64_t cancel_at;  /* for tests: which wait is cancelled, counted from 1; 0: none */
     uint64_t *waits; /* out: how often fibers have waited, set before th_run() returns; or NULL */
+    int64_t deadlock_after; /* so long may fibers wait for each other before that is looked at, ns;
+                               0: 250 ms; TH_NEVER: it is not looked at */
+    void (*on_deadlock)(void *arg, const th_deadlock *found); /* told of each once, on some worker,
+                               outside of a fiber; NULL: it goes to the log */
+    void *deadlock_arg;
 } th_run_opts;
 
 /* What is in force, for start-up messages. */

@@ -73,6 +73,8 @@ typedef struct th_sim_odds {
     uint32_t at;          /* at the n-th chance, the first being 1 */
 } th_sim_odds;
 
+struct th_deadlock; /* <thrum/runtime.h> */
+
 /* How to simulate; all zero is a friendly world. */
 typedef struct th_sim_opts {
     size_t size;          /* sizeof(th_sim_opts), or 0 for the present one */
@@ -90,6 +92,9 @@ typedef struct th_sim_opts {
                              what follows them is as calm as can be; NULL: by the seed */
     void (*trace)(void *arg, const char *line); /* told each event as text; may be NULL */
     void *trace_arg;
+    void (*on_deadlock)(void *arg, const struct th_deadlock *found); /* as in th_run_opts: of
+                             circles when nobody can go on at present, of the rest at the end */
+    void *deadlock_arg;
     int64_t
         fault_until; /* virtual ns from the start after which nothing fails any more; 0: never */
     th_sim_odds faults[TH_SIM_FAULTS];

@@ -23,6 +23,12 @@
     X(COUNTER, BYTES_WRITTEN, "thrum_written_bytes_total", "", "Bytes written to streams")         \
     X(COUNTER, FIBERS_SPAWNED, "thrum_fibers_spawned_total", "", "Fibers started")                 \
     X(GAUGE, FIBERS_LIVE, "thrum_fibers_live", "", "Fibers that have not ended")                   \
+    X(COUNTER, DEADLOCK_CIRCLES, "thrum_deadlocks_total", "kind=\"circle\"",                       \
+      "Waits found that do not end: circles, and states in which nothing can end them")            \
+    X(COUNTER, DEADLOCK_LOST, "thrum_deadlocks_total", "kind=\"lost\"",                            \
+      "Waits found that do not end: circles, and states in which nothing can end them")            \
+    X(COUNTER, DEADLOCK_LOOKS, "thrum_deadlock_looks_total", "",                                   \
+      "Looks of all workers at waits that last long")                                              \
     X(COUNTER, LOOP_TURNS, "thrum_loop_turns_total", "", "Turns of the event loops")               \
     X(COUNTER, LOOP_WAKEUPS, "thrum_loop_wakeups_total", "",                                       \
       "Wake-ups of an event loop by another thread")                                               \

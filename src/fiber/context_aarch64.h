@@ -54,4 +54,12 @@ static inline __attribute__((always_inline)) void thi_context_swap_ended(void **
     THI_CONTEXT_SWAP("mov  x10, xzr\n\t");
 }
 
+/* Where a context that does not run goes on, and its frame: for those who walk its stack. */
+static inline void thi_context_saved(const void *sp, const void **pc, const void **frame)
+{
+    const void *const *words = (const void *const *)sp;
+    *frame = words[0];
+    *pc = words[1];
+}
+
 #endif

@@ -57,3 +57,18 @@ void thi_context_swap_ended(void **from, void *to)
     thi_context_swap(from, to);
     (void)fesetenv(FE_DFL_ENV);
 }
+
+void thi_context_saved(const void *sp, const void **pc, const void **frame)
+{
+    const ucontext_t *context = sp;
+    *pc = *frame = NULL;
+#if defined(__x86_64__)
+    *pc = (const void *)context->uc_mcontext.gregs[REG_RIP];
+    *frame = (const void *)context->uc_mcontext.gregs[REG_RBP];
+#elif defined(__aarch64__)
+    *pc = (const void *)context->uc_mcontext.pc;
+    *frame = (const void *)context->uc_mcontext.regs[29];
+#else
+    (void)context;
+#endif
+}

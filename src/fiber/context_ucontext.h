@@ -22,4 +22,8 @@
 void thi_context_swap(void **from, void *to);
 void thi_context_swap_ended(void **from, void *to);
 
+/* Where a context that does not run goes on, and its frame; both NULL on processors where it is not
+ * known how they are saved. */
+void thi_context_saved(const void *sp, const void **pc, const void **frame);
+
 #endif

@@ -35,7 +35,8 @@ enum {
     THI_BY_OWNER,      /* who holds the object: `const void *`, a fiber or a mark of a thread; the
                         * lowest bit does not count */
     THI_BY_FIBER,      /* the end of a fiber: `const th_fiber *`, NULL until it has started */
-    THI_BY_CHILDREN,   /* the ends of the children of a scope, which the object is */
+    THI_BY_CHILDREN,   /* the ends of the children of a scope, which the object is; `at` is 0 if all
+                        * have to end, 1 if one is enough */
     THI_BY_DESCRIPTOR, /* the kernel: `int`, the descriptor */
     THI_BY_TIME,       /* the clock: `int64_t`, when */
     THI_BY_POOL,       /* the threads of a pool: `char[]`, its name */
@@ -80,6 +81,8 @@ struct th_fiber {
     bool stack_bare;        /* the stack's memory was given back: the context must be made anew */
     bool guarded;           /* a guard page is in place; otherwise a canary is */
     uint64_t id;            /* never used twice in a process */
+    thi_list tied;          /* while PARKED by thi_sched_park_tied(): in its worker's list */
+    int64_t told;           /* the wait that began then has been reported as one without an end */
     struct thi_scope *home; /* the scope it was spawned in */
     const char *name;       /* static text or NULL; borrowed for the fiber's life */
     const char *origin;     /* "fn at file.c:12", static, or NULL */

@@ -542,12 +542,14 @@ thi_job *thi_crew_next(th_pool *pool, thi_server *server, thi_job *done)
         joiners = leave(pool, server);
     }
     steps next = settle(pool);
+    atomic_store_explicit(&server->telling, done != NULL, memory_order_relaxed);
     unlock(pool);
     /* The pool may be gone from here on if this server has left: then there is nothing to do. */
     if (done) {
         done->ops->finish(done);
         thi_metric_add(THI_M_POOL_JOBS_DONE, 1);
     }
+    atomic_store_explicit(&server->telling, false, memory_order_release);
     if (job)
         thi_metric_add(THI_M_POOL_JOBS_WAITING, -1);
     if (admitted)
@@ -596,6 +598,19 @@ void thi_crew_sleep(th_pool *pool, thi_server *server)
         time = -1;
     }
     server->fresh = true;
+}
+
+bool thi_crew_at_rest(thi_helpers *helpers, unsigned *threads)
+{
+    th_pool *pool = thi_container_of(helpers, th_pool, helpers);
+    lock(pool);
+    bool at_rest = pool->idle_count == pool->servers && pool->jobs.count == 0 && !pool->waking &&
+                   (pool->shut || !thi_inbox_stirs(&pool->inbox));
+    for (const thi_server *server = pool->idle; server; server = server->next)
+        at_rest &= !atomic_load_explicit(&server->telling, memory_order_acquire);
+    *threads = pool->servers;
+    unlock(pool);
+    return at_rest;
 }
 
 void thi_crew_stats(th_pool *pool, th_pool_stats *stats)

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "pool/inbox.h"
 #include "pool/jobs.h"
+#include "runtime/outside.h"
 #include "runtime/waiter.h"
 
 #include <thrum/pool.h>
@@ -31,6 +32,7 @@ struct thi_server {
     bool tired;    /* has done so in vain since its last job */
     bool listed;   /* is among the idle; under the lock */
     bool left;     /* belongs to the pool no more */
+    atomic_bool telling; /* that the last job is done: the waiters do not know it yet */
     bool joins;    /* when it left: a thread that left earlier is to be joined */
     pthread_t thread;
     pthread_t earlier; /* the one to be joined */
@@ -62,6 +64,7 @@ struct th_pool {
     int64_t idle_time;
     size_t stack_size;
     pthread_t last_left;      /* a thread that is to be joined, if has_left */
+    thi_helpers helpers;      /* tells whether they are at rest; of one that is not simulated */
     thi_list virtual_threads; /* of a simulated one */
     atomic_bool aborted;      /* nobody wants what runs any more */
     uint8_t when_full;
@@ -117,6 +120,9 @@ void thi_crew_sleep(th_pool *pool, thi_server *server);
 
 /* What the crew is and has done. */
 void thi_crew_stats(th_pool *pool, th_pool_stats *stats);
+
+/* For those who look for fibers that nobody can wake: no job waits or runs; how many serve. */
+bool thi_crew_at_rest(thi_helpers *helpers, unsigned *threads);
 
 /* Begins the end: THI_CREW_FINISHES or THI_CREW_ABORTS. No job is accepted from now on. */
 void thi_crew_stop(th_pool *pool, int how);

@@ -22,6 +22,7 @@
 #include "loop/sim_world.h"
 #include "pool/pool.h"
 #include "pool/simulated.h"
+#include "runtime/outside.h"
 #include "runtime/run.h"
 #include "sys/machine.h"
 #include "sys/sys.h"
@@ -89,6 +90,7 @@ static void on_exit_of_process(void)
 
 static void on_fork_in_child(void)
 {
+    thi_outside_forked();
     init(real_pools, false);
 }
 

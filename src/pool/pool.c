@@ -70,6 +70,9 @@ int thi_pool_init(th_pool *pool, const th_pool_opts *opts, bool simulated)
     pool->stack_size = o.stack_size;
     thi_list_init(&pool->virtual_threads);
     snprintf(pool->name, sizeof pool->name, "%s", o.name ? o.name : "pool");
+    pool->helpers.at_rest = thi_crew_at_rest;
+    if (!simulated)
+        thi_helpers_add(&pool->helpers);
     return 0;
 }
 
@@ -118,6 +121,8 @@ int th_pool_free(th_pool *pool)
         return err;
     thi_crew_stop(pool, THI_CREW_FINISHES);
     (void)!thi_crew_wait(pool, false);
+    if (!pool->simulated)
+        thi_helpers_remove(&pool->helpers);
     thi_free(pool);
     return 0;
 }

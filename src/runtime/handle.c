@@ -69,7 +69,7 @@ void thi_handle_attach(thi_handle *h, th_fiber *fiber)
         fiber->id = h->id;
     else
         h->id = fiber->id;
-    h->fiber = fiber;
+    __atomic_store_n(&h->fiber, fiber, __ATOMIC_RELAXED); /* joiners look at it, without the lock */
     fiber->follower = &h->follower;
 }
 
@@ -113,7 +113,7 @@ void thi_handle_end(thi_handle *h, thi_scope *home, int result)
 {
     thi_waitq_lock(&h->joiners);
     h->state = THI_HANDLE_ENDED;
-    h->fiber = NULL;
+    __atomic_store_n(&h->fiber, NULL, __ATOMIC_RELAXED);
     h->result = result;
     int counts = counted(h, home, result);
     bool told = !h->telling;
@@ -286,7 +286,7 @@ static int wait_for_end(thi_handle *h)
     if (!ended)
         thi_waitq_push(&h->joiners, &w);
     thi_waitq_unlock(&h->joiners);
-    return ended ? 0 : thi_waiter_sleep(&w);
+    return ended ? 0 : thi_waiter_sleep_tied(&w);
 }
 
 int th_join(th_fiber *fiber, int *result)

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "loop/signals.h"
+#include "runtime/deadlock.h"
 #include "runtime/overflow.h"
 #include "runtime/run.h"
 #include "runtime/stop.h"
@@ -37,6 +38,7 @@ static void *worker_thread(void *arg)
     thi_free(arg);
     thi_sys_table = start.sys;
     void *signal_stack = thi_overflow_watch();
+    thi_lookout_begin(start.worker);
     thi_worker_run(start.worker);
     thi_overflow_unwatch(signal_stack);
     return NULL;
@@ -74,6 +76,7 @@ static int run_workers(thi_runtime *rt)
     int err = thi_run_start(rt);
     if (err < 0)
         return err;
+    thi_deadlock_open(rt);
     unsigned started = 1;
     for (; err == 0 && started < rt->count; started++)
         err = start_thread(&rt->workers[started]);
@@ -83,9 +86,11 @@ static int run_workers(thi_runtime *rt)
         started--;
     }
     void *signal_stack = thi_overflow_watch();
+    thi_lookout_begin(&rt->workers[0]);
     thi_worker_run(&rt->workers[0]);
     thi_overflow_unwatch(signal_stack);
     join_threads(rt, started);
+    thi_deadlock_close(rt);
     return rt->result;
 }
 
@@ -117,7 +122,7 @@ int th_run(th_fiber_fn app, void *arg, const th_run_opts *opts)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     if (thi_worker_self)
         return -EBUSY;
-    if (!app || (opts && opts->size > sizeof *opts))
+    if (!app || (opts && (opts->size > sizeof *opts || opts->deadlock_after < 0)))
         return -EINVAL;
     thi_runtime rt = { .app = app, .arg = arg };
     if (opts)

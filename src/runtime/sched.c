@@ -13,6 +13,7 @@
 #include "runtime/sched.h"
 
 #include "base/alloc.h"
+#include "runtime/deadlock.h"
 #include "runtime/overflow.h"
 #include "runtime/place.h"
 #include "runtime/tree.h"
@@ -28,6 +29,17 @@ int thi_sched_park(thi_wait *wait)
 {
     wait->since = thi_worker_self->loop.now;
     return thi_sched_park_inline(wait);
+}
+
+int thi_sched_park_tied(thi_wait *wait)
+{
+    thi_worker *worker = thi_worker_self;
+    th_fiber *self = worker->current;
+    thi_list_push_back(&worker->lookout.tied, &self->tied);
+    thi_lookout_wake(worker);
+    int result = thi_sched_park(wait);
+    thi_list_remove(&self->tied);
+    return result;
 }
 
 void thi_sched_ready(th_fiber *fiber, int result)

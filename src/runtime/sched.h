@@ -22,6 +22,9 @@
  */
 int thi_sched_park(thi_wait *wait);
 
+/* The same for a wait that names who can end it, by whatever chain of waits it may be part of. */
+int thi_sched_park_tied(thi_wait *wait);
+
 /* Makes a parked fiber of this worker ready; its thi_sched_park() will return `result`. */
 void thi_sched_ready(th_fiber *fiber, int result);
 

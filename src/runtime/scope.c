@@ -47,7 +47,7 @@ static void drain(thi_scope *scope)
                      .fiber = thi_sched_self() };
         thi_wait shown = { .kind = &children, .object = scope };
         scope->closer = &c.wait;
-        (void)thi_sched_park(&shown);
+        (void)thi_sched_park_tied(&shown);
     }
 }
 
@@ -97,7 +97,7 @@ int th_scope_wait(th_scope *storage)
                      .scope = scope,
                      .fiber = self };
         scope->closer = &c.wait;
-        err = thi_sched_park(&c.wait);
+        err = thi_sched_park_tied(&c.wait);
         if (err < 0)
             return err;
     }

@@ -25,6 +25,7 @@
 #include "loop/sim_engine.h"
 #include "loop/sim_fault.h"
 #include "loop/sim_trace.h"
+#include "runtime/deadlock.h"
 #include "runtime/overflow.h"
 #include "runtime/run.h"
 #include "runtime/sched.h"
@@ -300,6 +301,15 @@ static player *pick_player(simulation *sim)
     return count > 0 ? can[thi_sim_choose(&sim->world, "worker", count)] : NULL;
 }
 
+/* The search is no part of what is simulated: it has memory, and its allocations do not count. */
+static void look_for_deadlock(simulation *sim, bool ended)
+{
+    int64_t ordered = thi_alloc_fail_at(0);
+    thi_deadlock_look(&sim->runtime, sim->world.now, ended);
+    if (ordered > 0)
+        (void)thi_alloc_fail_at(ordered);
+}
+
 /* Lets time pass to the next thing that happens; false when nothing ever will. */
 static bool pass_time(simulation *sim)
 {
@@ -308,6 +318,7 @@ static bool pass_time(simulation *sim)
         next = thi_min(next, due_time(sim, &sim->players[i]));
     if (next == INT64_MAX)
         return false;
+    look_for_deadlock(sim, false);
     thi_sim_pass(&sim->world, next);
     return true;
 }
@@ -357,6 +368,7 @@ static bool play_all(simulation *sim)
         } else if (verdict != 0 || !pass_time(sim)) {
             if (verdict == 0 && sim->world.result.verdict == 0)
                 describe_parked(sim);
+            look_for_deadlock(sim, verdict == 0);
             if (!break_off(sim, verdict == 0 ? -EDEADLK : verdict))
                 return false;
         }
@@ -447,6 +459,8 @@ static int run_in_world(simulation *sim)
     rt->opts.grace = w->opts.grace;
     rt->opts.cancel_at = w->opts.cancel_at;
     rt->counts = true;
+    rt->opts.on_deadlock = w->opts.on_deadlock;
+    rt->opts.deadlock_arg = w->opts.deadlock_arg;
     rt->count = w->opts.workers;
     rt->engine.engine = &thi_engine_sim;
     snprintf(rt->engine.why, sizeof rt->engine.why, "simulation with seed %llu",

@@ -38,7 +38,7 @@ static bool has_place(const thi_scope *scope)
     return scope->live < scope->limit && thi_list_empty(&scope->waiting);
 }
 
-static const thi_wait_kind room = { "spawn", THI_BY_CHILDREN, 0 };
+static const thi_wait_kind room = { "spawn", THI_BY_CHILDREN, 1 };
 
 /* Takes a place for one more child, waiting for it if need be. */
 static int take_place(thi_scope *scope)
@@ -54,7 +54,7 @@ static int take_place(thi_scope *scope)
                   .place.admit = spawner_admit,
                   .fiber = thi_sched_self() };
     thi_list_push_back(&scope->waiting, &s.place.link);
-    return thi_sched_park(&s.wait);
+    return thi_sched_park_tied(&s.wait);
 }
 
 /* From another worker or thread: "here" is where the caller is, if that is a worker. */

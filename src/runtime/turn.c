@@ -4,6 +4,7 @@
 #include "runtime/turn.h"
 
 #include "base/metrics.h"
+#include "runtime/deadlock.h"
 #include "runtime/sched.h"
 #include "sys/machine.h"
 #include "sys/signals.h"
@@ -23,12 +24,14 @@ int thi_worker_open(thi_worker *worker, thi_runtime *runtime, unsigned index)
     worker->counts = runtime->counts;
     worker->last_id = worker->published_id = (uint64_t)index << 48;
     thi_list_init(&worker->stoppers);
+    thi_lookout_init(worker);
     thi_fiber_pool_init(&worker->fibers, thi_fiber_entry);
     return thi_loop_open(&worker->loop, runtime->engine.engine);
 }
 
 void thi_worker_close(thi_worker *worker)
 {
+    thi_lookout_deinit(worker);
     thi_loop_close(&worker->loop);
     thi_fiber_pool_deinit(&worker->fibers);
 }
@@ -45,11 +48,14 @@ static void publish(thi_worker *worker)
 
 void thi_worker_turn(thi_worker *worker, int64_t until)
 {
+    worker->lookout.rounds += worker->ready_first != NULL;
     thi_sched_run(worker);
     publish(worker);
     bool stripping = thi_fiber_pool_strip(&worker->fibers, STRIP_BATCH);
     if (worker->ready_first || stripping)
         until = 0;
+    else
+        thi_lookout_rest(worker);
     /* A turn can fail only for lack of kernel memory; timers and messages were handled all the
      * same. */
     (void)!thi_loop_turn(&worker->loop, until);

@@ -14,12 +14,15 @@
  */
 #include "runtime/waiter.h"
 
+#include "runtime/deadlock.h"
+#include "runtime/outside.h"
 #include "sys/sys.h"
 
 #include <errno.h>
 #include <stdint.h>
 
-#define PAUSE_MAX 32
+#define PAUSE_MAX     32
+#define TIED_PATIENCE (100 * TH_MILLISECOND)
 
 _Thread_local uint64_t thi_sync_thread;
 
@@ -104,9 +107,26 @@ void thi_waiter_init_for(thi_waiter *w, thi_waitq *queue, thi_waiter *party)
     w->worker = THI_WAITER_NOBODY;
 }
 
+/* One who has to sleep for longer tells those who look for circles of such waits. */
+static void sleep_tied(thi_waiter *w)
+{
+    thi_outsider outsider;
+    int64_t patience = TIED_PATIENCE;
+    thi_outsider_enter(&outsider, &thi_sync_thread, &w->wait);
+    while (__atomic_load_n(&w->woken, __ATOMIC_ACQUIRE) == 0) {
+        if (thi_sys_futex_wait(&w->woken, 0, patience) != -ETIMEDOUT)
+            continue;
+        patience = -1;
+        thi_deadlock_suspect();
+    }
+    thi_outsider_leave(&outsider);
+}
+
 /* A thread has no scope: it waits as long as it takes. */
 int thi_waiter_sleep_as_thread_(thi_waiter *w)
 {
+    if (w->wait.kind && (w->wait.kind->ends == THI_BY_OWNER || w->wait.kind->ends == THI_BY_FIBER))
+        sleep_tied(w);
     while (__atomic_load_n(&w->woken, __ATOMIC_ACQUIRE) == 0)
         (void)thi_sys_futex_wait(&w->woken, 0, -1);
     return w->result;

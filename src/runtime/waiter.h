@@ -248,6 +248,13 @@ TH_MUST static inline int thi_waiter_sleep(thi_waiter *waiter)
                                     : thi_waiter_sleep_as_thread_(waiter);
 }
 
+/* The same where the kind of wait names who can end it, or may come to. */
+TH_MUST static inline int thi_waiter_sleep_tied(thi_waiter *waiter)
+{
+    return TH_LIKELY(waiter->fiber) ? thi_sched_park_tied(&waiter->wait)
+                                    : thi_waiter_sleep_as_thread_(waiter);
+}
+
 /* The same for a plain thread, until a point in time at the latest: whether it was woken before. */
 TH_MUST bool thi_waiter_sleep_until(thi_waiter *waiter, int64_t time);
 

@@ -12,6 +12,7 @@
 #include "fiber/pool.h"
 #include "loop/engines.h"
 #include "loop/loop.h"
+#include "runtime/lookout.h"
 
 #include <thrum/runtime.h>
 
@@ -51,6 +52,7 @@ struct thi_worker {
      * at first. NULL: the first one is taken. A simulation picks by its seed.
      */
     th_fiber *(*pick)(thi_worker *worker);
+    thi_lookout lookout; /* for waits that nobody can end */
     thi_loop loop;
     /* Read by others to place new fibers and connections. */
     atomic_size_t load;   /* those that live here; written by this worker alone */
@@ -80,6 +82,7 @@ struct thi_runtime {
     _Atomic(uint64_t) points; /* how many there were */
     int stops;                /* stops asked for so far; on worker 0 */
     thi_timer grace;          /* on worker 0's loop */
+    thi_inquiry inquiry;      /* of all workers, about waits that nobody can end */
     thi_msg ask;              /* th_stop()'s message to worker 0 */
     atomic_int asked;         /* calls of th_stop() that `ask` brings; the first sends it */
     atomic_uint turn;         /* for placement in turn */

@@ -66,7 +66,7 @@ int th_cond_wait(th_cond *cond, th_mutex *mutex)
     uint32_t depth = m->depth;
     m->depth = 0;
     enqueue_and_release(c, &w);
-    err = thi_waiter_sleep(&w.waiter);
+    err = thi_waiter_sleep_tied(&w.waiter);
     if (err < 0)
         thi_mutex_lock_on(m);
     m->depth = depth;

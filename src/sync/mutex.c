@@ -18,6 +18,8 @@
  */
 #include "sync/mutex.h"
 
+#include "runtime/deadlock.h"
+
 static bool take_free(thi_mutex *m, uintptr_t self)
 {
     uintptr_t nobody = 0;
@@ -72,7 +74,7 @@ static __attribute__((noinline)) int lock_slowly(thi_mutex *m)
     int err = thi_waiter_init(&w, &m->queue, &locking, m);
     if (err < 0)
         return err;
-    return take_or_queue(m, &w) ? 0 : thi_waiter_sleep(&w);
+    return take_or_queue(m, &w) ? 0 : thi_waiter_sleep_tied(&w);
 }
 
 int th_mutex_lock(th_mutex *mutex)
@@ -100,18 +102,24 @@ void thi_mutex_lock_on(thi_mutex *m)
         return;
     thi_waiter_init_on(&w, &m->queue, &locking, m);
     if (!take_or_queue(m, &w))
-        (void)!thi_waiter_sleep(&w);
+        (void)!thi_waiter_sleep_tied(&w);
 }
 
 void thi_mutex_lock_for(thi_mutex *m, thi_waiter *w)
 {
     thi_waitq_lock(&m->queue);
     bool taken = take_or_announce(m, w->request);
-    if (!taken)
+    if (!taken) {
         thi_waitq_push(&m->queue, w);
+        /* What it waits for now is looked at by its worker, at any time: the kind comes last. */
+        __atomic_store_n(&w->wait.object, m, __ATOMIC_RELAXED);
+        __atomic_store_n(&w->wait.kind, &locking, __ATOMIC_RELEASE);
+    }
     thi_waitq_unlock(&m->queue);
     if (taken)
         thi_waiter_wake(w, 0);
+    else if (thi_worker_self)
+        thi_lookout_suspect(thi_worker_self);
 }
 
 /* Others wait, or have waited: the first has it now. NULL: nobody does, `self` has it still. */

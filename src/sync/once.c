@@ -113,7 +113,7 @@ static int wait_for_turn(thi_once *o)
         thi_waitq_push(&o->queue, &w);
     thi_waitq_unlock(&o->queue);
     if (found & RUNNING) {
-        err = thi_waiter_sleep(&w);
+        err = thi_waiter_sleep_tied(&w);
         return err == 0 ? w.request != 0 : err; /* whoever handed over has set the owner */
     }
     if (found == 0)

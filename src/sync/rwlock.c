@@ -138,7 +138,7 @@ static int lock_slowly(thi_rwlock *l, const void *writer)
         thi_waitq_push(&l->queue, &w);
     thi_waitq_unlock(&l->queue);
     if (err == -EBUSY)
-        return thi_waiter_sleep(&w); /* the one that hands over has set the owner */
+        return thi_waiter_sleep_tied(&w); /* the one that hands over has set the owner */
     if (err == 0 && writer)
         set_owner(l, writer);
     return err;

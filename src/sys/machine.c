@@ -193,6 +193,19 @@ int thi_machine_somaxconn(void)
     return (int)limit;
 }
 
+/* In /proc/self/stat it is the 18th number after the name, which may hold anything: proc(5). */
+int thi_machine_threads(void)
+{
+    char text[1024];
+    if (!read_text("/proc/self/stat", text, sizeof text))
+        return -1;
+    const char *at = strrchr(text, ')');
+    for (int i = 0; at && i < 18; i++)
+        at = strchr(at + 1, ' ');
+    long count;
+    return at && parse_number(&at, &count) && count > 0 && count <= INT_MAX ? (int)count : -1;
+}
+
 long thi_machine_raise_nofile(void)
 {
     struct rlimit limit;

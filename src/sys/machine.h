@@ -23,6 +23,9 @@ int thi_machine_thread(void);
 /* The longest queue of connections that listen(2) grants: net.core.somaxconn. */
 int thi_machine_somaxconn(void);
 
+/* Threads of this process; -1 when that cannot be had. */
+int thi_machine_threads(void);
+
 /* Raises the soft limit of open descriptors to the hard one; the limit then in force, or -errno. */
 TH_MUST long thi_machine_raise_nofile(void);
 

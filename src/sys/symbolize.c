@@ -14,14 +14,14 @@
  * that runs even if another one has its name now.
  *
  * Nothing in the file is trusted: each offset is checked against its size. When it is of no use, or
- * there is no memory, dladdr's answer stands.
+ * there is no memory, dladdr's answer stands. What is kept lies in mappings of its own: it is no
+ * part of what the library has on the heap, whose blocks tests and simulations count.
  *
  * The real kernel is asked in any case: a simulated one knows nothing of these files, and a test
  * that makes the n-th call fail does not mean these.
  */
 #include "sys/symbolize.h"
 
-#include "base/alloc.h"
 #include "base/util.h"
 #include "sys/sys.h"
 
@@ -60,6 +60,14 @@ typedef struct place {
 } place;
 
 #define PAGE 4096 /* of the first one of a file, which begins with its headers, all are mapped */
+
+/* Zeroed memory that is never given back; NULL when there is none. */
+static void *keep(size_t size)
+{
+    void *at = NULL;
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    return thi_sys_real.mmap(&at, size, PROT_READ | PROT_WRITE, flags, -1, 0) == 0 ? at : NULL;
+}
 
 /* A file on disk as it was mapped. */
 typedef struct image {
@@ -159,7 +167,7 @@ static void take_functions(module *m, image file, const ElfW(Shdr) * sections,
     const ElfW(Sym) *symbols = array(file, found->sh_offset, count, sizeof *symbols);
     for (size_t i = 0; symbols && i < count; i++)
         n += is_function(&symbols[i]);
-    m->functions = n > 0 ? thi_alloc(n * sizeof *m->functions) : NULL;
+    m->functions = n > 0 ? keep(n * sizeof *m->functions) : NULL;
     for (size_t i = 0; m->functions && i < count; i++)
         if (is_function(&symbols[i]))
             m->functions[m->count++] =
@@ -225,7 +233,7 @@ static const module *find_module(const Dl_info *info, const place *at)
         if (m->base == base && strcmp(m->path, at->path) == 0)
             return m;
     size_t length = strlen(at->path);
-    module *m = thi_calloc(1, sizeof *m + length + 1);
+    module *m = keep(sizeof *m + length + 1);
     if (!m)
         return NULL;
     m->base = base;
