@@ -24,7 +24,7 @@ options-aarch64 := -Dwerror=true --cross-file $(sysroot)/where.ini --cross-file 
 build/fuzz/build.ninja: export CC = clang
 
 .NOTPARALLEL:
-.PHONY: help serve test sim check bench asan tsan valgrind fuzz aarch64 format deps install clean
+.PHONY: help serve test sim soak check bench asan tsan valgrind fuzz aarch64 format deps install clean
 
 help:                 ## this list
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -40,6 +40,10 @@ test: setup-build setup-test build/test/build.ninja  ## build, then all tests
 sim: setup-build setup-test build/test/build.ninja  ## the simulated scenarios under many seeds; SEEDS=1000
 	@ninja -C build/test -j $(JOBS)
 	@THRUM_SIM_SEEDS=$(SEEDS) CK_TIMEOUT_MULTIPLIER=20 meson test -C build/test --no-rebuild --print-errorlogs --suite sim --timeout-multiplier 20
+
+soak: setup-build setup-test build/test/build.ninja  ## random programs for SECONDS=60 that must not be reported as deadlocks
+	@ninja -C build/test -j $(JOBS)
+	@for program in build/test/tests/soak/soak_*; do [ -d $$program ] || THRUM_SOAK_SECONDS=$(SECONDS) $$program || exit 1; done
 
 check: setup-build setup-test setup-check build/test/build.ninja  ## format, layers, sizes, symbols, headers, docstrings, clang-tidy
 	@ninja -C build/test -j $(JOBS)
