@@ -25,6 +25,14 @@
 #define SLICE_SOON (100 * TH_MICROSECOND)
 #define SLICE_LATE (500 * TH_MICROSECOND)
 
+thi_context *thi_sched_to_loop_(thi_worker *worker)
+{
+    if (TH_UNLIKELY(worker->counts && worker->current->state == THI_FIBER_PARKED))
+        thi_points_pass(worker->current);
+    worker->current = NULL;
+    return &worker->scheduler;
+}
+
 int thi_sched_park(thi_wait *wait)
 {
     wait->since = thi_worker_self->loop.now;

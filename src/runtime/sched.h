@@ -65,7 +65,11 @@ static inline th_fiber *thi_sched_take_first_(thi_worker *worker)
     return fiber;
 }
 
-/* Who runs after the fiber that leaves: the next one that is ready, or the scheduler. */
+/* To the scheduler; on the way the wait is counted, where that is asked for. */
+thi_context *thi_sched_to_loop_(thi_worker *worker);
+
+/* Who runs after the fiber that leaves: the next one that is ready, or the scheduler. A worker that
+ * counts waits has no slices. */
 static inline thi_context *thi_sched_successor_(thi_worker *worker)
 {
     if (TH_LIKELY(worker->budget > 0 && worker->ready_first)) {
@@ -75,8 +79,7 @@ static inline thi_context *thi_sched_successor_(thi_worker *worker)
         worker->current = next;
         return &next->context;
     }
-    worker->current = NULL;
-    return &worker->scheduler;
+    return thi_sched_to_loop_(worker);
 }
 
 /* Leaves the running fiber, which is queued somewhere, for whoever comes next. */
@@ -95,8 +98,6 @@ static inline int thi_sched_park_inline(thi_wait *wait)
     int saved = *worker->errno_at;
     self->waits = wait;
     self->state = THI_FIBER_PARKED;
-    if (TH_UNLIKELY(worker->counts))
-        thi_points_pass(self);
     thi_sched_switch_away_(worker, self);
     *worker->errno_at = saved;
     return self->wake_result;

@@ -19,9 +19,9 @@ int thi_worker_open(thi_worker *worker, thi_runtime *runtime, unsigned index)
     if (stack_class < 0)
         return stack_class;
     *worker = (thi_worker){ .runtime = runtime, .index = index, .stack_class = stack_class };
-    worker->slice = THI_SLICE_MIN;
     worker->thread_id = thi_machine_thread(); /* until it has one of its own, if it gets one */
     worker->counts = runtime->counts;
+    worker->slice = worker->counts ? 0 : THI_SLICE_MIN;
     worker->last_id = worker->published_id = (uint64_t)index << 48;
     thi_list_init(&worker->stoppers);
     thi_lookout_init(worker);
