@@ -7,10 +7,10 @@
  * was taken out, and the submitter's. So whoever abandons it leaves it to the work. Of work whose
  * future nobody asked for there is none: the block is the job's alone.
  */
+#include "base/spares.h"
 #include "pool/crew.h"
 #include "pool/defaults.h"
 #include "pool/future.h"
-#include "pool/spares.h"
 
 #include <errno.h>
 

@@ -3,9 +3,11 @@
 /* Joining, cancelling and telling of single fibers. */
 #include "runtime/handle.h"
 
-#include "base/alloc.h"
+#include "base/spares.h"
 
 #include <thrum/fiber.h>
+
+#include <string.h>
 
 /* The numbers of fibers whose handle is older than they are; above those of all workers. */
 #define AWAY_IDS (UINT64_C(0xffff) << 48)
@@ -19,14 +21,19 @@ static thi_handle *handle_of(const th_fiber *fiber)
     return *(const uint32_t *)(const void *)fiber == THI_IS_HANDLE ? u.out : NULL;
 }
 
+/* Whoever gives the last one back need not be on the worker that made it. */
+static thi_spares handles = { .size = sizeof(thi_handle) };
+
 static void leave_own(thi_follower *follower);
 static void ended(thi_follower *follower, thi_scope *home, int result);
 
 thi_handle *thi_handle_new(thi_worker *worker, const char *name, const char *origin, bool away)
 {
-    thi_handle *h = thi_calloc(1, sizeof *h);
+    thi_handle *h = thi_spares_alloc(&handles);
     if (!h)
         return NULL;
+    memset(h, 0, offsetof(thi_handle, own)); /* the large rest is set up by whoever cancels it */
+    h->own.magic = 0;
     h->kind = THI_IS_HANDLE;
     h->follower = (thi_follower){ .leaves = leave_own, .ended = ended };
     h->name = name;
@@ -46,7 +53,7 @@ static thi_handle *ref(thi_handle *h)
 void thi_handle_unref(thi_handle *h)
 {
     if (h && atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) == 1)
-        thi_free(h);
+        thi_spares_free(&handles, h);
 }
 
 /* ---- the life of a handle ---- */
@@ -233,8 +240,8 @@ static thi_handle *followed_by(const th_fiber *fiber)
 static int take_handle(th_fiber *fiber, thi_handle **out)
 {
     thi_handle *h = handle_of(fiber);
-    if (!h && (!thi_worker_self || fiber->worker != thi_worker_self ||
-               fiber->state == THI_FIBER_FREE))
+    if (!h &&
+        (!thi_worker_self || fiber->worker != thi_worker_self || fiber->state == THI_FIBER_FREE))
         return -EINVAL;
     if (!h)
         h = followed_by(fiber);

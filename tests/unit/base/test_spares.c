@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /* Spare blocks: used again, not without end, and never by two at once. */
-#include "pool/spares.h"
+#include "base/spares.h"
 
 #include "base/alloc.h"
 #include "check_main.h"
@@ -111,5 +111,5 @@ static void fill(Suite *suite)
 
 int main(void)
 {
-    return thi_check_run("pool/spares", fill);
+    return thi_check_run("base/spares", fill);
 }

@@ -5,7 +5,7 @@
  * The count is of what is kept at most: it goes up before a block is pushed, and down after some
  * have been given out.
  */
-#include "pool/spares.h"
+#include "base/spares.h"
 
 #include "base/alloc.h"
 

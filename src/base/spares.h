@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Blocks of memory of one size that one thread allocates and another frees.
+ * Blocks of memory of one size that one thread allocates and another may free.
  *
  * A heap with a cache per thread is slow at that: blocks pile up with the threads that free them,
  * and have to be taken back to where the other one finds them. Here they go onto a stack by one
  * compare-and-swap, and whoever allocates takes the stack as a whole and then block by block. If
  * somebody else is just doing so, or there is none, the heap gives one.
  */
-#ifndef THI_POOL_SPARES_H
-#define THI_POOL_SPARES_H
+#ifndef THI_BASE_SPARES_H
+#define THI_BASE_SPARES_H
 
 #include <thrum/defs.h>
 
