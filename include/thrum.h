@@ -18,6 +18,7 @@
 #include <thrum/group.h>
 #include <thrum/http.h>
 #include <thrum/inspect.h>
+#include <thrum/local.h>
 #include <thrum/log.h>
 #include <thrum/mem.h>
 #include <thrum/metrics.h>

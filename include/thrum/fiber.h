@@ -30,6 +30,13 @@ enum {
     TH_PLACE_ROUND = -2  /* on each worker in turn */
 };
 
+/*
+ * Who runs first of those that are ready on a worker. In each round HIGH has 16 starts, NORMAL 4
+ * and LOW 1 (th_run_opts.weight_...), the highest first, so none of them is ever left waiting for
+ * good; among equals it is the one that has waited longest.
+ */
+enum { TH_PRIO_LOW = -1, TH_PRIO_NORMAL = 0, TH_PRIO_HIGH = 1 };
+
 /* How to spawn; all zero is the default. */
 typedef struct th_spawn_opts {
     size_t size;       /* sizeof(th_spawn_opts), or 0 for the present one */
@@ -38,6 +45,7 @@ typedef struct th_spawn_opts {
     size_t stack_size; /* bytes, rounded up to a power of two; 0: the runtime's default */
     int place;         /* TH_PLACE_*, or 1 + the number of a worker */
     int64_t delay;     /* nanoseconds until it starts; 0: none */
+    int priority;      /* TH_PRIO_*; 0: TH_PRIO_NORMAL, whoever spawns it */
 } th_spawn_opts;
 
 /**
@@ -91,7 +99,7 @@ TH_API TH_MUST int th_spawn_from(th_scope *scope, th_fiber_fn fn, void *arg, con
  * @param opts   options, or NULL for the defaults; read during the call only
  * @param fiber  out: a handle, to be given back with th_fiber_unref(); NULL if none is wanted
  * @return 0; as th_spawn(); -EINVAL also for unknown options, a stack above 4 MiB, a place that
- *         does not exist, or a negative delay
+ *         does not exist, a priority that does not, or a negative delay
  *
  * Suspends: yes, while the scope's limit is reached
  * Thread: any
@@ -173,6 +181,22 @@ TH_API TH_MUST int th_join(th_fiber *fiber, int *result);
  * Since: 0.1
  */
 TH_API int th_fiber_cancel(th_fiber *fiber, int reason);
+
+/**
+ * Changes the priority of a fiber.
+ *
+ * It counts from the next time on that the fiber becomes ready. What it spawns does not inherit it.
+ *
+ * @param fiber     a handle, or th_fiber_self(), of a running fiber of the calling worker
+ * @param priority  TH_PRIO_*
+ * @return 0; -EINVAL for NULL, another priority, or a fiber of another worker or that does not run
+ *
+ * Suspends: no
+ * Thread: worker
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API int th_fiber_set_priority(th_fiber *fiber, int priority);
 
 /**
  * Tells why the calls of the calling fiber fail.

@@ -35,7 +35,10 @@ typedef struct th_run_opts {
     size_t stack_size;   /* of a fiber, bytes; 0: 64 KiB */
     int64_t grace;       /* time that servers have to drain once a stop is asked for, ns; 0: 10 s */
     int no_signals;      /* 1: leave SIGTERM and SIGINT alone */
-    uint64_t cancel_at;  /* for tests: which wait is cancelled, counted from 1; 0: none */
+    unsigned weight_high;   /* starts that fibers of TH_PRIO_HIGH have in a round; 0: 16 */
+    unsigned weight_normal; /* those of TH_PRIO_NORMAL; 0: 4 */
+    unsigned weight_low;    /* those of TH_PRIO_LOW; 0: 1 */
+    uint64_t cancel_at;     /* for tests: which wait is cancelled, counted from 1; 0: none */
     uint64_t *waits; /* out: how often fibers have waited, set before th_run() returns; or NULL */
     int64_t deadlock_after; /* so long may fibers wait for each other before that is looked at, ns;
                                0: 250 ms; TH_NEVER: it is not looked at */

@@ -65,6 +65,12 @@ struct thi_wait {
     void (*abort)(thi_wait *wait, int result);
 };
 
+/* The values of a fiber, of which only their end matters here. */
+typedef struct thi_locals thi_locals;
+struct thi_locals {
+    void (*end)(thi_locals **locals); /* destroys all; *locals is NULL afterwards */
+};
+
 struct th_fiber {
     uint32_t kind;   /* THI_IS_FIBER */
     int wake_result; /* what the wait returns */
@@ -77,6 +83,7 @@ struct th_fiber {
     void *arg;
     thi_wait *waits; /* while PARKED */
     uint8_t state;
+    uint8_t rank;           /* THI_RANK_*, in whose queue it stands when it is ready */
     uint8_t stack_class;    /* which pool list it goes back to */
     bool stack_bare;        /* the stack's memory was given back: the context must be made anew */
     bool guarded;           /* a guard page is in place; otherwise a canary is */
@@ -87,6 +94,7 @@ struct th_fiber {
     const char *name;       /* static text or NULL; borrowed for the fiber's life */
     const char *origin;     /* "fn at file.c:12", static, or NULL */
     thi_err_slot *detail;   /* made at its first failure that has details */
+    thi_locals *locals;     /* made when the first value is set */
     struct thi_follower *follower; /* a handle, for those who join or cancel it; mostly none */
     char *stack_low;               /* the lowest byte it may use */
     size_t stack_size;

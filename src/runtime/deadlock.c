@@ -104,7 +104,8 @@ static void look_at_rest(const thi_worker *worker, thi_look *look)
     size_t timers = worker->loop.timers.count - (l->timer.where != THI_TIMER_IDLE);
     look->rounds = l->rounds;
     look->in_vain = 0;
-    look->at_rest = !worker->ready_first && timers == 0 && worker->loop.watches == l->watches;
+    look->at_rest =
+        !thi_sched_has_ready(worker) && timers == 0 && worker->loop.watches == l->watches;
     if (look->at_rest)
         thi_fiber_pool_each(&worker->fibers, count_in_vain, look);
 }
@@ -477,8 +478,8 @@ static int look_alone(thi_worker *worker, int64_t limit)
 static bool is_at_rest(const thi_worker *worker)
 {
     const thi_lookout *l = &worker->lookout;
-    return l->settled != l->rounds && !worker->ready_first && worker->loop.timers.count == 0 &&
-           worker->loop.watches == l->watches;
+    return l->settled != l->rounds && !thi_sched_has_ready(worker) &&
+           worker->loop.timers.count == 0 && worker->loop.watches == l->watches;
 }
 
 /* Begins an inquiry, unless one is going on. */

@@ -3,9 +3,9 @@
 /*
  * A start that has a time.
  *
- * Until then the child is a timer on the worker of its scope; it has no fiber and no stack. It hangs
- * in the scope's list of those to be told of a cancellation. What it is told makes the timer run
- * out at once, so that there is one end only, in which nobody walks that list.
+ * Until then the child is a timer on the worker of its scope; it has no fiber and no stack. It
+ * hangs in the scope's list of those to be told of a cancellation. What it is told makes the timer
+ * run out at once, so that there is one end only, in which nobody walks that list.
  */
 #include "runtime/delay.h"
 
@@ -36,7 +36,7 @@ static void on_due(thi_timer *timer)
     delay *d = thi_container_of(timer, delay, timer);
     thi_scope *scope = d->scope;
     thi_start start = d->start;
-    int (*then)(thi_scope *scope, const thi_start *start) = d->then;
+    int (*then)(thi_scope * scope, const thi_start *start) = d->then;
     thi_list_remove(&d->told.link);
     thi_free(d);
     start.at = 0;

@@ -272,6 +272,20 @@ int th_fiber_cancel(th_fiber *fiber, int reason)
     return 0;
 }
 
+int th_fiber_set_priority(th_fiber *fiber, int priority)
+{
+    int rank = thi_rank_of(priority);
+    if (!fiber || rank < 0)
+        return -EINVAL;
+    const thi_handle *h = handle_of(fiber);
+    if (h)
+        fiber = h->worker == thi_worker_self ? h->fiber : NULL;
+    if (!fiber || fiber->worker != thi_worker_self)
+        return -EINVAL;
+    fiber->rank = (uint8_t)rank;
+    return 0;
+}
+
 int th_cancel_reason(void)
 {
     const th_fiber *self = thi_sched_self();

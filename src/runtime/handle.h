@@ -31,10 +31,10 @@ enum { THI_HANDLE_WAITING, THI_HANDLE_DELAYED, THI_HANDLE_RUNNING, THI_HANDLE_EN
 struct thi_handle {
     uint32_t kind; /* THI_IS_HANDLE */
     atomic_uint refs;
-    th_fiber *fiber;         /* the one it is for; NULL before its start and after its end */
-    thi_follower follower;   /* of the fiber */
-    thi_timer *delay;        /* while DELAYED: when it runs out the delay is over */
-    thi_worker *worker;      /* on which the fiber, or the delay, is; while there is one */
+    th_fiber *fiber;       /* the one it is for; NULL before its start and after its end */
+    thi_follower follower; /* of the fiber */
+    thi_timer *delay;      /* while DELAYED: when it runs out the delay is over */
+    thi_worker *worker;    /* on which the fiber, or the delay, is; while there is one */
     uint64_t id;
     const char *name;
     const char *origin;
@@ -44,8 +44,9 @@ struct thi_handle {
     int reason;   /* for which it was cancelled; 0: it was not */
     int result;   /* once ended */
     atomic_bool ended;
-    thi_msg msg;      /* to the worker: it was cancelled */
-    thi_scope *owing; /* where the end is still to be counted when the message arrives, and as what */
+    thi_msg msg; /* to the worker: it was cancelled */
+    thi_scope
+        *owing; /* where the end is still to be counted when the message arrives, and as what */
     int owed;
     thi_scope own; /* in use once its fiber is cancelled */
 };

@@ -25,11 +25,16 @@
 #define SLICE_SOON (100 * TH_MICROSECOND)
 #define SLICE_LATE (500 * TH_MICROSECOND)
 
-thi_context *thi_sched_to_loop_(thi_worker *worker)
+thi_context *thi_sched_elsewhere_(thi_worker *worker)
 {
     if (TH_UNLIKELY(worker->counts && worker->current->state == THI_FIBER_PARKED))
         thi_points_pass(worker->current);
-    worker->current = NULL;
+    th_fiber *next = worker->ranked > 0 ? thi_rank_next(worker) : NULL;
+    worker->current = next;
+    if (next) {
+        next->state = THI_FIBER_RUNNING;
+        return &next->context;
+    }
     return &worker->scheduler;
 }
 
@@ -58,6 +63,8 @@ void thi_sched_ready(th_fiber *fiber, int result)
 /* What most fibers do not have is tidied up here. */
 static void tidy_up(th_fiber *fiber)
 {
+    if (fiber->locals)
+        fiber->locals->end(&fiber->locals);
     if (fiber->detail) {
         thi_free(fiber->detail);
         fiber->detail = NULL;
@@ -75,9 +82,10 @@ static void end(th_fiber *fiber, int result)
 {
     thi_worker *worker = fiber->worker;
     thi_scope *home = fiber->home;
-    thi_follower *follower = fiber->follower;
-    if (TH_UNLIKELY(((uintptr_t)follower | (uintptr_t)fiber->detail) != 0))
+    if (TH_UNLIKELY(((uintptr_t)fiber->follower | (uintptr_t)fiber->detail |
+                     (uintptr_t)fiber->locals) != 0))
         tidy_up(fiber);
+    thi_follower *follower = fiber->follower;
     if (TH_UNLIKELY(fiber->scope != home)) /* its storage is gone: nothing can be saved */
         thi_assert_fail(__FILE__, __LINE__, "a fiber closes every scope that it opened");
     if (TH_UNLIKELY(!thi_stack_intact(fiber)))
@@ -128,8 +136,8 @@ static void adapt_slice(thi_worker *worker)
 static void run_picked(thi_worker *worker)
 {
     th_fiber *next;
-    worker->budget = 0;
-    while (worker->ready_first && (next = worker->pick(worker))) {
+    worker->budget = worker->aside = 0;
+    while (thi_sched_has_ready(worker) && (next = worker->pick(worker))) {
         next->state = THI_FIBER_RUNNING;
         worker->current = next;
         thi_context_switch(&worker->scheduler, &next->context);
@@ -138,17 +146,23 @@ static void run_picked(thi_worker *worker)
 
 void thi_sched_run(thi_worker *worker)
 {
-    if (!worker->ready_first)
+    if (!thi_sched_has_ready(worker))
         return;
     if (TH_UNLIKELY(worker->pick != NULL)) {
         run_picked(worker);
         return;
     }
-    th_fiber *next = thi_sched_take_first_(worker);
     worker->budget = worker->slice;
+    if (TH_UNLIKELY(worker->ranked > 0)) {
+        worker->aside = worker->budget;
+        worker->budget = 0;
+    }
+    th_fiber *next = worker->ranked > 0 ? thi_rank_take(worker) : thi_sched_take_first_(worker);
     next->state = THI_FIBER_RUNNING;
     worker->current = next;
     thi_context_switch(&worker->scheduler, &next->context);
+    if (TH_UNLIKELY(worker->ranked > 0))
+        worker->budget = worker->aside;
     adapt_slice(worker);
 }
 
@@ -158,7 +172,7 @@ void thi_sched_run_first(thi_worker *worker, th_fiber *fiber)
         thi_sched_enqueue(worker, fiber);
         return;
     }
-    worker->budget = 0; /* whoever is ready waits for thi_sched_run() */
+    worker->budget = worker->aside = 0; /* whoever is ready waits for thi_sched_run() */
     fiber->state = THI_FIBER_RUNNING;
     worker->current = fiber;
     thi_context_switch(&worker->scheduler, &fiber->context);
@@ -192,7 +206,7 @@ int th_yield(void)
     int err = thi_sched_may_park_as(self);
     if (TH_UNLIKELY(err < 0))
         return err;
-    if (!worker->ready_first &&
+    if (!worker->ready[THI_RANK_NORMAL].first &&
         worker->budget > 0) { /* nobody else: the loop is asked now and then */
         worker->budget--;
         return 0;
@@ -210,7 +224,7 @@ void thi_sched_give_way(void)
     th_fiber *self = worker->current;
     int saved = *worker->errno_at;
     thi_sched_enqueue(worker, self);
-    worker->budget = 0;
+    worker->budget = worker->aside = 0;
     thi_sched_switch_away_(worker, self);
     *worker->errno_at = saved;
 }

@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "runtime/points.h"
+#include "runtime/rank.h"
 #include "runtime/tree.h"
 #include "runtime/worker.h"
 
@@ -31,16 +32,26 @@ void thi_sched_ready(th_fiber *fiber, int result);
 /* What every fresh context runs: a loop that serves one spawn after the other. */
 void thi_fiber_entry(void *fiber);
 
-/* Puts a fiber at the end of the run queue. */
+/* Puts a fiber at the end of the run queue of its rank. */
 static inline void thi_sched_enqueue(thi_worker *worker, th_fiber *fiber)
 {
     fiber->state = THI_FIBER_READY;
     fiber->next = NULL;
-    if (worker->ready_first)
-        worker->ready_last->next = fiber;
+    if (TH_UNLIKELY(fiber->rank != THI_RANK_NORMAL)) {
+        thi_rank_enqueue(worker, fiber);
+        return;
+    }
+    if (worker->ready[THI_RANK_NORMAL].first)
+        worker->ready[THI_RANK_NORMAL].last->next = fiber;
     else
-        worker->ready_first = fiber;
-    worker->ready_last = fiber;
+        worker->ready[THI_RANK_NORMAL].first = fiber;
+    worker->ready[THI_RANK_NORMAL].last = fiber;
+}
+
+/* Whether anybody is ready. */
+static inline bool thi_sched_has_ready(const thi_worker *worker)
+{
+    return worker->ready[THI_RANK_NORMAL].first || worker->ranked > 0;
 }
 
 /* Switches from fiber to fiber before the loop is looked at, when events are to be expected. */
@@ -60,26 +71,27 @@ void thi_sched_run_first(thi_worker *worker, th_fiber *fiber);
 
 static inline th_fiber *thi_sched_take_first_(thi_worker *worker)
 {
-    th_fiber *fiber = worker->ready_first;
-    worker->ready_first = fiber->next;
+    th_fiber *fiber = worker->ready[THI_RANK_NORMAL].first;
+    worker->ready[THI_RANK_NORMAL].first = fiber->next;
     return fiber;
 }
 
-/* To the scheduler; on the way the wait is counted, where that is asked for. */
-thi_context *thi_sched_to_loop_(thi_worker *worker);
+/* Where some ready fiber has another rank, to the one whose turn it is; else to the scheduler. On
+ * the way the wait is counted, where that is asked for. */
+thi_context *thi_sched_elsewhere_(thi_worker *worker);
 
 /* Who runs after the fiber that leaves: the next one that is ready, or the scheduler. A worker that
  * counts waits has no slices. */
 static inline thi_context *thi_sched_successor_(thi_worker *worker)
 {
-    if (TH_LIKELY(worker->budget > 0 && worker->ready_first)) {
+    if (TH_LIKELY(worker->budget > 0 && worker->ready[THI_RANK_NORMAL].first)) {
         worker->budget--;
         th_fiber *next = thi_sched_take_first_(worker);
         next->state = THI_FIBER_RUNNING;
         worker->current = next;
         return &next->context;
     }
-    return thi_sched_to_loop_(worker);
+    return thi_sched_elsewhere_(worker);
 }
 
 /* Leaves the running fiber, which is queued somewhere, for whoever comes next. */

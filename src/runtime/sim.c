@@ -164,10 +164,10 @@ static bool loop_has_work(thi_worker *worker)
            thi_timers_next(&worker->loop.timers) <= thi_sim_self->now;
 }
 
-static th_fiber *unlink_nth(thi_worker *worker, unsigned n)
+static th_fiber *unlink_nth(thi_run_queue *queue, unsigned n)
 {
     th_fiber *before = NULL;
-    th_fiber *fiber = worker->ready_first;
+    th_fiber *fiber = queue->first;
     for (; n > 0; n--) {
         before = fiber;
         fiber = fiber->next;
@@ -175,26 +175,32 @@ static th_fiber *unlink_nth(thi_worker *worker, unsigned n)
     if (before)
         before->next = fiber->next;
     else
-        worker->ready_first = fiber->next;
-    if (worker->ready_last == fiber)
-        worker->ready_last = before;
+        queue->first = fiber->next;
+    if (queue->last == fiber)
+        queue->last = before;
     return fiber;
 }
 
-/* Any of the ready fibers; the loop instead if it has work, and when the slice is used up. */
+/*
+ * Any of the ready fibers of the rank whose turn it is; the loop instead if it has work, and when
+ * the slice is used up.
+ */
 static th_fiber *pick_fiber(thi_worker *worker)
 {
     player *self = simulation_of(thi_sim_self)->running;
     unsigned ready = 0;
     if (self->slice-- <= 0)
         return NULL;
-    for (const th_fiber *fiber = worker->ready_first; fiber; fiber = fiber->next)
+    unsigned rank = worker->ranked > 0 ? thi_rank_choose(worker) : THI_RANK_NORMAL;
+    thi_run_queue *queue = &worker->ready[rank];
+    for (const th_fiber *fiber = queue->first; fiber; fiber = fiber->next)
         ready++;
     unsigned choice =
         thi_sim_choose(thi_sim_self, "fiber", ready + (loop_has_work(worker) ? 1 : 0));
     if (choice == ready)
         return NULL;
-    th_fiber *fiber = unlink_nth(worker, choice);
+    th_fiber *fiber = unlink_nth(queue, choice);
+    thi_rank_taken(worker, rank);
     thi_sim_trace(thi_sim_self, "run", (int64_t)fiber->id, 0);
     return fiber;
 }

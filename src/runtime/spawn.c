@@ -136,7 +136,7 @@ static int spawn_handle(thi_scope *scope, thi_start *start, th_fiber **out)
 static bool are_valid(const thi_scope *scope, const th_spawn_opts *opts)
 {
     return opts->size <= sizeof *opts && thi_stack_class(opts->stack_size) >= 0 &&
-           place_exists(scope, opts->place) && opts->delay >= 0;
+           place_exists(scope, opts->place) && opts->delay >= 0 && thi_rank_of(opts->priority) >= 0;
 }
 
 int th_spawn_with_from(const char *origin, th_scope *storage, th_fiber_fn fn, void *arg,
@@ -152,6 +152,7 @@ int th_spawn_with_from(const char *origin, th_scope *storage, th_fiber_fn fn, vo
         start.name = opts->name;
         start.stack_size = opts->stack_size;
         start.place = opts->place;
+        start.rank = (uint8_t)thi_rank_of(opts->priority);
         start.at = opts->delay ? th_after(opts->delay) : 0;
     }
     if (thi_worker_self == scope->worker && start.place == 1 + (int)scope->worker->index)

@@ -19,6 +19,7 @@ static inline int make(thi_scope *scope, const thi_start *start, th_fiber **out)
     if (!fiber)
         return -ENOMEM;
     fiber->name = start->name;
+    fiber->rank = start->rank;
     if (TH_UNLIKELY(start->handle != NULL))
         thi_handle_attach(start->handle, fiber);
     *out = fiber;

@@ -18,6 +18,7 @@ typedef struct thi_start {
     const char *origin;
     size_t stack_size;
     int place;
+    uint8_t rank;
     int64_t at;                /* when; 0: now */
     struct thi_handle *handle; /* or NULL */
 } thi_start;
@@ -38,6 +39,7 @@ static inline th_fiber *thi_start_make(thi_scope *scope, th_fiber_fn fn, void *a
     fiber->arg = arg;
     fiber->name = NULL;
     fiber->origin = origin;
+    fiber->rank = THI_RANK_NORMAL;
     fiber->id = ++worker->last_id;
     fiber->home = scope;
     thi_scope_enter(scope, fiber);

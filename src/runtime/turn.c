@@ -19,6 +19,7 @@ int thi_worker_open(thi_worker *worker, thi_runtime *runtime, unsigned index)
     if (stack_class < 0)
         return stack_class;
     *worker = (thi_worker){ .runtime = runtime, .index = index, .stack_class = stack_class };
+    thi_rank_init(worker, &runtime->opts);
     worker->thread_id = thi_machine_thread(); /* until it has one of its own, if it gets one */
     worker->counts = runtime->counts;
     worker->slice = worker->counts ? 0 : THI_SLICE_MIN;
@@ -48,11 +49,11 @@ static void publish(thi_worker *worker)
 
 void thi_worker_turn(thi_worker *worker, int64_t until)
 {
-    worker->lookout.rounds += worker->ready_first != NULL;
+    worker->lookout.rounds += thi_sched_has_ready(worker);
     thi_sched_run(worker);
     publish(worker);
     bool stripping = thi_fiber_pool_strip(&worker->fibers, STRIP_BATCH);
-    if (worker->ready_first || stripping)
+    if (thi_sched_has_ready(worker) || stripping)
         until = 0;
     else
         thi_lookout_rest(worker);

@@ -23,13 +23,22 @@ typedef struct thi_worker thi_worker;
 typedef struct thi_runtime thi_runtime;
 typedef struct thi_stopper thi_stopper;
 
+/* Ranks of fibers, and the number of them; most fibers are ordinary. */
+enum { THI_RANK_NORMAL, THI_RANK_HIGH, THI_RANK_LOW, THI_RANKS };
+
+typedef struct thi_run_queue {
+    th_fiber *first;
+    th_fiber *last; /* while there is a first one */
+} thi_run_queue;
+
 struct thi_worker {
-    th_fiber *current; /* the fiber that runs; NULL while the loop does */
-    th_fiber *ready_first;
-    th_fiber *ready_last;
-    int budget;    /* switches from fiber to fiber left before the loop is looked at */
-    int slice;     /* what budget starts from in the present turn */
-    int *errno_at; /* the thread's errno, of which each fiber sees its own */
+    th_fiber *current;              /* the fiber that runs; NULL while the loop does */
+    thi_run_queue ready[THI_RANKS]; /* those of the ordinary rank come first here */
+    int budget;      /* switches from fiber to fiber left before the loop is looked at */
+    int slice;       /* what budget starts from in the present turn */
+    int aside;       /* of the budget, while others than ordinary fibers are ready */
+    unsigned ranked; /* as many of these are */
+    int *errno_at;   /* the thread's errno, of which each fiber sees its own */
     int stack_class;
     bool counts;           /* the waits of its fibers, see points.c */
     thi_context scheduler; /* the thread's own stack, on which the loop runs */
@@ -40,6 +49,8 @@ struct thi_worker {
     size_t published_live;
     unsigned index;
     uint32_t choices; /* among several that are ready, made so far: whoever has to be fair counts */
+    unsigned weights[THI_RANKS];
+    unsigned shares[THI_RANKS]; /* starts left in the present round */
     bool stop;
     thi_runtime *runtime;
     thi_list stoppers; /* who wants to hear of an orderly stop */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define CHECK(condition)                                                                           \
@@ -184,6 +185,31 @@ static int test_later(void)
     return call_user((user){ .has_answered = true });
 }
 
+/* ---- local.inc ---- */
+
+#include "local.inc"
+
+static int has_its_own(void *arg)
+{
+    CHECK(strcmp(get_request_id(), "-") == 0);
+    CHECK(set_request_id(arg) == 0);
+    CHECK(strcmp(get_request_id(), arg) == 0);
+    return 0;
+}
+
+static int test_local(void)
+{
+    th_scope scope;
+    char id[] = "7";
+    CHECK(set_request_id("1") == 0);
+    int err = th_scope_open(&scope, NULL);
+    CHECK(err == 0);
+    CHECK(th_spawn(&scope, has_its_own, id) == 0);
+    err = th_scope_close(&scope);
+    CHECK(strcmp(get_request_id(), "1") == 0);
+    return err;
+}
+
 /* ---- limit.inc ---- */
 
 static int running;
@@ -333,6 +359,7 @@ static int all(void *arg)
     CHECK(test_cancel_rest() == 0);
     CHECK(test_join() == 0);
     CHECK(test_later() == 0);
+    CHECK(test_local() == 0);
     CHECK(test_limit() == 0);
     CHECK(test_spread() == 0);
     CHECK(read_records(3) == 0 && read_records(4) == -ETIMEDOUT);
