@@ -117,6 +117,26 @@ TH_API int th_group_close(th_group *group);
 TH_API TH_MUST int th_group_spawn(th_group *group, th_fiber_fn fn, void *arg);
 
 /**
+ * Starts a child as th_group_spawn() does, and says from where.
+ *
+ * @param group   an open group
+ * @param fn      what to run; a negative result is a failure
+ * @param arg     handed to fn; if this call fails it still belongs to the caller
+ * @param origin  static text: what TH_ORIGIN(fn) makes, or NULL when it is not known
+ * @return as th_group_spawn()
+ *
+ * Suspends: yes, while the limit is reached
+ * Thread: any
+ * On cancel: nothing started, and no index used
+ * Since: 0.1
+ */
+TH_API TH_MUST int th_group_spawn_from(th_group *group, th_fiber_fn fn, void *arg,
+                                       const char *origin);
+
+/* Each call says by itself where it stands, as those of th_spawn() do. It is a function as well. */
+#define th_group_spawn(group, fn, ...) th_group_spawn_from(group, fn, __VA_ARGS__, TH_ORIGIN_(#fn))
+
+/**
  * Gives the next child that has ended, in the order of their ends, each once.
  *
  * @param group   a group of the calling fiber

@@ -397,7 +397,12 @@ static bool would_hang(th_group *g)
     return false;
 }
 
-int th_group_spawn(th_group *g, th_fiber_fn fn, void *arg)
+int(th_group_spawn)(th_group *g, th_fiber_fn fn, void *arg)
+{
+    return th_group_spawn_from(g, fn, arg, NULL);
+}
+
+int th_group_spawn_from(th_group *g, th_fiber_fn fn, void *arg, const char *origin)
 {
     if (!g || !fn)
         return -EINVAL;
@@ -409,7 +414,7 @@ int th_group_spawn(th_group *g, th_fiber_fn fn, void *arg)
     *m = (member){ .group = g, .fn = fn, .arg = arg, .index = NOBODY };
     int result = claim(g);
     if (result == 0) {
-        result = th_spawn_with(&g->scope, run_member, m, &g->how, NULL);
+        result = th_spawn_with_from(origin, &g->scope, run_member, m, &g->how, NULL);
         lock(g);
         if (result == 0) {
             number(g, m);

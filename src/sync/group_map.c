@@ -66,7 +66,7 @@ static int start(map *m, const th_group_opts *opts)
     uint32_t limit = opts->limit ? opts->limit : UINT32_MAX;
     th_spawn_opts how = { .name = opts->name, .place = opts->place };
     for (size_t i = 0; i < m->count && i < limit; i++) {
-        int err = th_spawn_with(&m->scope, take_indices, m, &how, NULL);
+        int err = th_spawn_with_from("th_map", &m->scope, take_indices, m, &how, NULL);
         if (err < 0)
             return i > 0 && err == -ENOMEM ? 0 : err;
     }
@@ -158,7 +158,7 @@ static void begin_one(ordered *o)
     }
     j->stream = o->stream;
     o->begun++;
-    j->unstarted = thi_min(th_group_spawn(o->group, run_job, j), 0);
+    j->unstarted = thi_min(th_group_spawn_from(o->group, run_job, j, "th_map_ordered"), 0);
     if (j->unstarted < 0) {
         o->ended = true;
         o->cut = j->unstarted;

@@ -485,6 +485,25 @@ FIBER_TEST_ON(2, a_child_elsewhere_starts_more_without_waiting)
     close_group(shared);
 }
 
+static int note_whose_child(void *arg)
+{
+    return strcmp(th_fiber_name(th_fiber_self()), arg);
+}
+
+FIBER_TEST(a_child_is_named_after_where_it_was_spawned_or_by_its_group)
+{
+    th_group *group = open_group(NULL);
+    ck_assert_int_eq(th_group_spawn(group, note_whose_child, TH_ORIGIN(note_whose_child)), 0);
+    ck_assert_int_eq((th_group_spawn)(group, note_whose_child, "fiber"), 1);
+    ck_assert_int_eq(result_of(group, 0), 0);
+    ck_assert_int_eq(result_of(group, 1), 0);
+    close_group(group);
+    group = open_group(&(th_group_opts){ .name = "weaver" });
+    ck_assert_int_eq(th_group_spawn(group, note_whose_child, "weaver"), 0);
+    ck_assert_int_eq(result_of(group, 0), 0);
+    close_group(group);
+}
+
 static void *spawn_from_thread(void *arg)
 {
     for (int i = 0; i < 100; i++)
@@ -715,6 +734,7 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, a_lower_limit_ends_nobody);
     tcase_add_test(tcase, a_child_of_a_full_group_is_refused_more_instead_of_waiting_for_itself);
     tcase_add_test(tcase, a_child_elsewhere_starts_more_without_waiting);
+    tcase_add_test(tcase, a_child_is_named_after_where_it_was_spawned_or_by_its_group);
     tcase_add_test(tcase, threads_may_spawn_too);
     tcase = thi_check_case(suite, "ends");
     tcase_add_test(tcase, what_ends_the_group_reaches_the_children_and_their_results_are_given);
