@@ -44,6 +44,12 @@ static void print_text_or_null(const char *text)
         printf("null");
 }
 
+static void print_name(inspection *in, uint64_t at)
+{
+    uint64_t offset;
+    print_text_or_null(at ? stacks_name(in->k, at, &offset) : NULL);
+}
+
 /* ---- parts ----------------------------------------------------------------------------------- */
 
 static void print_worker(inspection *in, const worker_view *w)
@@ -144,7 +150,7 @@ static void print_end(inspection *in, const fiber_view *f)
         break;
     case TH_INSPECT_BY_WORK:
         key("function");
-        print_text_or_null(stacks_name(in->k, f->datum));
+        print_name(in, f->datum);
         break;
     default:
         break;
@@ -169,7 +175,7 @@ static void print_wait(inspection *in, const fiber_view *f)
     else
         printf("null");
     key("symbol");
-    print_text_or_null(f->object ? stacks_name(in->k, f->object) : NULL);
+    print_name(in, f->object);
     key("waited_ns");
     if (inspect_waited(f) >= 0)
         printf("%" PRId64, inspect_waited(f));
@@ -190,7 +196,7 @@ static void print_fiber(inspection *in, fiber_view *f, bool with_stack)
     key("name");
     print_text_or_null(f->name);
     key("function");
-    print_text_or_null(stacks_name(in->k, f->fn));
+    print_name(in, f->fn);
     key("origin");
     print_text_or_null(f->origin);
     printf(",\"runtime\":%u,\"worker\":%u", f->worker->runtime, f->worker->index);

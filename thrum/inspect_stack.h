@@ -46,8 +46,9 @@ bool stacks_walk(stacks *k, snapshot *s, fiber_view *f, stack_view *stack);
 /* The places at an address; `call`: it is where a call returns to. At least one. */
 size_t stacks_places(stacks *k, uint64_t at, bool call, const place_view **places);
 
-/* The name of what begins at an address, or of the data around it; NULL when there is none. */
-const char *stacks_name(stacks *k, uint64_t at);
+/* The name of the function or the data at an address, and how far into it that is; NULL when there
+ * is none. */
+const char *stacks_name(stacks *k, uint64_t at, uint64_t *offset);
 
 /* Whether a fiber has a saved context that says where it goes on; then what it says. */
 typedef struct saved_context {

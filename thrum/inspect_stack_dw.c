@@ -387,14 +387,14 @@ size_t stacks_places(stacks *k, uint64_t at, bool call, const place_view **place
     return slot->count;
 }
 
-const char *stacks_name(stacks *k, uint64_t at)
+const char *stacks_name(stacks *k, uint64_t at, uint64_t *offset)
 {
-    GElf_Off offset;
+    GElf_Off in = 0;
     GElf_Sym symbol;
     Dwfl_Module *module = dwfl_addrmodule(k->dwfl, at);
-    if (!module)
-        return NULL;
-    const char *name = dwfl_module_addrinfo(module, at, &offset, &symbol, NULL, NULL, NULL);
-    bool inside = offset == 0 || offset < symbol.st_size;
-    return name && *name && inside ? name : NULL;
+    const char *name =
+        module ? dwfl_module_addrinfo(module, at, &in, &symbol, NULL, NULL, NULL) : NULL;
+    bool inside = name && (in == 0 || in < symbol.st_size);
+    *offset = in;
+    return inside && *name ? name : NULL;
 }

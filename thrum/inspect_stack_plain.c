@@ -48,9 +48,10 @@ size_t stacks_places(stacks *k, uint64_t at, bool call, const place_view **place
     return 1;
 }
 
-const char *stacks_name(stacks *k, uint64_t at)
+const char *stacks_name(stacks *k, uint64_t at, uint64_t *offset)
 {
     (void)k;
     (void)at;
+    *offset = 0;
     return NULL;
 }

@@ -83,7 +83,8 @@ void inspection_close(inspection *in)
 
 const char *inspect_name(inspection *in, const fiber_view *f, char *text, size_t size)
 {
-    const char *function = *f->name || *f->origin ? NULL : stacks_name(in->k, f->fn);
+    uint64_t offset;
+    const char *function = *f->name || *f->origin ? NULL : stacks_name(in->k, f->fn, &offset);
     if (*f->name)
         snprintf(text, size, "%s", f->name);
     else if (*f->origin)
@@ -198,11 +199,22 @@ static void add_object(inspection *in, const fiber_view *f, char *text, size_t s
 {
     if (f->object == 0)
         return;
-    const char *name = stacks_name(in->k, f->object);
-    if (name)
+    uint64_t offset;
+    const char *name = stacks_name(in->k, f->object, &offset);
+    if (name && offset > 0)
+        add(text, size, " %s+%" PRIu64, name, offset);
+    else if (name)
         add(text, size, " %s", name);
     else
         add(text, size, " 0x%" PRIx64, f->object);
+}
+
+static void add_function(inspection *in, const fiber_view *f, char *text, size_t size)
+{
+    uint64_t offset;
+    const char *name = stacks_name(in->k, f->datum, &offset);
+    if (name)
+        add(text, size, " %s", name);
 }
 
 void inspect_wait(inspection *in, const fiber_view *f, char *text, size_t size)
@@ -233,11 +245,9 @@ void inspect_wait(inspection *in, const fiber_view *f, char *text, size_t size)
     case TH_INSPECT_BY_POOL:
         add(text, size, " %s", f->pool);
         break;
-    case TH_INSPECT_BY_WORK: {
-        const char *name = stacks_name(in->k, f->datum);
-        add(text, size, " %s", name ? name : "");
+    case TH_INSPECT_BY_WORK:
+        add_function(in, f, text, size);
         break;
-    }
     default:
         add_object(in, f, text, size);
         break;
