@@ -26,6 +26,7 @@
 #include <thrum/once.h>
 #include <thrum/pool.h>
 #include <thrum/process.h>
+#include <thrum/process_pool.h>
 #include <thrum/queue.h>
 #include <thrum/runtime.h>
 #include <thrum/rwlock.h>

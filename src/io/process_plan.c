@@ -13,57 +13,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #define FDS_MAX 256
-
-/* ---- where the program may be ---- */
-
-static size_t count_of(const char *text, char c)
-{
-    size_t count = 0;
-    for (; *text; text++)
-        count += *text == c;
-    return count;
-}
-
-/* Each folder of the list with the name behind it; an empty one is the present one. */
-static int spread(thi_process_plan *plan, const char *name, const char *list)
-{
-    size_t count = count_of(list, ':') + 1;
-    size_t text = strlen(list) + count * (strlen(name) + 3);
-    plan->paths = thi_alloc((count + 1) * sizeof(char *) + text);
-    if (!plan->paths)
-        return -ENOMEM;
-    char *at = (char *)(plan->paths + count + 1);
-    for (size_t i = 0; i < count; i++) {
-        size_t len = strcspn(list, ":");
-        plan->paths[i] = at;
-        at = mempcpy(at, len ? list : ".", len ? len : 1);
-        *at++ = '/';
-        at = stpcpy(at, name) + 1;
-        list += len + (list[len] == ':');
-    }
-    plan->paths[count] = NULL;
-    return 0;
-}
-
-static int find_paths(thi_process_plan *plan, const char *name)
-{
-    const char *list = getenv("PATH");
-    if (!*name)
-        return thi_err_set(-ENOENT, "cannot start '': it has no name");
-    if (!strchr(name, '/'))
-        return spread(plan, name, list ? list : "/usr/bin:/bin");
-    plan->paths = thi_calloc(1, 2 * sizeof(char *) + strlen(name) + 1);
-    if (!plan->paths)
-        return -ENOMEM;
-    plan->paths[0] = strcpy((char *)(plan->paths + 2), name);
-    return 0;
-}
 
 /* ---- descriptors ---- */
 
@@ -229,9 +182,8 @@ int thi_process_plan_make(thi_process_plan *plan, const th_process_opts *opts)
     if (!opts->argv || !opts->argv[0])
         return thi_err_clear(-EINVAL);
     plan->name = opts->file ? opts->file : opts->argv[0];
-    int err = find_paths(plan, plan->name);
-    if (err == -ENOENT)
-        return err; /* with its detail */
+    plan->paths = thi_spawn_find(plan->name);
+    int err = plan->paths ? 0 : -ENOMEM;
     plan->spawn = (thi_spawn_plan){ .terminal = -1,
                                     .cwd = opts->cwd,
                                     .new_session = opts->new_session,

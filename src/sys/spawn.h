@@ -4,6 +4,8 @@
 #ifndef THI_SYS_SPAWN_H
 #define THI_SYS_SPAWN_H
 
+#include <thrum/defs.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/resource.h>
@@ -62,6 +64,12 @@ typedef struct thi_spawned {
  * other, has no signal blocked, and every signal does what the system does by default.
  */
 int thi_spawn(const thi_spawn_plan *plan, thi_spawned *spawned);
+
+/*
+ * Where a program may be: its name if that has a slash, else the name in each folder of PATH. One
+ * block, for thi_free(); NULL without memory.
+ */
+TH_MUST char **thi_spawn_find(const char *name);
 
 /* What a step does, for messages. */
 const char *thi_spawn_step_name(thi_spawn_step step);
