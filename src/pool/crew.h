@@ -25,15 +25,15 @@ typedef struct thi_server thi_server;
 struct thi_server {
     thi_server *next; /* among the idle; under the lock */
     thi_server *prev;
-    bool threaded; /* is a thread, which is joined by the one that leaves after it */
-    bool stays;    /* waits for work when there is none */
-    bool fresh;    /* was started or woken, and has not looked at the queue since */
-    bool lingers;  /* looks at the inbox for a moment before it sleeps */
-    bool tired;    /* has done so in vain since its last job */
-    bool listed;   /* is among the idle; under the lock */
-    bool left;     /* belongs to the pool no more */
+    bool threaded;       /* is a thread, which is joined by the one that leaves after it */
+    bool stays;          /* waits for work when there is none */
+    bool fresh;          /* was started or woken, and has not looked at the queue since */
+    bool lingers;        /* looks at the inbox for a moment before it sleeps */
+    bool tired;          /* has done so in vain since its last job */
+    bool listed;         /* is among the idle; under the lock */
+    bool left;           /* belongs to the pool no more */
     atomic_bool telling; /* that the last job is done: the waiters do not know it yet */
-    bool joins;    /* when it left: a thread that left earlier is to be joined */
+    bool joins;          /* when it left: a thread that left earlier is to be joined */
     pthread_t thread;
     pthread_t earlier; /* the one to be joined */
     uint32_t word;     /* what it sleeps on; 1: woken */

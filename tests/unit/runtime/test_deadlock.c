@@ -17,7 +17,7 @@ WATCHED_TEST_ON(1, circle_of_two_locks_is_told_with_stacks)
     expect_text(" on worker 0, which runs take_two, has waited for 0.");
     expect_text(" s: mutex 0x");
     expect_text(", held by fiber #");
-    expect_text("\n    th_mutex_lock+0x");
+    expect_text("\n    thi_sched_park_tied+0x");
     expect_text("\n    take_two+0x");
     ck_assert_ptr_null(strstr(text, "thi_fiber_entry"));
 }
