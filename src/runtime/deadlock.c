@@ -106,7 +106,7 @@ static void look_at_rest(const thi_worker *worker, thi_look *look)
     look->rounds = l->rounds;
     look->in_vain = 0;
     look->at_rest =
-        !thi_sched_has_ready(worker) && timers == 0 && worker->loop.watches == l->watches;
+        !thi_worker_has_ready(worker) && timers == 0 && worker->loop.watches == l->watches;
     if (look->at_rest)
         thi_fiber_pool_each(&worker->fibers, count_in_vain, look);
 }
@@ -479,7 +479,7 @@ static int look_alone(thi_worker *worker, int64_t limit)
 static bool is_at_rest(const thi_worker *worker)
 {
     const thi_lookout *l = &worker->lookout;
-    return l->settled != l->rounds && !thi_sched_has_ready(worker) &&
+    return l->settled != l->rounds && !thi_worker_has_ready(worker) &&
            worker->loop.timers.count == 0 && worker->loop.watches == l->watches;
 }
 

@@ -137,7 +137,7 @@ static void run_picked(thi_worker *worker)
 {
     th_fiber *next;
     worker->budget = worker->aside = 0;
-    while (thi_sched_has_ready(worker) && (next = worker->pick(worker))) {
+    while (thi_worker_has_ready(worker) && (next = worker->pick(worker))) {
         next->state = THI_FIBER_RUNNING;
         worker->current = next;
         thi_context_switch(&worker->scheduler, &next->context);
@@ -146,7 +146,7 @@ static void run_picked(thi_worker *worker)
 
 void thi_sched_run(thi_worker *worker)
 {
-    if (!thi_sched_has_ready(worker))
+    if (!thi_worker_has_ready(worker))
         return;
     if (TH_UNLIKELY(worker->pick != NULL)) {
         run_picked(worker);

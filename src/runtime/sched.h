@@ -48,12 +48,6 @@ static inline void thi_sched_enqueue(thi_worker *worker, th_fiber *fiber)
     worker->ready[THI_RANK_NORMAL].last = fiber;
 }
 
-/* Whether anybody is ready. */
-static inline bool thi_sched_has_ready(const thi_worker *worker)
-{
-    return worker->ready[THI_RANK_NORMAL].first || worker->ranked > 0;
-}
-
 /* Switches from fiber to fiber before the loop is looked at, when events are to be expected. */
 #define THI_SLICE_MIN 61
 

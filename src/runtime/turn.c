@@ -49,11 +49,11 @@ static void publish(thi_worker *worker)
 
 void thi_worker_turn(thi_worker *worker, int64_t until)
 {
-    worker->lookout.rounds += thi_sched_has_ready(worker);
+    worker->lookout.rounds += thi_worker_has_ready(worker);
     thi_sched_run(worker);
     publish(worker);
     bool stripping = thi_fiber_pool_strip(&worker->fibers, STRIP_BATCH);
-    if (thi_sched_has_ready(worker) || stripping)
+    if (thi_worker_has_ready(worker) || stripping)
         until = 0;
     else
         thi_lookout_rest(worker);

@@ -120,4 +120,10 @@ static inline void thi_worker_post(thi_worker *worker, thi_msg *msg)
         thi_loop_post_as_guest(&worker->loop, msg);
 }
 
+/* Whether any of its fibers is ready. */
+static inline bool thi_worker_has_ready(const thi_worker *worker)
+{
+    return worker->ready[THI_RANK_NORMAL].first || worker->ranked > 0;
+}
+
 #endif
