@@ -46,7 +46,6 @@
 #include "runtime/knot.h"
 #include "runtime/outside.h"
 #include "runtime/report.h"
-#include "runtime/sched.h"
 #include "runtime/tree.h"
 #include "runtime/waits.h"
 
