@@ -270,15 +270,16 @@ TH_API int th_worker_main(const th_worker_entry *table);
  * @return 0; -EINVAL for NULL; -ENOMEM or -EMFILE, with the former output in force
  *
  * Suspends: no
- * Thread: the function's
+ * Thread: any, during the function's call
  * On cancel: not applicable
  * Since: 0.1
  */
 TH_API int th_worker_reply_set(th_worker_reply *reply, const void *out, size_t size);
 
 /**
- * Says why a job has failed; for the end of a function: `return th_worker_fail(reply, -EPROTO,
- * "line %d is odd", n);`
+ * Says why a job has failed, for the end of a function.
+ *
+ * As in `return th_worker_fail(reply, -EPROTO, "line %d is odd", n);`.
  *
  * @param reply   what the function was given
  * @param result  to be returned
@@ -286,7 +287,7 @@ TH_API int th_worker_reply_set(th_worker_reply *reply, const void *out, size_t s
  * @return result
  *
  * Suspends: no
- * Thread: the function's
+ * Thread: any, during the function's call
  * On cancel: not applicable
  * Since: 0.1
  */

@@ -9,9 +9,9 @@
  * the sockets do not block, a job is sent to an idle worker only, whose socket has room for it, and
  * a packet comes whole or not at all.
  *
- * A worker is dead when its process has ended, and only then its job is decided. Whatever looks like
- * death before that makes it one: an answer that makes no sense, a socket that is closed, a time
- * that is up, a process that has been stopped too long, all end in SIGKILL. An answer that the
+ * A worker is dead when its process has ended, and only then its job is decided. Whatever looks
+ * like death before that makes it one: an answer that makes no sense, a socket that is closed, a
+ * time that is up, a process that has been stopped too long, all end in SIGKILL. An answer that the
  * worker has sent before it died counts.
  *
  * A worker that is no longer needed is told by the end of its socket. If it has not ended a second
@@ -35,9 +35,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LEAVING_TIME (TH_SECOND)             /* that a worker has to end by itself */
-#define LOOK_TIME    (100 * TH_MILLISECOND)  /* between looks at workers that may be stopped */
-#define START_AGAIN  (200 * TH_MILLISECOND)  /* after one that could not be started */
+#define LEAVING_TIME (TH_SECOND)            /* that a worker has to end by itself */
+#define LOOK_TIME    (100 * TH_MILLISECOND) /* between looks at workers that may be stopped */
+#define START_AGAIN  (200 * TH_MILLISECOND) /* after one that could not be started */
 
 typedef enum phase { IDLE, BUSY, LEAVING } phase;
 
@@ -50,10 +50,10 @@ typedef struct worker {
     phase phase;
     reason verdict;
     th_procs_job *job;
-    unsigned jobs;     /* done */
-    int64_t born;      /* times of the clock, as are those that follow */
-    int64_t since;     /* it is in this phase */
-    int64_t stopped;   /* it has been seen stopped; 0: it is not */
+    unsigned jobs;   /* done */
+    int64_t born;    /* times of the clock, as are those that follow */
+    int64_t since;   /* it is in this phase */
+    int64_t stopped; /* it has been seen stopped; 0: it is not */
     bool killed;
 } worker;
 
@@ -133,10 +133,8 @@ static void fail_job(manager *m, th_procs_job *job, int result, uint64_t *counte
 static void describe_end(th_procs_job *job, const worker *w, const thi_child_end *end)
 {
     static const char *const why[] = {
-        [LATE] = ": it took too long",
-        [STOPPED] = ": it had been stopped",
-        [NONSENSE] = ": it answered nonsense",
-        [TOO_MUCH] = ": it gave more than it may",
+        [LATE] = ": it took too long",         [STOPPED] = ": it had been stopped",
+        [NONSENSE] = ": it answered nonsense", [TOO_MUCH] = ": it gave more than it may",
         [ABORTED] = ": the pool was stopped",
     };
     int pid = thi_child_pid(w->child);
@@ -309,7 +307,8 @@ static bool has_jobs(manager *m)
     return has;
 }
 
-/* While none can be started, jobs wait for those that there are; without any, the first job is told.
+/* While none can be started, jobs wait for those that there are; without any, the first job is
+ * told.
  */
 static worker *find_or_start(manager *m)
 {
@@ -530,8 +529,7 @@ static void keep_minimum(manager *m)
 {
     if (m->pool->stats.started == 0 || m->state != THI_PROCS_RUNS || m->now < m->start_after)
         return;
-    while (count_staying(m) < m->pool->opts.workers_min &&
-           m->count < m->pool->opts.workers_max)
+    while (count_staying(m) < m->pool->opts.workers_min && m->count < m->pool->opts.workers_max)
         if (start_worker(m) < 0) {
             m->start_after = m->now + START_AGAIN;
             return;

@@ -217,9 +217,8 @@ static bool are_good(const th_procs_opts *o)
     return o->size <= sizeof *o && o->workers_max <= WORKERS_MAX &&
            (o->workers_max == 0 || o->workers_min <= o->workers_max) &&
            (o->when_full == TH_POOL_WAIT || o->when_full == TH_POOL_REFUSE) &&
-           o->queue_max <= QUEUE_MAX && o->shared_min <= THI_WIRE_INLINE_MAX &&
-           o->idle_time >= 0 && o->job_time >= 0 && o->stopped_time >= 0 && o->age_max >= 0 &&
-           (!o->argv || o->argv[0]);
+           o->queue_max <= QUEUE_MAX && o->shared_min <= THI_WIRE_INLINE_MAX && o->idle_time >= 0 &&
+           o->job_time >= 0 && o->stopped_time >= 0 && o->age_max >= 0 && (!o->argv || o->argv[0]);
 }
 
 static void fill_in(th_procs_opts *o)

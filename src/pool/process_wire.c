@@ -12,9 +12,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define MAGIC       0x574d5254u /* not a secret: it tells a worker from another program */
-#define PACKET_MAX  (sizeof(thi_wire_head) + THI_WIRE_TEXT_MAX + THI_WIRE_INLINE_MAX)
-#define SEALS       (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define MAGIC        0x574d5254u /* not a secret: it tells a worker from another program */
+#define PACKET_MAX   (sizeof(thi_wire_head) + THI_WIRE_TEXT_MAX + THI_WIRE_INLINE_MAX)
+#define SEALS        (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 #define SEALS_NEEDED (F_SEAL_SHRINK | F_SEAL_WRITE)
 
 void thi_wire_init(thi_wire_packet *packet, uint32_t kind, uint64_t id)
@@ -143,10 +143,9 @@ static int receive(int socket, thi_wire_packet *packet, size_t *came, int *fd)
 {
     control c;
     struct iovec iov = { .iov_base = packet->buf, .iov_len = PACKET_MAX };
-    struct msghdr msg = { .msg_iov = &iov,
-                          .msg_iovlen = 1,
-                          .msg_control = &c,
-                          .msg_controllen = sizeof c.room };
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c.room
+    };
     ssize_t n = thi_sys_recvmsg(socket, &msg, 0);
     if (n <= 0)
         return (int)n;

@@ -27,7 +27,7 @@ enum { THI_WIRE_JOB = 1, THI_WIRE_RESULT };
 typedef struct thi_wire_head {
     uint32_t magic;
     uint32_t kind;
-    uint64_t id; /* of the job; a result says the same */
+    uint64_t id;   /* of the job; a result says the same */
     uint64_t size; /* of the data */
     int32_t result;
     uint16_t text_len; /* the function's name, or what there is to say of a failure */

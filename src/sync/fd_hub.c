@@ -202,22 +202,29 @@ static void on_event(thi_watch *watch, unsigned events)
 
 /* ---- the end of runs ---- */
 
-/* Fibers that a simulation had to abandon leave their entries behind. */
+/* Takes out an entry of the worker, if there is one. */
+static thi_fd_entry *take_one_of(bucket *b, const thi_worker *worker)
+{
+    thi_waitq_lock(&b->closers);
+    thi_fd_entry **at = &b->first;
+    while (*at && (*at)->worker != worker)
+        at = &(*at)->next;
+    thi_fd_entry *entry = *at;
+    if (entry)
+        *at = entry->next;
+    thi_waitq_unlock(&b->closers);
+    return entry;
+}
+
+/* Fibers that a simulation had to abandon leave their entries behind. The loop is still open. */
 static void on_worker_closing(thi_worker *worker)
 {
-    for (size_t i = 0; i < BUCKETS; i++) {
-        thi_waitq_lock(&table[i].closers);
-        for (thi_fd_entry **at = &table[i].first; *at;) {
-            thi_fd_entry *entry = *at;
-            if (entry->worker != worker) {
-                at = &entry->next;
-                continue;
-            }
-            *at = entry->next;
+    thi_fd_entry *entry;
+    for (size_t i = 0; i < BUCKETS; i++)
+        while ((entry = take_one_of(&table[i], worker))) {
+            unwatch(entry);
             thi_free(entry);
         }
-        thi_waitq_unlock(&table[i].closers);
-    }
 }
 
 /* ---- waits of fibers ---- */

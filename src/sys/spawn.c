@@ -10,7 +10,8 @@
  * would see our memory and think that it is us.
  *
  * A step that fails is told through a pipe that closes when the program starts. Memory would do as
- * well, but not where the child is a copy after all: valgrind and qemu make clone(2) a fork(2).
+ * well, but not where the child is a copy after all: valgrind and qemu make clone(2) a fork(2), and
+ * so do we under the thread sanitizer.
  */
 #include "sys/spawn.h"
 
@@ -31,6 +32,21 @@
 #define STACK_SIZE  (64 * 1024)
 #define SIGNALS     64
 #define SIGSET_SIZE 8 /* of the kernel's set, which is not libc's */
+
+/*
+ * The thread sanitizer takes every clone(2) for a fork(2), and puts its own house in order in the
+ * child: that must be another house then.
+ */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer) && !defined(__SANITIZE_THREAD__)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#define CLONE_FLAGS SIGCHLD
+#else
+#define CLONE_FLAGS (CLONE_VM | CLONE_VFORK | SIGCHLD)
+#endif
 
 /* What runs in the child: its frames are nobody else's business. */
 #define IN_CHILD __attribute__((no_sanitize("address", "thread", "undefined"), noinline))
@@ -173,12 +189,11 @@ IN_CHILD static int run_child(void *arg)
 /* A kernel (or an emulator) that knows no pidfds says EINVAL; some old ones know but the call. */
 static int start(child *c, char *stack, thi_spawned *spawned)
 {
-    int flags = CLONE_VM | CLONE_VFORK | SIGCHLD;
     void *top = stack + STACK_SIZE;
     spawned->fd = -1;
-    int pid = clone(run_child, top, flags | CLONE_PIDFD, c, &spawned->fd);
+    int pid = clone(run_child, top, CLONE_FLAGS | CLONE_PIDFD, c, &spawned->fd);
     if (pid < 0 && errno == EINVAL)
-        pid = clone(run_child, top, flags, c);
+        pid = clone(run_child, top, CLONE_FLAGS, c);
     if (pid < 0)
         return -errno;
     if (spawned->fd < 0)

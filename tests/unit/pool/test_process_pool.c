@@ -231,8 +231,7 @@ static th_procs *make(th_procs_opts opts)
 }
 
 /* Some of the options; two workers unless they say otherwise. */
-#define POOL(...)                                                                                  \
-    make((th_procs_opts){ .size = 0, __VA_ARGS__ })
+#define POOL(...) make((th_procs_opts){ .size = 0, __VA_ARGS__ })
 
 static th_procs_job *submit(th_procs *pool, const char *name, const void *in, size_t size)
 {

@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -53,14 +54,14 @@ typedef struct waiting {
     unsigned dirs;
     unsigned ready;
     int result;
-    bool done;
+    atomic_bool done;
 } waiting;
 
 static int wait_for(void *arg)
 {
     waiting *w = arg;
     w->result = th_wait_fd(w->fd, w->dirs, &w->ready);
-    w->done = true;
+    atomic_store(&w->done, true);
     return 0;
 }
 
@@ -497,7 +498,7 @@ START_TEST(a_plain_thread_wakes_a_plain_thread)
     (void)read(fds[0], &(char){ 0 }, 1);
     waiting w = { .fd = fds[0], .dirs = TH_FD_READ };
     pthread_t thread = start_thread(wait_in_thread, &w);
-    while (!__atomic_load_n(&w.done, __ATOMIC_ACQUIRE)) {
+    while (!atomic_load(&w.done)) {
         ck_assert_int_eq(th_fd_closing(fds[0]), 0);
         (void)sched_yield();
     }
