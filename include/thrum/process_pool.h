@@ -170,8 +170,8 @@ TH_API TH_MUST int th_procs_wait(th_procs_job *job, int *result);
  *
  * @param job   a job
  * @param size  out: its bytes; may be NULL
- * @return the bytes, which last as long as the job; never NULL for a job that is done, NULL for one
- *         that is not
+ * @return the bytes, without a NUL behind them, which last as long as the job; never NULL for a job
+ *         that is done, NULL for one that is not
  *
  * Suspends: no
  * Thread: any
