@@ -6,9 +6,10 @@
 #include <thrum/sem.h>
 
 #define ROUNDS 1000
-#define UNITS  3
 
 static th_sem sem;
+static int limit;  /* units there are */
+static int shared; /* plain, and touched only where one unit is a lock */
 static atomic_int inside;
 static int taken[CROWD]; /* by each, by its own count */
 static int brought[CROWD];
@@ -56,7 +57,15 @@ static bool acquire_somehow(int how)
 
 static void begin_few(void)
 {
-    begin_with(UNITS);
+    limit = 3;
+    begin_with(3);
+}
+
+static void begin_one(void)
+{
+    limit = 1;
+    shared = 0;
+    begin_with(1);
 }
 
 static void use_units(int me)
@@ -64,11 +73,13 @@ static void use_units(int me)
     for (int i = 0; i < ROUNDS; i++) {
         if (!acquire_somehow(i))
             continue;
-        ck_assert_int_lt(atomic_fetch_add(&inside, 1), UNITS);
+        ck_assert_int_lt(atomic_fetch_add_explicit(&inside, 1, memory_order_relaxed), limit);
+        if (limit == 1)
+            shared++;
         taken[me]++;
         if (i % 16 < 4)
             crowd_yield(); /* while it has the unit */
-        atomic_fetch_sub(&inside, 1);
+        atomic_fetch_sub_explicit(&inside, 1, memory_order_relaxed);
         surely(th_sem_release(&sem, 1));
     }
 }
@@ -77,11 +88,19 @@ static void check_few(void)
 {
     for (int i = 0; i < CROWD; i++)
         ck_assert_int_ge(taken[i], ROUNDS / 2);
-    ck_assert_int_eq(drain(), UNITS);
+    ck_assert_int_eq(drain(), limit);
+}
+
+static void check_one(void)
+{
+    check_few();
+    ck_assert_int_eq(shared, sum_of(taken));
 }
 
 CROWD_TEST(never_more_than_there_are_units_get_in, .begin = begin_few, .act = use_units,
            .check = check_few)
+
+CROWD_TEST(a_single_unit_is_a_lock, .begin = begin_one, .act = use_units, .check = check_one)
 
 /* ---- units that are brought and taken away ---- */
 
@@ -143,6 +162,7 @@ static void fill(Suite *suite)
 {
     TCase *tcase = crowd_case(suite, "sem");
     tcase_add_test(tcase, never_more_than_there_are_units_get_in);
+    tcase_add_test(tcase, a_single_unit_is_a_lock);
     tcase_add_test(tcase, what_is_brought_is_taken_or_still_there);
     tcase_add_test(tcase, of_those_who_race_for_the_last_place_one_gets_it);
 }
