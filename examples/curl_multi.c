@@ -13,11 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A socket that libcurl has told us about, and the fiber that watches it. */
+/* A socket that libcurl has told us about, and the fiber that watches it: whoever of the two is
+ * done last frees it. */
 typedef struct watch {
     curl_socket_t fd;
     unsigned dirs;   /* 0: libcurl is done with it */
     unsigned change; /* how often that has changed */
+    int watched;     /* the fiber is not done with it */
 } watch;
 
 static CURLM *multi;
@@ -64,7 +66,9 @@ static int watch_socket(void *arg)
         else if (err == -ECANCELED && change != w->change)
             err = th_check();
     }
-    free(w);
+    w->watched = 0;
+    if (!w->dirs)
+        free(w);
     return err;
 }
 
@@ -90,14 +94,20 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *of
     (void)arg;
     if (!w) {
         w = calloc(1, sizeof *w);
-        if (!w || curl_multi_assign(multi, fd, w) != CURLM_OK)
+        if (!w)
             return -1;
-        *w = (watch){ .fd = fd, .dirs = dirs_of(what) };
-        return th_spawn(&transfers, watch_socket, w) < 0 ? -1 : 0;
+        *w = (watch){ .fd = fd, .dirs = dirs_of(what), .watched = 1 };
+        if (th_spawn(&transfers, watch_socket, w) == 0)
+            return curl_multi_assign(multi, fd, w) == CURLM_OK ? 0 : -1;
+        free(w);
+        return -1;
     }
     w->dirs = dirs_of(what);
     w->change++;
-    th_fd_closing(fd);
+    if (w->watched)
+        th_fd_closing(fd);
+    else if (!w->dirs) /* its fiber was cancelled before */
+        free(w);
     return 0;
 }
 

@@ -82,7 +82,7 @@ static int scenario(void *arg)
         return err;
     th_listener_addr(listener, &addr);
     th_addr_format(&addr, address, sizeof address);
-    err = th_scope_open(&serving, NULL);
+    err = th_scope_open(&serving, &(th_scope_opts){ .cancel_rest = 1 }); /* no server, no client */
     if (err == 0)
         err = th_spawn(&serving, serve, listener);
     for (int i = 0; i < 5 && err == 0; i++)
