@@ -23,8 +23,8 @@ DEFINED = re.compile(r"^(?:def |[A-Z_]+\((?:\w+,\s*)?)(\w+)[(),]", re.M)
 def file_of(root, layer, module):
     if layer == "integration":
         return root / "tests" / "integration" / f"test_{module}.py"
-    if layer == "sim":
-        return root / "tests" / "sim" / f"sim_{module}.c"
+    if layer in ("sim", "stress"):
+        return root / "tests" / layer / f"{layer}_{module}.c"
     return root / "tests" / "unit" / layer / f"test_{module}.c"
 
 
