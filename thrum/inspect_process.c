@@ -7,10 +7,10 @@
  * checking". A refusal is explained, since what there is to be done about it differs.
  */
 #include "inspect_target.h"
+#include "inspect_words.h"
 #include "options.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,10 +77,13 @@ static int64_t clock_ahead(int pid)
     FILE *f = fopen(path, "re");
     int64_t ahead = 0;
     while (f && fgets(line, sizeof line, f)) {
-        int64_t seconds;
-        int64_t nanoseconds;
-        if (sscanf(line, "monotonic %" SCNd64 " %" SCNd64, &seconds, &nanoseconds) == 2)
-            ahead = seconds * 1000000000 + nanoseconds;
+        uint64_t seconds;
+        uint64_t nanoseconds;
+        const char *at = line;
+        words_skip(&at, 1);
+        if (strncmp(line, "monotonic", 9) == 0 && words_number(&at, 10, &seconds) &&
+            words_number(&at, 10, &nanoseconds))
+            ahead = (int64_t)(seconds * 1000000000 + nanoseconds);
     }
     if (f)
         fclose(f);
@@ -102,12 +105,12 @@ static void explain_refusal(const char *who, int pid)
 {
     char path[64];
     struct stat st;
-    int scope = 0;
+    char line[16] = "";
     FILE *f = fopen("/proc/sys/kernel/yama/ptrace_scope", "re");
-    if (f && fscanf(f, "%d", &scope) != 1)
-        scope = 0;
+    bool any = f && fgets(line, sizeof line, f);
     if (f)
         fclose(f);
+    int scope = any ? (int)strtol(line, NULL, 10) : 0;
     snprintf(path, sizeof path, "/proc/%d", pid);
     if (geteuid() != 0 && stat(path, &st) == 0 && st.st_uid != geteuid())
         print_error("thrum %s: process %d belongs to another user (%u), or has changed its rights: "
@@ -129,13 +132,15 @@ static bool take_line(target *t, char *line)
     uint64_t start;
     uint64_t end;
     uint64_t offset;
-    int path_at = 0;
+    const char *at = line;
     line[strcspn(line, "\n")] = '\0';
-    if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %*s %*s %n", &start, &end, &offset,
-               &path_at) < 3 ||
-        path_at == 0 || line[path_at] != '/')
+    if (!words_number(&at, 16, &start) || *at++ != '-' || !words_number(&at, 16, &end))
         return true;
-    return target_add_map(t, start, end, offset, line + path_at);
+    words_skip(&at, 1);
+    if (!words_number(&at, 16, &offset))
+        return true;
+    words_skip(&at, 2);
+    return *at != '/' || target_add_map(t, start, end, offset, at);
 }
 
 /* Reads what is mapped; 0, or the errno of the attempt. ENOEXEC: it has no memory. */

@@ -8,8 +8,9 @@
  */
 #include "inspect_sockets.h"
 
+#include "inspect_words.h"
+
 #include <arpa/inet.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,37 +67,45 @@ static entry *new_entry(sockets *n)
 }
 
 /* An address of the table: hexadecimal words in the order of this machine, a colon, the port. */
-static bool read_address(const char *text, char *out, size_t size)
+static bool read_address(const char **at, char *out, size_t size)
 {
     uint32_t words[4];
     char name[INET6_ADDRSTRLEN];
-    unsigned port;
-    size_t digits = strspn(text, "0123456789ABCDEFabcdef");
-    if ((digits != 8 && digits != 32) || sscanf(text + digits, ":%x", &port) != 1)
+    uint64_t number;
+    size_t digits = strcspn(*at, ":");
+    if (digits != 8 && digits != 32)
         return false;
-    for (size_t i = 0; i < digits / 8; i++)
-        if (sscanf(text + i * 8, "%8" SCNx32, &words[i]) != 1)
+    for (size_t i = 0; i < digits / 8; i++) {
+        char word[9] = "";
+        const char *from = word;
+        memcpy(word, *at + i * 8, 8);
+        if (!words_number(&from, 16, &number))
             return false;
-    if (!inet_ntop(digits == 8 ? AF_INET : AF_INET6, words, name, sizeof name))
+        words[i] = (uint32_t)number;
+    }
+    *at += digits + 1;
+    if (!words_number(at, 16, &number) ||
+        !inet_ntop(digits == 8 ? AF_INET : AF_INET6, words, name, sizeof name))
         return false;
-    snprintf(out, size, digits == 8 ? "%s:%u" : "[%s]:%u", name, port);
+    snprintf(out, size, digits == 8 ? "%s:%u" : "[%s]:%u", name, (unsigned)number);
+    words_skip(at, 0);
     return true;
 }
 
 /* Number, local and remote address, state; the tenth word is the inode. */
 static void take_internet(sockets *n, const char *protocol, const char *line)
 {
-    char local[64];
-    char remote[64];
     char here[TEXT_SIZE / 2 - 8];
     char there[TEXT_SIZE / 2 - 8];
-    unsigned state;
+    uint64_t state;
     uint64_t inode;
-    if (sscanf(line, "%*s %63s %63s %x %*s %*s %*s %*s %*s %" SCNu64, local, remote, &state,
-               &inode) != 4 ||
-        !read_address(local, here, sizeof here) || !read_address(remote, there, sizeof there))
+    const char *at = line;
+    words_skip(&at, 1);
+    if (!read_address(&at, here, sizeof here) || !read_address(&at, there, sizeof there) ||
+        !words_number(&at, 16, &state))
         return;
-    entry *e = new_entry(n);
+    words_skip(&at, 5);
+    entry *e = words_number(&at, 10, &inode) ? new_entry(n) : NULL;
     if (!e)
         return;
     e->inode = inode;
@@ -110,15 +119,13 @@ static void take_internet(sockets *n, const char *protocol, const char *line)
 static void take_unix(sockets *n, const char *protocol, const char *line)
 {
     uint64_t inode;
-    int path_at = 0;
-    if (sscanf(line, "%*s %*s %*s %*s %*s %*s %" SCNu64 "%n", &inode, &path_at) != 1)
-        return;
-    entry *e = new_entry(n);
+    const char *at = line;
+    words_skip(&at, 6);
+    entry *e = words_number(&at, 10, &inode) ? new_entry(n) : NULL;
     if (!e)
         return;
     e->inode = inode;
-    snprintf(e->text, sizeof e->text, "%s%.*s", protocol, (int)strcspn(line + path_at, "\n"),
-             line + path_at);
+    snprintf(e->text, sizeof e->text, "%s%.*s", protocol, (int)strcspn(at, "\n"), at);
 }
 
 static void read_table(sockets *n, const char *name, const char *protocol,
@@ -159,6 +166,7 @@ void sockets_describe(sockets *n, int fd, char *text, size_t size)
 {
     char path[64];
     char link[TEXT_SIZE];
+    static const char prefix[] = "socket:[";
     entry key;
     *text = '\0';
     if (n->t->core)
@@ -169,7 +177,8 @@ void sockets_describe(sockets *n, int fd, char *text, size_t size)
         return;
     link[len] = '\0';
     const entry *found = NULL;
-    if (sscanf(link, "socket:[%" SCNu64 "]", &key.inode) == 1) {
+    const char *at = link + sizeof prefix - 1;
+    if (strncmp(link, prefix, sizeof prefix - 1) == 0 && words_number(&at, 10, &key.inode)) {
         if (!n->loaded)
             load(n);
         if (n->count > 0)

@@ -4,6 +4,7 @@
  * What threads do, as far as it can be told from outside: by their folders in /proc for a process,
  * by their registers in a core.
  */
+#include "inspect_words.h"
 #include "inspection.h"
 
 #include <dirent.h>
@@ -27,12 +28,19 @@ static void read_of_thread(int pid, int thread, const char *name, char *text, si
     text[strcspn(text, "\n")] = '\0';
 }
 
-/* The system call that a thread waits in, and its stack pointer; false while it runs. */
+/* The system call that a thread waits in, -1 for none, and its stack pointer; false while it runs.
+ * See "syscall" in proc(5). */
 static bool blocked_in(int pid, int thread, long *call, uint64_t *stack)
 {
     char line[256];
+    uint64_t number;
+    const char *at = line;
     read_of_thread(pid, thread, "syscall", line, sizeof line);
-    return sscanf(line, "%ld %*s %*s %*s %*s %*s %*s %" SCNx64, call, stack) == 2;
+    if (!words_number(&at, 10, &number))
+        return false;
+    *call = (long)number;
+    words_skip(&at, *call < 0 ? 0 : 6); /* its arguments */
+    return words_number(&at, 16, stack);
 }
 
 /* ---- owners ---------------------------------------------------------------------------------- */
@@ -50,6 +58,11 @@ static int owner_in_core(const target *t, uint64_t owner)
     return best ? best->id : 0;
 }
 
+static bool bounds_of(const char *line, uint64_t *start, uint64_t *end)
+{
+    return words_number(&line, 16, start) && *line++ == '-' && words_number(&line, 16, end);
+}
+
 /* The bounds of what is mapped around an address. */
 static bool mapped_around(int pid, uint64_t at, uint64_t *start, uint64_t *end)
 {
@@ -60,7 +73,7 @@ static bool mapped_around(int pid, uint64_t at, uint64_t *start, uint64_t *end)
     snprintf(path, sizeof path, "/proc/%d/maps", pid);
     FILE *f = fopen(path, "re");
     while (f && !found && getline(&line, &size, f) >= 0)
-        found = sscanf(line, "%" SCNx64 "-%" SCNx64, start, end) == 2 && at >= *start && at < *end;
+        found = bounds_of(line, start, end) && at >= *start && at < *end;
     free(line);
     if (f)
         fclose(f);
