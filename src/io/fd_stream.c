@@ -21,7 +21,7 @@
  *
  * A descriptor that the stream owns is set to non-blocking once, and is WATCHED, or one of the
  * first three. What is watched is tried first and waited for after EAGAIN, by the rules of
- * net/socket.c: the scope is asked before each step, and every 32nd in a row is a yield first.
+ * net/socket.c: the scope is asked before each step, and others run now and then.
  *
  * A transfer on the pool cannot be broken off. If the stream is closed meanwhile, the descriptor is
  * closed when the last such transfer has ended, lest its number be another file's by then.
@@ -46,8 +46,6 @@
 #include <sys/ioctl.h>
 #include <termios.h>
 
-#define STREAK 32
-
 /* Fits wherever a terminal says that there is room; a pipe says so only if PIPE_BUF bytes fit. */
 #define TERMINAL_STEP 32
 
@@ -61,7 +59,6 @@ typedef struct fd_stream {
     thi_wait *writer;
     int fd;
     way_kind way;
-    uint8_t streak;  /* steps since one of them suspended */
     bool terminal;   /* of CAREFUL */
     bool write_only; /* to shut down is to close */
     bool reading;    /* a transfer is on the pool */
@@ -124,7 +121,6 @@ static int wait_for(fd_stream *s, unsigned dir)
         .fiber = thi_sched_self()
     };
     *slot = &w.wait;
-    s->streak = 0;
     return thi_sched_park(&w.wait);
 }
 
@@ -136,14 +132,9 @@ static int may_step(fd_stream *s, unsigned dir)
         return -EPERM;
     if (s->closed)
         return -EBADF;
-    if (++s->streak >= STREAK) {
-        s->streak = 0;
-        int err = th_yield();
-        if (err < 0)
-            return err;
-        if (s->closed)
-            return -ECANCELED;
-    }
+    thi_sched_spend(THI_COST_DESCRIPTOR);
+    if (s->closed)
+        return -ECANCELED;
     int err = thi_sched_may_park_as(self);
     if (err < 0)
         return err;

@@ -8,8 +8,7 @@
  * only find nothing; not when a hang-up was seen, because then no further event would announce the
  * end.
  *
- * A connection that always has something ready would never suspend, never let others run, and never
- * notice that its scope has ended. So every 32nd step in a row is a yield first.
+ * A connection that always has something ready would never suspend; thi_sched_spend() sees to that.
  *
  * A step asks the scope before anything else, whatever is ready: what it returns must not depend on
  * bits that nobody sees. And a wait that the scope breaks off is followed by one more try, because
@@ -25,8 +24,6 @@
 #include "sys/sys.h"
 
 #include <linux/sock_diag.h>
-
-#define STREAK 32
 
 static thi_socket *of(th_stream *stream)
 {
@@ -80,7 +77,6 @@ int thi_socket_wait(thi_socket *s, unsigned dir)
                       .slot = slot,
                       .fiber = thi_sched_self() };
     *slot = &w.wait;
-    s->streak = 0;
     if (s->waits)
         s->waits(s);
     return thi_sched_park(&w.wait);
@@ -94,14 +90,9 @@ static int may_step(thi_socket *s)
         return -EPERM;
     if (TH_UNLIKELY(s->closed))
         return -EBADF;
-    if (TH_UNLIKELY(++s->streak >= STREAK)) {
-        s->streak = 0;
-        int err = th_yield();
-        if (err < 0)
-            return err;
-        if (s->closed) /* by who ran meanwhile */
-            return -ECANCELED;
-    }
+    thi_sched_spend(THI_COST_DESCRIPTOR);
+    if (TH_UNLIKELY(s->closed)) /* by who ran meanwhile */
+        return -ECANCELED;
     return thi_sched_may_park_as(self);
 }
 

@@ -24,7 +24,6 @@ struct thi_socket {
                                             waits for it; NULL: nobody wants to know */
     void (*waits)(thi_socket *socket);   /* on a fiber that is about to wait for the peer; likewise
                                           */
-    uint8_t streak;                      /* steps since one of them suspended */
     bool closed;
     bool more; /* what is written now is followed by more at once: let the kernel wait for it */
     bool heap; /* allocated by thi_socket_new */

@@ -143,9 +143,12 @@ int th_future_wait(th_future *future, int *result)
 {
     if (TH_UNLIKELY(!future))
         return -EINVAL;
-    int err = thi_future_is_done(future) ? 0 : wait_slowly(future);
+    bool done = thi_future_is_done(future);
+    int err = done ? 0 : wait_slowly(future);
     if (TH_LIKELY(err == 0) && result)
         *result = future->result;
+    if (done)
+        thi_sched_spend(1);
     return err;
 }
 

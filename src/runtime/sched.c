@@ -25,6 +25,8 @@
 #define SLICE_SOON (100 * TH_MICROSECOND)
 #define SLICE_LATE (500 * TH_MICROSECOND)
 
+#define OVERDRAWN_MAX 16 /* allowances used up until the loop is looked at */
+
 thi_context *thi_sched_elsewhere_(thi_worker *worker)
 {
     if (TH_UNLIKELY(worker->counts && worker->current->state == THI_FIBER_PARKED))
@@ -227,6 +229,26 @@ void thi_sched_give_way(void)
     worker->budget = worker->aside = 0;
     thi_sched_switch_away_(worker, self);
     *worker->errno_at = saved;
+}
+
+/*
+ * The clock is looked at only here, and says whether the turn has lasted long enough for the loop
+ * to be asked. Now and then it is asked in any case: a simulation's clock does not move meanwhile.
+ */
+void thi_sched_overdrawn(thi_worker *worker)
+{
+    worker->allowance = THI_ALLOWANCE;
+    if (!worker->current)
+        return;
+    if (++worker->overdrawn % OVERDRAWN_MAX == 0 ||
+        thi_sys_clock() - worker->loop.now > SLICE_LATE) {
+        thi_sched_give_way();
+    } else if (thi_sched_has_ready(worker)) {
+        int saved = *worker->errno_at;
+        thi_sched_enqueue(worker, worker->current);
+        thi_sched_switch_away_(worker, worker->current);
+        *worker->errno_at = saved;
+    }
 }
 
 /* A sleeper: its timer and its wait. */

@@ -123,6 +123,27 @@ static inline void thi_sched_ready_inline(th_fiber *fiber, int result)
  */
 void thi_sched_give_way(void);
 
+/* Operations in a row that may succeed at once; one on a descriptor counts as several. */
+#define THI_ALLOWANCE       64
+#define THI_COST_DESCRIPTOR 2
+
+/* The slow half of thi_sched_spend(): lets others run if somebody or something waits for that. */
+void thi_sched_overdrawn(thi_worker *worker);
+
+/*
+ * An operation that could have suspended did not have to. One whose lock is always free, whose
+ * queue always full or whose peer always faster would never suspend, never let others run, and
+ * never notice that its scope has ended. So a worker has an allowance of such operations, and who
+ * uses it up may have to wait. Call it where the fiber may be suspended and nothing of the
+ * operation is left open.
+ */
+static inline void thi_sched_spend(int cost)
+{
+    thi_worker *worker = thi_worker_self;
+    if (TH_LIKELY(worker != NULL) && TH_UNLIKELY((worker->allowance -= cost) < 0))
+        thi_sched_overdrawn(worker);
+}
+
 /* The running fiber, or NULL. */
 static inline th_fiber *thi_sched_self(void)
 {

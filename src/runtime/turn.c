@@ -19,6 +19,7 @@ int thi_worker_open(thi_worker *worker, thi_runtime *runtime, unsigned index)
     if (stack_class < 0)
         return stack_class;
     *worker = (thi_worker){ .runtime = runtime, .index = index, .stack_class = stack_class };
+    worker->allowance = THI_ALLOWANCE;
     thi_rank_init(worker, &runtime->opts);
     worker->thread_id = thi_machine_thread(); /* until it has one of its own, if it gets one */
     worker->counts = runtime->counts;

@@ -38,6 +38,7 @@ struct thi_worker {
     int slice;       /* what budget starts from in the present turn */
     int aside;       /* of the budget, while others than ordinary fibers are ready */
     unsigned ranked; /* as many of these are */
+    int allowance;   /* operations that may yet succeed without suspending; see thi_sched_spend() */
     int *errno_at;   /* the thread's errno, of which each fiber sees its own */
     int stack_class;
     bool counts;           /* the waits of its fibers, see points.c */
@@ -49,6 +50,7 @@ struct thi_worker {
     size_t published_live;
     unsigned index;
     uint32_t choices; /* among several that are ready, made so far: whoever has to be fair counts */
+    unsigned overdrawn; /* how often the allowance was used up */
     unsigned weights[THI_RANKS];
     unsigned shares[THI_RANKS]; /* starts left in the present round */
     bool stop;

@@ -102,7 +102,10 @@ int th_event_wait(th_event *event)
     thi_event *e = thi_event_of(event);
     if (TH_UNLIKELY(!e))
         return -EINVAL;
-    return TH_LIKELY(pass_set(e)) ? 0 : wait_slowly(e);
+    if (TH_UNLIKELY(!pass_set(e)))
+        return wait_slowly(e);
+    thi_sched_spend(1);
+    return 0;
 }
 
 /* Others wait, or have waited; false when QUEUE is down by now. */

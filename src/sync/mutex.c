@@ -82,6 +82,7 @@ int th_mutex_lock(th_mutex *mutex)
     thi_mutex *m = thi_mutex_of(mutex);
     if (TH_UNLIKELY(!m))
         return -EINVAL;
+    thi_sched_spend(1); /* before it is held */
     if (TH_LIKELY(take_free(m, (uintptr_t)thi_sync_self())))
         return 0;
     int err = lock_slowly(m);

@@ -239,7 +239,10 @@ int th_queue_put(th_queue *q, void *item)
     thi_waitq_unlock(&q->waiting);
     if (woken)
         thi_waiter_wake(woken, 0);
-    return TH_LIKELY(err == 0) ? 0 : put_slowly(q, item);
+    if (TH_UNLIKELY(err != 0))
+        return put_slowly(q, item);
+    thi_sched_spend(1);
+    return 0;
 }
 
 int th_queue_tryput(th_queue *q, void *item)
@@ -343,7 +346,10 @@ static __attribute__((noinline)) int get_in_fiber(th_queue *q, void **item)
 static __attribute__((noinline)) int get_quickly(th_queue *q, void **item)
 {
     int err = get(q, item, NULL);
-    return TH_LIKELY(err != -EAGAIN) ? err : get_slowly(q, item);
+    if (TH_UNLIKELY(err == -EAGAIN))
+        return get_slowly(q, item);
+    thi_sched_spend(1);
+    return err;
 }
 
 /* With nothing in it a wait is to be expected, and the lock not worth taking twice. */

@@ -149,6 +149,7 @@ int th_rwlock_rdlock(th_rwlock *lock)
     thi_rwlock *l = rwlock_of(lock);
     if (TH_UNLIKELY(!l))
         return -EINVAL;
+    thi_sched_spend(1);
     int err = try_lock(l, false);
     if (TH_LIKELY(err != -EBUSY))
         return err;
@@ -165,6 +166,7 @@ int th_rwlock_wrlock(th_rwlock *lock)
     thi_rwlock *l = rwlock_of(lock);
     if (TH_UNLIKELY(!l))
         return -EINVAL;
+    thi_sched_spend(1);
     if (TH_LIKELY(try_lock(l, true) == 0)) {
         set_owner(l, thi_sync_self());
         return 0;

@@ -374,5 +374,7 @@ int th_select(th_case *cases, size_t count, unsigned flags)
     err = attempt_all(&s, &completed);
     if (err == -EAGAIN)
         err = wait_for_one(&s, &completed);
+    else if (err == 0)
+        thi_sched_spend(1);
     return err < 0 ? err : (int)(completed - cases);
 }

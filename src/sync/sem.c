@@ -96,7 +96,10 @@ int th_sem_acquire(th_sem *sem)
     thi_sem *s = thi_sem_of(sem);
     if (TH_UNLIKELY(!s))
         return -EINVAL;
-    return TH_LIKELY(take_free(s)) ? 0 : acquire_slowly(s);
+    if (TH_UNLIKELY(!take_free(s)))
+        return acquire_slowly(s);
+    thi_sched_spend(1);
+    return 0;
 }
 
 int th_sem_tryacquire(th_sem *sem)

@@ -7,8 +7,6 @@
 
 #include <thrum/fiber.h>
 
-#define STREAK 32
-
 typedef struct fd_wait {
     thi_wait wait;
     thi_fd_wait of_hub;
@@ -40,21 +38,14 @@ static int park(th_fiber *self, int fd, unsigned dirs)
     return err < 0 ? err : thi_sched_park(&w.wait);
 }
 
-/* What is ready at once must not keep the others from running for ever. */
-static int give_way(th_fiber *self)
-{
-    return ++self->worker->choices % STREAK == 0 ? th_yield() : 0;
-}
-
 /* What has happened beats the end of the scope: after that the descriptor is looked at once more.
  */
 static int wait_as_fiber(th_fiber *self, int fd, unsigned dirs)
 {
     int err = thi_sched_may_park_as(self);
-    if (err == 0)
-        err = give_way(self);
     if (err < 0)
         return err;
+    thi_sched_spend(THI_COST_DESCRIPTOR); /* what is ready at once must let the others run */
     int found = thi_fd_look(fd, dirs);
     if (found != 0)
         return found;

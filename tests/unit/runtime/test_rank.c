@@ -115,9 +115,9 @@ static int race_in_simulation(void *arg)
 START_TEST(a_simulation_picks_among_those_whose_turn_it_is)
 {
     for (unsigned seed = 1; seed <= 10; seed++)
-        ck_assert_int_eq(
-            th_sim_run(race_in_simulation, NULL, &(th_sim_opts){ .seed = seed, .workers = 1 }, NULL),
-            0);
+        ck_assert_int_eq(th_sim_run(race_in_simulation, NULL,
+                                    &(th_sim_opts){ .seed = seed, .workers = 1 }, NULL),
+                         0);
 }
 END_TEST
 
@@ -194,8 +194,8 @@ FIBER_TEST_ON(2, misuse_is_refused)
     th_scope scope;
     th_fiber *elsewhere = NULL;
     open_scope(&scope);
-    ck_assert_int_eq(th_spawn_with(&scope, do_nothing, NULL, &(th_spawn_opts){ .priority = 2 }, NULL),
-                     -EINVAL);
+    ck_assert_int_eq(
+        th_spawn_with(&scope, do_nothing, NULL, &(th_spawn_opts){ .priority = 2 }, NULL), -EINVAL);
     ck_assert_int_eq(
         th_spawn_with(&scope, do_nothing, NULL, &(th_spawn_opts){ .priority = -2 }, NULL), -EINVAL);
     ck_assert_int_eq(th_fiber_set_priority(NULL, 0), -EINVAL);
