@@ -26,6 +26,17 @@ typedef struct th_deadlock {
     const char *text; /* all of it: a headline, then a line for each, with its stack below */
 } th_deadlock;
 
+/* A worker that is held up: its events wait while one fiber, mostly, does not suspend. */
+typedef struct th_stall {
+    unsigned worker;   /* its number */
+    uint64_t fiber;    /* the number of the fiber that runs there; 0: none, or it is not known */
+    const char *name;  /* its name, */
+    const char *place; /* and where it was spawned; "" when that is not known */
+    int64_t span;      /* for how long the worker has been held up so far, ns */
+    const char *stack; /* where it is: "function+0x12 (file)", a line for each call, the innermost
+                          first; "" when that is not known */
+} th_stall;
+
 /* How to run; all zero is the default. */
 typedef struct th_run_opts {
     size_t size;         /* sizeof(th_run_opts), or 0 for the present one */
@@ -45,6 +56,12 @@ typedef struct th_run_opts {
     void (*on_deadlock)(void *arg, const th_deadlock *found); /* told of each once, on some worker,
                                outside of a fiber; NULL: it goes to the log */
     void *deadlock_arg;
+    int64_t watchdog; /* workers that are held up for longer are reported, ns; 0: 100 ms, TH_NEVER:
+                         none are */
+    /* Told once of each, besides the log, by a thread of its own, which must not be kept for long;
+     * what it is shown is valid during the call. */
+    void (*on_stall)(const th_stall *stall, void *arg);
+    void *stall_arg;
 } th_run_opts;
 
 /* What is in force, for start-up messages. */

@@ -29,7 +29,7 @@ static void on_wake(thi_watch *watch, unsigned events)
 
 int thi_loop_open(thi_loop *loop, const thi_engine *engine)
 {
-    *loop = (thi_loop){ .engine = engine, .now = thi_sys_clock() };
+    *loop = (thi_loop){ .engine = engine, .now = thi_sys_clock(), .stale = true };
     thi_timers_init(&loop->timers, loop->now);
     thi_list_init(&loop->deferred);
     thi_mpsc_init(&loop->inbox);
@@ -136,8 +136,8 @@ static int64_t time_to_wait(thi_loop *loop, int64_t until)
 
 void thi_loop_look_at_clock(thi_loop *loop)
 {
-    loop->now = thi_sys_clock();
-    loop->stale = false;
+    __atomic_store_n(&loop->now, thi_sys_clock(), __ATOMIC_RELAXED);
+    thi_loop_set_stale(loop, false);
 }
 
 /* What one of them defers anew waits for the next time. */
@@ -168,7 +168,7 @@ int thi_loop_turn(thi_loop *loop, int64_t until)
         else
             loop->slept++;
     }
-    loop->stale = true;
+    thi_loop_set_stale(loop, true);
     loop->dispatching = true;
     int err = loop->engine->wait(loop, timeout);
     loop->dispatching = false;

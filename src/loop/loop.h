@@ -67,8 +67,8 @@ struct thi_deferred {
 struct thi_loop {
     const thi_engine *engine;
     void *state;      /* the engine's own */
-    int64_t now;      /* the clock as of this turn's events */
-    bool stale;       /* `now` is from before the engine waited */
+    int64_t now;      /* the clock as of this turn's events; others read it too */
+    bool stale;       /* `now` is from before the engine waited; others read it too */
     bool dispatching; /* the engine waits, or hands out events */
     uint64_t turns;   /* turns taken */
     uint64_t events;  /* events dispatched */
@@ -167,6 +167,23 @@ static inline void thi_loop_undefer(thi_deferred *deferred)
  * How many events the engine saw, or -errno; being interrupted is no error.
  */
 TH_MUST int thi_loop_turn(thi_loop *loop, int64_t until);
+
+/*
+ * Any thread: for how long the owner has been busy with what it found when it last came from
+ * waiting; 0 while it waits, and before its first turn.
+ */
+static inline int64_t thi_loop_busy_for(const thi_loop *loop, int64_t now)
+{
+    if (__atomic_load_n(&loop->stale, __ATOMIC_ACQUIRE))
+        return 0;
+    return now - __atomic_load_n(&loop->now, __ATOMIC_RELAXED);
+}
+
+/* Whether the loop rests, as others see it. */
+static inline void thi_loop_set_stale(thi_loop *loop, bool stale)
+{
+    __atomic_store_n(&loop->stale, stale, __ATOMIC_RELEASE);
+}
 
 /* Looks at the clock after waiting. */
 void thi_loop_look_at_clock(thi_loop *loop);

@@ -26,6 +26,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "runtime/place.h"
 #include "sys/sys.h"
 
 #include <thrum/fiber.h>
@@ -227,7 +228,8 @@ static thi_server_part *choose_part(thi_server_part *here)
     unsigned skip = 1 + (unsigned)((here->dice >> 33) % (server->part_count - 1));
     unsigned index = ((unsigned)(here - server->parts) + skip) % server->part_count;
     thi_server_part *other = &server->parts[index];
-    bool better = atomic_load(&other->ready) && load_of(other) + 1 < load_of(here);
+    bool better = atomic_load(&other->ready) && load_of(other) + 1 < load_of(here) &&
+                  !thi_worker_is_held_up(other->worker, here->worker->loop.now);
     return better ? other : here;
 }
 

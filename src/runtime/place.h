@@ -6,6 +6,8 @@
 
 #include "runtime/worker.h"
 
+#include <thrum/time.h>
+
 /* The worker that a TH_PLACE_ value means for somebody on the worker `here`. */
 thi_worker *thi_worker_place(thi_worker *here, int place);
 
@@ -14,6 +16,15 @@ static inline size_t thi_worker_load(const thi_worker *worker)
 {
     return atomic_load_explicit(&worker->load, memory_order_relaxed) +
            atomic_load_explicit(&worker->coming, memory_order_relaxed);
+}
+
+/* So long a worker may be busy with one turn before it gets nothing new. */
+#define THI_HELD_UP (30 * TH_MILLISECOND)
+
+/* Whether another worker does not get round to what is new: one of its fibers does not let go. */
+static inline bool thi_worker_is_held_up(const thi_worker *worker, int64_t now)
+{
+    return thi_loop_busy_for(&worker->loop, now) > THI_HELD_UP;
 }
 
 /* Changes the load of the calling thread's own worker, which alone writes it. */

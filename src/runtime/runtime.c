@@ -14,6 +14,7 @@
 #include "runtime/run.h"
 #include "runtime/stop.h"
 #include "runtime/turn.h"
+#include "runtime/watchdog.h"
 #include "sys/machine.h"
 #include "sys/sys.h"
 
@@ -56,6 +57,7 @@ static int start_thread(thi_worker *worker)
     (void)sigfillset(&all);
     (void)sigdelset(&all, SIGSEGV);
     (void)sigdelset(&all, SIGBUS);
+    (void)sigdelset(&all, thi_watchdog_signal());
     (void)pthread_sigmask(SIG_SETMASK, &all, &former);
     int err = pthread_create(&worker->thread, NULL, worker_thread, start);
     (void)pthread_sigmask(SIG_SETMASK, &former, NULL);
@@ -70,6 +72,15 @@ static void join_threads(thi_runtime *rt, unsigned started)
         (void)pthread_join(rt->workers[i].thread, NULL);
 }
 
+/* On the calling thread: the watchdog may ask it where it is. */
+static void let_signal_through(sigset_t *former)
+{
+    sigset_t one;
+    (void)sigemptyset(&one);
+    (void)sigaddset(&one, thi_watchdog_signal());
+    (void)pthread_sigmask(SIG_UNBLOCK, &one, former);
+}
+
 /* Runs the opened workers to their end. */
 static int run_workers(thi_runtime *rt)
 {
@@ -80,17 +91,28 @@ static int run_workers(thi_runtime *rt)
     unsigned started = 1;
     for (; err == 0 && started < rt->count; started++)
         err = start_thread(&rt->workers[started]);
+    if (err < 0)
+        started--;
+    rt->workers[0].thread = pthread_self();
+    if (err == 0)
+        err = thi_watchdog_start(rt);
     if (err < 0) { /* the program's function is not called: its fiber finds that out first */
         rt->result = err;
         rt->app = NULL;
-        started--;
     }
+    sigset_t former;
     void *signal_stack = thi_overflow_watch();
+    let_signal_through(&former);
     thi_lookout_begin(&rt->workers[0]);
     thi_worker_run(&rt->workers[0]);
-    thi_overflow_unwatch(signal_stack);
+    thi_watchdog *dog = atomic_load(&rt->watchdog);
+    thi_watchdog_stop(dog);
     join_threads(rt, started);
     thi_deadlock_close(rt);
+    (void)pthread_sigmask(SIG_SETMASK, &former, NULL);
+    thi_overflow_unwatch(signal_stack);
+    atomic_store(&rt->watchdog, NULL);
+    thi_watchdog_free(dog);
     return rt->result;
 }
 
@@ -122,7 +144,8 @@ int th_run(th_fiber_fn app, void *arg, const th_run_opts *opts)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     if (thi_worker_self)
         return -EBUSY;
-    if (!app || (opts && (opts->size > sizeof *opts || opts->deadlock_after < 0)))
+    if (!app ||
+        (opts && (opts->size > sizeof *opts || opts->deadlock_after < 0 || opts->watchdog < 0)))
         return -EINVAL;
     thi_runtime rt = { .app = app, .arg = arg };
     if (opts)

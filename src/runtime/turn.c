@@ -79,7 +79,9 @@ void thi_worker_run(thi_worker *worker)
                                   */
     bool held = thi_sigpipe_hold();
     thi_context_init_thread(&worker->scheduler);
+    thi_loop_look_at_clock(&worker->loop); /* from now on it is busy, for others to see */
     thi_worker_rounds(worker);
+    thi_loop_set_stale(&worker->loop, true);
     thi_sigpipe_release(held);
     thi_metrics_detach();
     thi_context_deinit(&worker->scheduler);

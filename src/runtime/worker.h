@@ -22,6 +22,7 @@
 typedef struct thi_worker thi_worker;
 typedef struct thi_runtime thi_runtime;
 typedef struct thi_stopper thi_stopper;
+typedef struct thi_watchdog thi_watchdog;
 
 /* Ranks of fibers, and the number of them; most fibers are ordinary. */
 enum { THI_RANK_NORMAL, THI_RANK_HIGH, THI_RANK_LOW, THI_RANKS };
@@ -91,17 +92,18 @@ struct thi_runtime {
     th_fiber_fn app;
     void *arg;
     int result;
-    bool counts;              /* the waits of its fibers */
-    _Atomic(uint64_t) points; /* how many there were */
-    int stops;                /* stops asked for so far; on worker 0 */
-    thi_timer grace;          /* on worker 0's loop */
-    thi_inquiry inquiry;      /* of all workers, about waits that nobody can end */
-    thi_msg ask;              /* th_stop()'s message to worker 0 */
-    atomic_int asked;         /* calls of th_stop() that `ask` brings; the first sends it */
-    atomic_uint turn;         /* for placement in turn */
-    atomic_int stoppers;      /* in all workers */
-    atomic_bool stopping;     /* a stop was asked for */
-    atomic_ullong away_ids;   /* numbers given to fibers before they are on a worker */
+    bool counts;                      /* the waits of its fibers */
+    _Atomic(uint64_t) points;         /* how many there were */
+    int stops;                        /* stops asked for so far; on worker 0 */
+    thi_timer grace;                  /* on worker 0's loop */
+    thi_inquiry inquiry;              /* of all workers, about waits that nobody can end */
+    thi_msg ask;                      /* th_stop()'s message to worker 0 */
+    atomic_int asked;                 /* calls of th_stop() that `ask` brings; the first sends it */
+    atomic_uint turn;                 /* for placement in turn */
+    atomic_int stoppers;              /* in all workers */
+    atomic_bool stopping;             /* a stop was asked for */
+    _Atomic(thi_watchdog *) watchdog; /* NULL: there is none */
+    atomic_ullong away_ids;           /* numbers given to fibers before they are on a worker */
 };
 
 /* All runtimes of the process: <thrum/inspect.h> leads from here to every fiber there is. */
