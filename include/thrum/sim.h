@@ -40,6 +40,7 @@ TH_BEGIN_DECLS
  * - DELAY: bytes or a connection travel for up to three seconds more
  * - STALL: a worker stands still for up to 200 milliseconds
  * - NEVER_READS: an end of a TCP connection takes in nothing until the faults are over
+ * - NO_SPACE: a write to a file fails with ENOSPC
  * - WALL_JUMP: the calendar clock jumps by up to an hour, either way
  */
 #define TH_SIM_FAULT_LIST(X)                                                                       \
@@ -58,6 +59,7 @@ TH_BEGIN_DECLS
     X(DELAY, "delay")                                                                              \
     X(STALL, "stall")                                                                              \
     X(NEVER_READS, "never-reads")                                                                  \
+    X(NO_SPACE, "no-space")                                                                        \
     X(WALL_JUMP, "wall-jump")
 
 enum th_sim_fault {

@@ -16,15 +16,20 @@
  * So the owner of a watch tries first; when the kernel says EAGAIN it clears the direction in
  * `ready`, wants it, and waits for the call. Events are never delivered to a watch after
  * thi_loop_unwatch(), even if they belong to the batch that is being dispatched.
+ *
+ * Some engines can also make calls on files by themselves: an operation is submitted, and its
+ * function is called once, from the loop, when the call is done.
  */
 #ifndef THI_LOOP_LOOP_H
 #define THI_LOOP_LOOP_H
 
 #include "base/mpsc.h"
 #include "loop/timer.h"
+#include "sys/filecall.h"
 
 #include <thrum/defs.h>
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,6 +45,7 @@ typedef struct thi_watch thi_watch;
 typedef struct thi_engine thi_engine;
 typedef struct thi_msg thi_msg;
 typedef struct thi_deferred thi_deferred;
+typedef struct thi_op thi_op;
 
 /* One watched descriptor; the owner's storage, from thi_loop_watch to thi_loop_unwatch. */
 struct thi_watch {
@@ -62,6 +68,15 @@ struct thi_deferred {
     thi_list link;
     bool set;
     void (*fn)(thi_deferred *deferred);
+};
+
+/* A call that the engine makes; its owner's storage until fn has been called. */
+struct thi_op {
+    thi_list link; /* the engine's own, as is `doubted` */
+    bool doubted;
+    int32_t result; /* of the call, once fn is called; -EIO also when the kernel has lost it */
+    const thi_filecall *call;
+    void (*fn)(thi_op *op);
 };
 
 struct thi_loop {
@@ -96,6 +111,9 @@ struct thi_engine {
     int (*want)(thi_loop *loop, thi_watch *watch, unsigned dirs);
     /* Waits at most timeout ns (negative: for ever) and dispatches; events seen or -errno. */
     int (*wait)(thi_loop *loop, int64_t timeout);
+    /* Both NULL where the engine makes no calls. */
+    int (*submit)(thi_loop *loop, thi_op *op);
+    void (*cancel)(thi_loop *loop, thi_op *op);
 };
 
 /* Opens a loop on an engine; -errno of whatever it could not get. */
@@ -123,6 +141,24 @@ void thi_loop_unwatch(thi_loop *loop, thi_watch *watch);
 TH_MUST static inline int thi_loop_want(thi_loop *loop, thi_watch *watch, unsigned dirs)
 {
     return loop->engine->want ? loop->engine->want(loop, watch, dirs) : 0;
+}
+
+/*
+ * Has the engine make op->call. 0: it will be made, and op->fn called, by no means before this
+ * returns. -EOPNOTSUPP when the engine cannot make such a call, -EAGAIN when it can make none now.
+ */
+TH_MUST static inline int thi_loop_submit(thi_loop *loop, thi_op *op)
+{
+    return loop->engine->submit ? loop->engine->submit(loop, op) : -EOPNOTSUPP;
+}
+
+/*
+ * Asks for the end of a call that was submitted. Its function is called all the same, with
+ * -ECANCELED (or -EINTR) for a call that came to nothing, or what it has done.
+ */
+static inline void thi_loop_cancel(thi_loop *loop, thi_op *op)
+{
+    loop->engine->cancel(loop, op);
 }
 
 /* Takes a message from any thread and wakes the loop if it sleeps. Messages keep their order. */
@@ -202,6 +238,16 @@ static inline void thi_loop_deliver(thi_loop *loop, thi_watch *watch, unsigned e
     watch->ready |= (uint8_t)events;
     loop->events++;
     watch->fn(watch, events);
+}
+
+/* For engines: a call is done. */
+static inline void thi_loop_complete(thi_loop *loop, thi_op *op, int32_t result)
+{
+    if (loop->stale)
+        thi_loop_look_at_clock(loop);
+    loop->events++;
+    op->result = result;
+    op->fn(op);
 }
 
 /* Sets a timer, or another due time for one that is set. */

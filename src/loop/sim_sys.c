@@ -27,6 +27,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <string.h>
 
 /* ---- clock and randomness ---- */
@@ -281,6 +282,54 @@ static ssize_t do_writev(int fd, const struct iovec *iov, int count)
     return desc ? write_pieces(desc, iov, count) : real()->writev(fd, iov, count);
 }
 
+/* Whether a transfer is to be cut short: then its first piece is, to *first. */
+static bool is_cut(const struct iovec *iov, int count, enum th_sim_fault fault, struct iovec *first)
+{
+    if (count < 1 || iov->iov_len < 2 || !thi_sim_fault(thi_sim_self, fault))
+        return false;
+    *first = *iov;
+    first->iov_len = (size_t)thi_sim_draw(thi_sim_self, 1, (int64_t)iov->iov_len - 1);
+    return true;
+}
+
+static bool is_file(int fd)
+{
+    struct stat st;
+    return thi_sys_real.fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/*
+ * Files are the real ones, but what is short and what is cached is the seed's choice: a read that
+ * must not wait for a disk finds its bytes in memory every other time.
+ */
+static ssize_t do_preadv2(int fd, const struct iovec *iov, int count, int64_t at, int flags)
+{
+    struct iovec first = { 0 };
+    if (find_desc(fd))
+        return -ESPIPE;
+    if (!is_file(fd))
+        return real()->preadv2(fd, iov, count, at, flags);
+    if ((flags & RWF_NOWAIT) && thi_sim_draw(thi_sim_self, 0, 1) == 0)
+        return -EAGAIN;
+    if (is_cut(iov, count, TH_SIM_SHORT_READ, &first))
+        return real()->preadv2(fd, &first, 1, at, flags & ~RWF_NOWAIT);
+    return real()->preadv2(fd, iov, count, at, flags & ~RWF_NOWAIT);
+}
+
+static ssize_t do_pwritev2(int fd, const struct iovec *iov, int count, int64_t at, int flags)
+{
+    struct iovec first = { 0 };
+    if (find_desc(fd))
+        return -ESPIPE;
+    if (!is_file(fd))
+        return real()->pwritev2(fd, iov, count, at, flags);
+    if (thi_sim_fault(thi_sim_self, TH_SIM_NO_SPACE))
+        return -ENOSPC;
+    if (is_cut(iov, count, TH_SIM_SHORT_WRITE, &first))
+        return real()->pwritev2(fd, &first, 1, at, flags);
+    return real()->pwritev2(fd, iov, count, at, flags);
+}
+
 static ssize_t do_pread(int fd, void *buf, size_t n, off_t at)
 {
     thi_sim_desc *desc = find_desc(fd);
@@ -300,9 +349,10 @@ static ssize_t do_sendfile(int out, int in, off_t *at, size_t n)
     char *piece = thi_alloc(SENDFILE_STEP);
     if (!piece)
         return -ENOMEM;
-    ssize_t got = thi_sys_real.pread(in, piece, thi_min(n, (size_t)SENDFILE_STEP), *at);
+    struct iovec iov = one_piece(piece, thi_min(n, (size_t)SENDFILE_STEP));
+    ssize_t got = thi_sys_real.preadv2(in, &iov, 1, *at, 0);
     if (got > 0) {
-        struct iovec iov = one_piece(piece, (size_t)got);
+        iov.iov_len = (size_t)got;
         got = write_pieces(desc, &iov, 1);
     }
     thi_free(piece);
@@ -316,8 +366,12 @@ static int do_openat(int dir, const char *path, int flags, mode_t mode)
     return real()->openat(dir, path, flags, mode);
 }
 
+/* Whether a name can be resolved without waiting is the seed's choice, too. */
 static int do_openat2(int dir, const char *path, int flags, uint64_t resolve)
 {
+    if ((resolve & RESOLVE_CACHED) && thi_sim_draw(thi_sim_self, 0, 1) == 0)
+        return -EAGAIN;
+    resolve &= ~(uint64_t)RESOLVE_CACHED;
     return real()->openat2(dir, path, flags, resolve);
 }
 
@@ -366,15 +420,13 @@ static int do_fcntl(int fd, int command, long arg)
     }
 }
 
-static ssize_t do_preadv2(int fd, const struct iovec *iov, int count, int64_t at, int flags)
-{
-    return find_desc(fd) ? -ESPIPE : real()->preadv2(fd, iov, count, at, flags);
-}
-
-static ssize_t do_pwritev2(int fd, const struct iovec *iov, int count, int64_t at, int flags)
-{
-    return find_desc(fd) ? -ESPIPE : real()->pwritev2(fd, iov, count, at, flags);
-}
+#define SIM_OUTSIDE(ret, name, params, args)                                                       \
+    static ret do_##name params                                                                    \
+    {                                                                                              \
+        return real()->name args;                                                                  \
+    }
+THI_SYS_LIST_NAME(SIM_OUTSIDE)
+#undef SIM_OUTSIDE
 
 /* ---- a look at descriptors ---- */
 
@@ -438,6 +490,7 @@ static void trace(const char *name, int64_t result)
     }
 THI_SYS_LIST_SOCKET(SIM_CALL)
 THI_SYS_LIST_FILE(SIM_CALL)
+THI_SYS_LIST_NAME(SIM_CALL)
 THI_SYS_LIST_POLL(SIM_CALL)
 #undef SIM_CALL
 

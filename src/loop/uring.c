@@ -19,6 +19,12 @@
  * that was under way when its watch was removed or armed anew is recognised and ignored.
  * watch->wanted is zero while the watch is silent: after a failed request, and after a hang-up of a
  * shared one, it stays so until it is wanted again.
+ *
+ * Calls on files are requests, too. Their number is the address of the operation, which is even;
+ * numbers of watches are odd. Requests are worked on in their order, so one that takes back an
+ * operation never meets another one that has come to lie at the same address since. Should the
+ * kernel lose completions, all operations are taken back: the answer for one that is already gone,
+ * though its own completion has not come before, is that it was lost.
  */
 #include "loop/engines.h"
 
@@ -36,9 +42,14 @@
 /* The number of requests whose completion nobody waits for. */
 #define NOBODY 0
 
+/* In numbers: of a watch; of the question whether an operation is still there. */
+#define WATCH    1
+#define QUESTION 2
+
 typedef struct uring_state {
     thi_uring ring;
     thi_watchset set;
+    thi_list ops;        /* that are under way */
     uint32_t generation; /* of the last request */
     bool unarmed;        /* some watch is neither silent nor has it a request */
 } uring_state;
@@ -53,13 +64,19 @@ static int uring_open(thi_loop *loop)
         thi_free(st);
         return err;
     }
+    thi_list_init(&st->ops);
     loop->state = st;
     return 0;
 }
 
 static uint64_t number_of(int fd, uint32_t generation)
 {
-    return (uint64_t)generation << 32 | (uint32_t)fd;
+    return (uint64_t)generation << 32 | (uint32_t)fd << 1 | WATCH;
+}
+
+static uint64_t number_of_op(const thi_op *op)
+{
+    return (uintptr_t)op;
 }
 
 /* The kernel wants the two halves of the events in the order of a little-endian machine. */
@@ -90,12 +107,8 @@ static void arm(uring_state *st, thi_watch *watch)
     }
 }
 
-/*
- * Takes back a request. Not by POLL_REMOVE, which fails (EALREADY) while an event is under way.
- * Should the kernel take nothing at all, the request outlives its watch; its next completion then
- * leads here again.
- */
-static void disarm(uring_state *st, uint64_t number)
+/* Takes back a request; the answer to that has a number of its own. */
+static void take_back(uring_state *st, uint64_t number, uint64_t answer)
 {
     struct io_uring_sqe *request = thi_uring_request(&st->ring);
     if (!request)
@@ -103,7 +116,17 @@ static void disarm(uring_state *st, uint64_t number)
     request->opcode = IORING_OP_ASYNC_CANCEL;
     request->fd = -1;
     request->addr = number;
-    request->user_data = NOBODY;
+    request->user_data = answer;
+}
+
+/*
+ * Takes back a watch's request. Not by POLL_REMOVE, which fails (EALREADY) while an event is under
+ * way. Should the kernel take nothing at all, the request outlives its watch; its next completion
+ * then leads here again.
+ */
+static void disarm(uring_state *st, uint64_t number)
+{
+    take_back(st, number, NOBODY);
 }
 
 /* Takes back the requests of all watches. */
@@ -129,12 +152,23 @@ static void arm_all(uring_state *st)
     }
 }
 
+/* Takes back all operations, to learn which of them the kernel does not know any more. */
+static void question_ops(uring_state *st)
+{
+    thi_list_each (node, &st->ops) {
+        thi_op *op = thi_list_item(node, thi_op, link);
+        op->doubted = true;
+        take_back(st, number_of_op(op), number_of_op(op) | QUESTION);
+    }
+}
+
 /* When completions were lost, nobody knows whose: all start anew. */
 static int check(uring_state *st, int err)
 {
     if (err == -EBADR) {
         disarm_all(st);
         st->unarmed = true;
+        question_ops(st);
     }
     return err;
 }
@@ -207,13 +241,33 @@ static bool falls_silent(const thi_watch *watch, int32_t result, unsigned events
     return result < 0 || ((watch->flags & THI_WATCH_SHARED) && (events & THI_HUP));
 }
 
-static void dispatch(thi_loop *loop, thi_uring_done done)
+static void complete(thi_loop *loop, thi_op *op, int32_t result)
+{
+    thi_list_remove(&op->link);
+    thi_loop_complete(loop, op, result);
+}
+
+/* The answer to a question: an operation that nobody knows any more and that is still waited for.
+ */
+static void on_answer(thi_loop *loop, thi_uring_done done)
 {
     uring_state *st = loop->state;
-    if (done.data == NOBODY)
+    if (done.result != -ENOENT)
         return;
+    thi_list_each (node, &st->ops) {
+        thi_op *op = thi_list_item(node, thi_op, link);
+        if (op->doubted && (number_of_op(op) | QUESTION) == done.data) {
+            complete(loop, op, -EIO);
+            return;
+        }
+    }
+}
+
+static void dispatch_event(thi_loop *loop, thi_uring_done done)
+{
+    uring_state *st = loop->state;
     bool goes_on = done.flags & IORING_CQE_F_MORE;
-    thi_watch *watch = thi_watchset_find(&st->set, (int)(uint32_t)done.data);
+    thi_watch *watch = thi_watchset_find(&st->set, (int)((uint32_t)done.data >> 1));
     if (!watch || watch->slot != done.data >> 32) {
         if (goes_on)
             disarm(st, done.data);
@@ -228,6 +282,38 @@ static void dispatch(thi_loop *loop, thi_uring_done done)
             arm(st, watch);
     }
     thi_loop_deliver(loop, watch, events);
+}
+
+static void dispatch(thi_loop *loop, thi_uring_done done)
+{
+    if (done.data == NOBODY)
+        return;
+    if (done.data & WATCH)
+        dispatch_event(loop, done);
+    else if (done.data & QUESTION)
+        on_answer(loop, done);
+    else
+        complete(loop, (thi_op *)(uintptr_t)done.data, done.result);
+}
+
+static int uring_submit(thi_loop *loop, thi_op *op)
+{
+    uring_state *st = loop->state;
+    if (!thi_filecall_fits(op->call, &st->ring))
+        return -EOPNOTSUPP;
+    struct io_uring_sqe *request = thi_uring_request(&st->ring);
+    if (!request)
+        return -EAGAIN;
+    thi_filecall_fill(op->call, request);
+    request->user_data = number_of_op(op);
+    op->doubted = false;
+    thi_list_push_back(&st->ops, &op->link);
+    return 0;
+}
+
+static void uring_cancel(thi_loop *loop, thi_op *op)
+{
+    take_back(loop->state, number_of_op(op), NOBODY);
 }
 
 /* Lack of room or memory in the kernel passes; what it has for us is taken first. */
@@ -262,4 +348,6 @@ const thi_engine thi_engine_uring = {
     .remove = uring_remove,
     .want = uring_want,
     .wait = uring_wait_and_dispatch,
+    .submit = uring_submit,
+    .cancel = uring_cancel,
 };

@@ -11,13 +11,16 @@
 #include "sys/spawn.h"
 #include "sys/sys.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -274,6 +277,76 @@ static int real_kill(pid_t pid, int signo)
 static int real_memfd(const char *name)
 {
     return RESULT(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+}
+
+static int real_fsync(int fd)
+{
+    return RESTART(fsync(fd));
+}
+
+static int real_fdatasync(int fd)
+{
+    return RESTART(fdatasync(fd));
+}
+
+static int real_ftruncate(int fd, int64_t size)
+{
+    return RESTART(ftruncate(fd, size));
+}
+
+static int real_statx(int dir, const char *path, int flags, struct statx *info)
+{
+    return RESULT(statx(dir, path, flags, STATX_BASIC_STATS, info));
+}
+
+static int real_renameat(int dir, const char *path, int to_dir, const char *to)
+{
+    return RESULT(renameat(dir, path, to_dir, to));
+}
+
+static int real_unlinkat(int dir, const char *path, int flags)
+{
+    return RESULT(unlinkat(dir, path, flags));
+}
+
+static int real_mkdirat(int dir, const char *path, mode_t mode)
+{
+    return RESULT(mkdirat(dir, path, mode));
+}
+
+static int real_linkat(int dir, const char *path, int to_dir, const char *to)
+{
+    return RESULT(linkat(dir, path, to_dir, to, 0));
+}
+
+static int real_symlinkat(const char *target, int dir, const char *path)
+{
+    return RESULT(symlinkat(target, dir, path));
+}
+
+static ssize_t real_readlinkat(int dir, const char *path, char *buf, size_t n)
+{
+    return RESULT(readlinkat(dir, path, buf, n));
+}
+
+static ssize_t real_getdents(int fd, void *buf, size_t n)
+{
+    return RESULT(getdents64(fd, buf, n));
+}
+
+static int real_inotify_init(void)
+{
+    return RESULT(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+}
+
+static int real_inotify_add(int fd, const char *path, uint32_t mask)
+{
+    return RESULT(inotify_add_watch(fd, path, mask));
+}
+
+static int real_inotify_remove(int fd, int id)
+{
+    return RESULT(inotify_rm_watch(fd, id));
 }
 
 static int real_epoll_create(void)

@@ -61,6 +61,26 @@
     X(ssize_t, pwritev2, (int fd, const struct iovec *iov, int count, int64_t at, int flags),      \
       (fd, iov, count, at, flags))
 
+/* What concerns files and their names alone. */
+#define THI_SYS_LIST_NAME(X)                                                                       \
+    X(int, fsync, (int fd), (fd))                                                                  \
+    X(int, fdatasync, (int fd), (fd))                                                              \
+    X(int, ftruncate, (int fd, int64_t size), (fd, size))                                          \
+    X(int, statx, (int dir, const char *path, int flags, struct statx *info),                      \
+      (dir, path, flags, info))                                                                    \
+    X(int, renameat, (int dir, const char *path, int to_dir, const char *to),                      \
+      (dir, path, to_dir, to))                                                                     \
+    X(int, unlinkat, (int dir, const char *path, int flags), (dir, path, flags))                   \
+    X(int, mkdirat, (int dir, const char *path, mode_t mode), (dir, path, mode))                   \
+    X(int, linkat, (int dir, const char *path, int to_dir, const char *to),                        \
+      (dir, path, to_dir, to))                                                                     \
+    X(int, symlinkat, (const char *target, int dir, const char *path), (target, dir, path))        \
+    X(ssize_t, readlinkat, (int dir, const char *path, char *buf, size_t n), (dir, path, buf, n))  \
+    X(ssize_t, getdents, (int fd, void *buf, size_t n), (fd, buf, n))                              \
+    X(int, inotify_init, (void), ())                                                               \
+    X(int, inotify_add, (int fd, const char *path, uint32_t mask), (fd, path, mask))               \
+    X(int, inotify_remove, (int fd, int id), (fd, id))
+
 /* Waiting: what the back ends of the loop are made of. These return -EINTR. */
 #define THI_SYS_LIST_WAIT(X)                                                                       \
     X(int, epoll_create, (void), ())                                                               \
@@ -113,6 +133,7 @@
     THI_SYS_LIST_CLOCK(X)                                                                          \
     THI_SYS_LIST_SOCKET(X)                                                                         \
     THI_SYS_LIST_FILE(X)                                                                           \
+    THI_SYS_LIST_NAME(X)                                                                           \
     THI_SYS_LIST_WAIT(X)                                                                           \
     THI_SYS_LIST_POLL(X)                                                                           \
     THI_SYS_LIST_MEMORY(X)                                                                         \

@@ -108,6 +108,21 @@ static void locate(thi_uring *ring, const struct io_uring_params *params)
         position[i] = i;
 }
 
+/* Asks which opcodes there are; without an answer none is taken for granted. */
+static void probe(thi_uring *ring)
+{
+    union {
+        struct io_uring_probe head;
+        char room[sizeof(struct io_uring_probe) + 64 * sizeof(struct io_uring_probe_op)];
+    } asked;
+    memset(&asked, 0, sizeof asked);
+    if (thi_sys_uring_register(ring->fd, IORING_REGISTER_PROBE, &asked, 64) < 0)
+        return;
+    for (unsigned i = 0; i < asked.head.ops_len && i < 64; i++)
+        if (asked.head.ops[i].flags & IO_URING_OP_SUPPORTED)
+            ring->able |= UINT64_C(1) << asked.head.ops[i].op;
+}
+
 int thi_uring_open(thi_uring *ring, unsigned requests, unsigned completions)
 {
     struct io_uring_params params;
@@ -125,6 +140,7 @@ int thi_uring_open(thi_uring *ring, unsigned requests, unsigned completions)
         return err;
     }
     locate(ring, &params);
+    probe(ring);
     return 0;
 }
 

@@ -27,6 +27,7 @@ typedef struct thi_uring_done {
 typedef struct thi_uring {
     int fd;
     bool started;
+    uint64_t able;    /* the opcodes that the kernel has, a bit for each; 0 if it does not tell */
     unsigned sq_size; /* entries; the index of an entry is its counter modulo this power of two */
     unsigned cq_size;
     unsigned filled;   /* counter of requests filled in: the submission tail to come */
@@ -47,6 +48,12 @@ typedef struct thi_uring {
  * forbids it, -ENOMEM, -EMFILE.
  */
 TH_MUST int thi_uring_open(thi_uring *ring, unsigned requests, unsigned completions);
+
+/* Whether the kernel has an opcode. */
+static inline bool thi_uring_can(const thi_uring *ring, unsigned opcode)
+{
+    return opcode < 64 && (ring->able >> opcode & 1);
+}
 
 /* Binds the ring to the calling thread; before this nothing is handed over. */
 TH_MUST int thi_uring_start(thi_uring *ring);
