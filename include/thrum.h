@@ -14,6 +14,7 @@
 #include <thrum/event.h>
 #include <thrum/fd_stream.h>
 #include <thrum/fiber.h>
+#include <thrum/file.h>
 #include <thrum/future.h>
 #include <thrum/group.h>
 #include <thrum/http.h>
@@ -24,6 +25,7 @@
 #include <thrum/metrics.h>
 #include <thrum/mutex.h>
 #include <thrum/once.h>
+#include <thrum/path.h>
 #include <thrum/pool.h>
 #include <thrum/process.h>
 #include <thrum/process_pool.h>

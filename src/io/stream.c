@@ -6,7 +6,8 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/util.h"
-#include "sys/sys.h"
+#include "io/fileway.h"
+#include "io/pieces.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -66,41 +67,20 @@ ssize_t th_stream_write(th_stream *stream, const void *buf, size_t size)
     return err < 0 ? stopped_after(done, err) : (ssize_t)size;
 }
 
-#define PIECES 64 /* written in one step; more are taken in several */
-
-/* Copies the pieces from `skip` bytes into piece *first on; steps *first over what is used up. */
-static int pieces_left(const struct iovec *iov, int count, int *first, size_t *skip,
-                       struct iovec out[PIECES])
-{
-    while (*first < count && *skip >= iov[*first].iov_len) {
-        *skip -= iov[*first].iov_len;
-        ++*first;
-    }
-    int n = 0;
-    for (int i = *first; i < count && n < PIECES; i++) {
-        size_t from = i == *first ? *skip : 0;
-        out[n].iov_base = (char *)iov[i].iov_base + from;
-        out[n].iov_len = iov[i].iov_len - from;
-        n += out[n].iov_len > 0;
-    }
-    return n;
-}
-
 ssize_t th_stream_writev(th_stream *stream, const struct iovec *iov, int count)
 {
     if (!stream || !iov || count < 1)
         return thi_err_clear(-EINVAL);
-    struct iovec left[PIECES];
+    thi_pieces pieces = { .iov = iov, .count = count };
+    struct iovec left[THI_PIECES];
     size_t done = 0;
-    size_t skip = 0;
-    int first = 0;
     int n;
-    while ((n = pieces_left(iov, count, &first, &skip, left)) > 0) {
+    while ((n = thi_pieces_left(&pieces, left)) > 0) {
         ssize_t step = stream->ops->writev(stream, left, n);
         if (step < 0)
             return stopped_after(done, step);
         done += (size_t)step;
-        skip += (size_t)step;
+        pieces.skip += (size_t)step;
     }
     return (ssize_t)done;
 }
@@ -113,11 +93,12 @@ static ssize_t send_copied(th_stream *stream, int fd, int64_t offset, size_t siz
     char *buf = thi_alloc(COPY_SIZE);
     if (!buf)
         return thi_err_clear(-ENOMEM);
+    thi_filefacts facts = { .endpoint = THI_ENDPOINT_UNKNOWN };
     size_t done = 0;
     int err = 0;
     while (err == 0 && done < size) {
         size_t piece = thi_min(size - done, (size_t)COPY_SIZE);
-        ssize_t n = thi_sys_pread(fd, buf, piece, offset + (off_t)done);
+        ssize_t n = thi_fileway_pread(fd, buf, piece, offset + (int64_t)done, &facts);
         if (n == 0)
             break;
         err = n < 0 ? thi_err_clear((int)n) : write_steps(stream, buf, (size_t)n, &done);
