@@ -43,5 +43,6 @@
 #include <thrum/time.h>
 #include <thrum/wait_fd.h>
 #include <thrum/waitgroup.h>
+#include <thrum/watch.h>
 
 #endif

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from serving import TIMEOUT, eventually
+from serving import TIMEOUT, Lines, eventually
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 
@@ -71,6 +71,36 @@ def test_echo_client_says_what_is_wrong(example):
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
         assert run(client, address, "warp", status=1) == (
             "", f"{client}: Connection refused: cannot connect to {address}\n")
+
+
+def test_count_words_counts_as_wc_does(example, tmp_path):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "one").write_text("warp and\tweft\n")
+    (tmp_path / "deep" / "two").write_text("  shuttle " * 5000)
+    (tmp_path / "deep" / "er" / "none").write_text("")
+    (tmp_path / "link").symlink_to("one")
+    for i in range(100):
+        (tmp_path / "deep" / f"many-{i}").write_text("reed heddle\n")
+    counted = ("5203 words in 103 files\n", "")
+    assert run(example("count_words"), tmp_path) == counted
+    program = example("count_words")
+    assert run(program, tmp_path / "none", status=1) == (
+        "", f"{program}: No such file or directory: {tmp_path}/none\n")
+
+
+def test_follow_shows_what_is_added(example, tmp_path):
+    path = tmp_path / "log"
+    path.write_text("first\n")
+    with subprocess.Popen([example("follow"), path], text=True, stdout=subprocess.PIPE) as follower:
+        shown = Lines(follower.stdout)
+        assert shown.wait(lambda lines: lines == ["first"])
+        with path.open("a") as log:
+            for line in ("second", "third"):
+                print(line, file=log, flush=True)
+                assert shown.wait(lambda lines: lines[-1] == line)
+        path.unlink()
+        assert follower.wait(TIMEOUT) == 0
+    assert shown.lines == ["first", "second", "third"]
 
 
 def test_http_hello(start, example):
