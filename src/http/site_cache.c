@@ -19,6 +19,9 @@
  * turn, so that a deleted file gives its space back and nobody runs out of descriptors. The end of
  * the turn is a message that the cache posts to its own loop.
  *
+ * Opening a file and reading it may have to wait for a disk. Then the fiber is suspended, and when
+ * it goes on the cache may have changed: whatever was looked up before is looked up anew.
+ *
  * A cache belongs to one loop and is used by its thread alone. A site may be freed while a message
  * is under way on another thread: then the message frees the cache (see `state`). Messages are
  * always delivered: a worker ends by a message too, which is posted after all of its fibers have
@@ -30,6 +33,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "http/site_type.h"
+#include "io/fileway.h"
 
 #include <thrum/time.h>
 
@@ -105,12 +109,21 @@ static void forget_all(thi_site_cache *cache, thi_list *list)
         forget(cache, thi_list_item(list->next, entry, link));
 }
 
+/* The same of an entry by its name, if there is one. */
+static void forget_name(thi_site_cache *cache, th_str name)
+{
+    entry *e = thi_map_get(&cache->entries, name);
+    if (e)
+        forget(cache, e);
+}
+
 /* Reads exactly size bytes; whether there were as many. */
 static bool read_content(int fd, char *to, size_t size)
 {
+    thi_filefacts facts = { .endpoint = THI_ENDPOINT_DISK };
     size_t done = 0;
     while (done < size) {
-        ssize_t n = thi_sys_pread(fd, to + done, size - done, (off_t)done);
+        ssize_t n = thi_fileway_pread(fd, to + done, size - done, (int64_t)done, &facts);
         if (n <= 0)
             return false;
         done += (size_t)n;
@@ -148,8 +161,9 @@ static entry *new_entry(thi_site_cache *cache, th_str name, int fd, const struct
     memcpy(e->text, name.ptr, name.len + 1);
     thi_list_init(&e->link);
     thi_site_meta_make(st, thi_site_type(name), wall, &e->file.meta);
-    if ((small && !take_content(e, wall)) ||
-        thi_map_put(&cache->entries, th_str_make(e->text, name.len), e) < 0) {
+    bool good = !small || take_content(e, wall);
+    forget_name(cache, name); /* if another fiber has put it there meanwhile */
+    if (!good || thi_map_put(&cache->entries, th_str_make(e->text, name.len), e) < 0) {
         thi_free(e);
         return NULL;
     }
@@ -217,27 +231,29 @@ static bool is_current(const entry *e, const struct stat *st)
     return (e->settled || !e->file.content) && thi_site_stamp_same(&e->file.meta.stamp, &now);
 }
 
-/* Opens the file and makes *e the entry that agrees with it, or NULL and fills `spare`. */
-static int look(thi_site_cache *cache, const thi_site_root *root, th_str name, entry **e,
+/* Opens the file and makes *out the entry that agrees with it, or NULL and fills `spare`. */
+static int look(thi_site_cache *cache, const thi_site_root *root, th_str name, entry **out,
                 thi_site_file *spare)
 {
     struct stat st;
     int fd = thi_site_open(root, name.ptr, &st);
+    entry *e = cache ? thi_map_get(&cache->entries, name) : NULL;
     if (fd >= 0 && S_ISDIR(st.st_mode)) {
         (void)thi_sys_close(fd);
         fd = -EISDIR;
     }
-    if (fd >= 0 && *e && is_current(*e, &st)) {
+    if (fd >= 0 && e && is_current(e, &st)) {
         (void)thi_sys_close(fd);
-        believe(*e);
+        believe(e);
+        *out = e;
         return 0;
     }
-    if (*e)
-        forget(cache, *e);
+    if (e)
+        forget(cache, e);
     if (fd < 0)
         return fd;
-    *e = cache ? add(cache, name, fd, &st) : NULL;
-    if (!*e) {
+    *out = cache ? add(cache, name, fd, &st) : NULL;
+    if (!*out) {
         if (cache) /* the content may have changed while it was read */
             (void)thi_sys_fstat(fd, &st);
         *spare = (thi_site_file){ .fd = fd };

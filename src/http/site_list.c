@@ -8,15 +8,16 @@
  * can make files can choose their names, so that every name is escaped; links start with "./", or
  * "javascript:" would be a scheme; and the page's own policy allows no script at all.
  *
- * A folder may be huge. Others run in between while it is read, and what is more than
- * THI_SITE_LIST_MAX is left out and said to be.
+ * A folder may be huge, and on a slow disk. It is read by a thread of the pool, and what is more
+ * than THI_SITE_LIST_MAX is left out and said to be.
  */
 #include "http/site_list.h"
 
 #include "base/alloc.h"
 #include "http/site_page.h"
+#include "io/fileway.h"
 
-#include <thrum/fiber.h>
+#include <thrum/pool.h>
 #include <thrum/time.h>
 
 #include <dirent.h>
@@ -24,8 +25,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define YIELD_EVERY 32 /* entries, each of which costs a system call */
 
 typedef struct listing {
     const thi_site_folder *folder;
@@ -103,14 +102,16 @@ static int add(listing *l, const char *entry)
     return 0;
 }
 
-static int read_entries(listing *l)
+/* Nobody waits any more for the listing of a request that is given up. */
+static int read_entries(void *arg)
 {
+    listing *l = arg;
     const struct dirent *entry;
     int err = 0;
-    for (size_t n = 1; err == 0 && !l->cut && (entry = readdir(l->dir)); n++) {
+    while (err == 0 && !l->cut && (entry = readdir(l->dir))) {
         err = add(l, entry->d_name);
-        if (err == 0 && n % YIELD_EVERY == 0)
-            err = th_yield();
+        if (err == 0)
+            err = th_work_cancelled();
     }
     return err;
 }
@@ -139,7 +140,7 @@ static int answer(th_http_request *q, th_http_reply *r, listing *l)
 {
     int err = add_fields(r);
     if (err == 0 && q->head.method_id != THI_HTTP_HEAD)
-        err = read_entries(l);
+        err = thi_fileway_run(read_entries, l);
     if (err == 0)
         err = th_http_reply_begin(r, 200, -1);
     if (err < 0 || q->head.method_id == THI_HTTP_HEAD)

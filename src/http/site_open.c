@@ -12,10 +12,16 @@
  * component by component, each opened relative to the one before and never through a link. That
  * is as safe, costs a call for each step, and cannot follow links at all.
  *
+ * Looking up names may wait for a disk. So it is first done with RESOLVE_CACHED, which fails
+ * instead, and once more by a thread of the pool if need be. Where the kernel cannot tell it is
+ * done on the spot: to hand over each name would cost more than it saves.
+ *
  * O_NONBLOCK keeps a FIFO without a writer from stopping the worker; what has been opened by
  * mistake, a FIFO or a device, is closed before anything is read from it.
  */
 #include "http/site_open.h"
+
+#include "io/fileway.h"
 
 #include <thrum/str.h>
 
@@ -34,6 +40,15 @@ static uint64_t resolve_flags(const thi_site_root *root)
     return RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | (root->follow ? 0 : RESOLVE_NO_SYMLINKS);
 }
 
+/* Whether the kernel knows RESOLVE_CACHED. */
+static bool can_tell(const thi_site_root *root)
+{
+    int fd = thi_sys_openat2(root->fd, ".", FOLDER_FLAGS, resolve_flags(root) | RESOLVE_CACHED);
+    if (fd >= 0)
+        (void)thi_sys_close(fd);
+    return fd >= 0 || fd == -EAGAIN;
+}
+
 int thi_site_root_open(const char *path, bool follow, thi_site_root *root)
 {
     thi_site_root made = { .follow = follow };
@@ -49,6 +64,7 @@ int thi_site_root_open(const char *path, bool follow, thi_site_root *root)
         return probe;
     }
     (void)thi_sys_close(probe);
+    made.tells = !made.walk && can_tell(&made);
     *root = made;
     return 0;
 }
@@ -89,7 +105,7 @@ static int open_by_walking(const thi_site_root *root, const char *name)
 }
 
 /* EAGAIN: something was renamed while a link with ".." was followed; see openat2(2). */
-static int open_at_once(const thi_site_root *root, const char *name)
+static int open_as_a_whole(const thi_site_root *root, const char *name)
 {
     int fd = -EAGAIN;
     for (int i = 0; fd == -EAGAIN && i < RACES_MAX; i++)
@@ -97,21 +113,44 @@ static int open_at_once(const thi_site_root *root, const char *name)
     return fd;
 }
 
-int thi_site_open(const thi_site_root *root, const char *name, struct stat *st)
+/* Whether what was opened may be shown: the descriptor, or -errno, and then it is closed. */
+static int check(int fd, struct stat *st)
 {
-    struct stat found;
-    if (!*name)
-        name = ".";
-    int fd = root->walk ? open_by_walking(root, name) : open_at_once(root, name);
     if (fd < 0)
         return fd;
-    int err = thi_sys_fstat(fd, &found);
-    if (err == 0 && !S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode))
+    int err = thi_sys_fstat(fd, st);
+    if (err == 0 && !S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
         err = -ENXIO;
-    if (err < 0) {
+    if (err < 0)
         (void)thi_sys_close(fd);
-        return err;
+    return err < 0 ? err : fd;
+}
+
+typedef struct opening {
+    const thi_site_root *root;
+    const char *name;
+    struct stat st;
+} opening;
+
+static int open_and_wait(void *arg)
+{
+    opening *o = arg;
+    int fd = o->root->walk ? open_by_walking(o->root, o->name) : open_as_a_whole(o->root, o->name);
+    return check(fd, &o->st);
+}
+
+int thi_site_open(const thi_site_root *root, const char *name, struct stat *st)
+{
+    opening o = { .root = root, .name = *name ? name : "." };
+    int fd;
+    if (root->tells) {
+        uint64_t resolve = resolve_flags(root) | RESOLVE_CACHED;
+        fd = thi_sys_openat2(root->fd, o.name, FILE_FLAGS, resolve);
+        fd = fd == -EAGAIN ? thi_fileway_run(open_and_wait, &o) : check(fd, &o.st);
+    } else {
+        fd = open_and_wait(&o);
     }
-    *st = found;
+    if (fd >= 0)
+        *st = o.st;
     return fd;
 }

@@ -15,6 +15,7 @@ typedef struct thi_site_root {
     int fd;
     bool follow; /* symbolic links are followed as long as they stay below the folder */
     bool walk;   /* openat2(2) is not to be had: names are walked step by step */
+    bool tells;  /* openat2(2) tells what it would have to wait for (Linux 5.12) */
 } thi_site_root;
 
 /*
@@ -26,10 +27,12 @@ TH_MUST int thi_site_root_open(const char *path, bool follow, thi_site_root *roo
 void thi_site_root_close(thi_site_root *root);
 
 /*
- * Opens a regular file or a directory for reading, without waiting for anyone. The name is relative
+ * Opens a regular file or a directory for reading. What is not in memory, names and what they stand
+ * for, is fetched by the pool: then the calling fiber waits. The name is relative
  * to the root, without "." and ".." and slashes at its ends; "" is the root itself. Returns the
  * descriptor, and what it is in *st. -ENXIO for everything that is neither of the two; -ELOOP for a
- * link that must not be followed, -EXDEV for one that leads out; else as open(2).
+ * link that must not be followed, -EXDEV for one that leads out; -ECANCELED or -ETIMEDOUT when it
+ * has to wait and the caller's scope says so; else as open(2).
  */
 TH_MUST int thi_site_open(const thi_site_root *root, const char *name, struct stat *st);
 

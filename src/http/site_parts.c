@@ -9,6 +9,8 @@
  */
 #include "http/site_parts.h"
 
+#include "io/fileway.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -56,10 +58,12 @@ static int64_t total_size(const parts *p)
 /* Sends a stretch of the file through the buffer. */
 static int send_stretch(th_http_reply *r, int fd, const thi_http_range *range, char *buffer)
 {
+    thi_filefacts facts = { .endpoint = THI_ENDPOINT_DISK };
     uint64_t at = range->first;
     while (at <= range->last) {
         uint64_t left = range->last - at + 1;
-        ssize_t n = thi_sys_pread(fd, buffer, left < BUFFER_SIZE ? left : BUFFER_SIZE, (off_t)at);
+        ssize_t n = thi_fileway_pread(fd, buffer, left < BUFFER_SIZE ? left : BUFFER_SIZE,
+                                      (int64_t)at, &facts);
         if (n <= 0)
             return n == 0 ? TH_ETRUNCATED : (int)n;
         int err = th_http_reply_write(r, buffer, (size_t)n);

@@ -330,12 +330,6 @@ static ssize_t do_pwritev2(int fd, const struct iovec *iov, int count, int64_t a
     return real()->pwritev2(fd, iov, count, at, flags);
 }
 
-static ssize_t do_pread(int fd, void *buf, size_t n, off_t at)
-{
-    thi_sim_desc *desc = find_desc(fd);
-    return desc ? -ESPIPE : real()->pread(fd, buf, n, at);
-}
-
 #define SENDFILE_STEP (16 * 1024)
 
 /* Reads a piece of the real file and writes it; the position moves by what was taken. */

@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "base/util.h"
+#include "io/fileway.h"
 #include "net/addr.h"
 #include "sys/sys.h"
 
@@ -192,18 +193,24 @@ static ssize_t socket_writev(th_stream *stream, const struct iovec *iov, int cou
 /* One system call moves no more than this, so that a fast peer does not hold up the others. */
 #define SENDFILE_STEP (1024 * 1024)
 
+/* What is not in memory is fetched first, by others: sendfile(2) itself would wait for the disk. */
 static ssize_t sendfile_step(thi_socket *s, int fd, int64_t offset, size_t size)
 {
     int over = 0;
     ssize_t n = may_step(s);
+    size = thi_min(size, (size_t)SENDFILE_STEP);
+    if (n == 0)
+        n = thi_fileway_warm(fd, offset, size);
     if (n < 0)
         return n;
+    if (s->closed) /* meanwhile */
+        return -ECANCELED;
     if (s->writer)
         return -EBUSY;
     for (;;) {
         if ((s->watch.ready & THI_WRITE) || over < 0) {
             off_t at = offset;
-            n = thi_sys_sendfile(s->watch.fd, fd, &at, thi_min(size, (size_t)SENDFILE_STEP));
+            n = thi_sys_sendfile(s->watch.fd, fd, &at, size);
             if (n > 0)
                 thi_metric_add(THI_M_BYTES_WRITTEN, n);
             if (n != -EAGAIN)

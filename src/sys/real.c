@@ -190,11 +190,6 @@ static ssize_t real_writev(int fd, const struct iovec *iov, int count)
     return RESTART(writev(fd, iov, count));
 }
 
-static ssize_t real_pread(int fd, void *buf, size_t n, off_t at)
-{
-    return RESTART(pread(fd, buf, n, at));
-}
-
 /* sendfile(2) has no MSG_NOSIGNAL. Workers hold SIGPIPE back all the time. */
 static ssize_t real_sendfile(int out, int in, off_t *at, size_t n)
 {

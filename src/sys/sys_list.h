@@ -45,7 +45,6 @@
     X(ssize_t, write, (int fd, const void *buf, size_t n), (fd, buf, n))                           \
     X(ssize_t, readv, (int fd, const struct iovec *iov, int count), (fd, iov, count))              \
     X(ssize_t, writev, (int fd, const struct iovec *iov, int count), (fd, iov, count))             \
-    X(ssize_t, pread, (int fd, void *buf, size_t n, off_t at), (fd, buf, n, at))                   \
     X(ssize_t, sendfile, (int out, int in, off_t *at, size_t n), (out, in, at, n))                 \
     X(int, openat, (int dir, const char *path, int flags, mode_t mode), (dir, path, flags, mode))  \
     X(int, openat2, (int dir, const char *path, int flags, uint64_t resolve),                      \

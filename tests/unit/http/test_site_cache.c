@@ -3,12 +3,16 @@
 /* Tests of the cache: what is shared, for how long, and that nothing stale is ever given out. */
 #include "http/site_cache.h"
 
+#include "runtime/in_fiber.h"
 #include "site_folder.h"
 
 #include "base/alloc.h"
 #include "loop/engines.h"
+#include "runtime/worker.h"
 
 #include <errno.h>
+#include <linux/openat2.h>
+#include <pthread.h>
 #include <utime.h>
 
 static thi_sys table;
@@ -32,9 +36,9 @@ static int count_openat2(int dir, const char *path, int flags, uint64_t resolve)
     return thi_sys_real.openat2(dir, path, flags, resolve);
 }
 
-static ssize_t meddling_pread(int fd, void *buf, size_t n, off_t at)
+static ssize_t meddling_preadv2(int fd, const struct iovec *iov, int n, int64_t at, int flags)
 {
-    ssize_t got = thi_sys_real.pread(fd, buf, n, at);
+    ssize_t got = thi_sys_real.preadv2(fd, iov, n, at, flags);
     if (during_read) {
         int other = open(during_read, O_WRONLY | O_APPEND | O_CLOEXEC);
         ck_assert_int_eq(write(other, "!", 1), 1);
@@ -58,7 +62,7 @@ static void setup(void)
     table = thi_sys_real;
     table.openat = count_openat;
     table.openat2 = count_openat2;
-    table.pread = meddling_pread;
+    table.preadv2 = meddling_preadv2;
     table.fstat = aged_fstat;
     thi_sys_table = &table;
     thi_engine_choice choice;
@@ -539,6 +543,79 @@ START_TEST(a_cache_that_rests_goes_at_once)
 }
 END_TEST
 
+/* ---- files that are not in memory ---- */
+
+static int on_loop, elsewhere; /* calls that waited for a disk, by the thread that made them */
+static pthread_t loop_thread;
+
+static void note_wait(void)
+{
+    if (pthread_equal(pthread_self(), loop_thread))
+        on_loop++;
+    else
+        __atomic_fetch_add(&elsewhere, 1, __ATOMIC_RELAXED);
+}
+
+static int cold_openat2(int dir, const char *path, int flags, uint64_t resolve)
+{
+    if (resolve & RESOLVE_CACHED)
+        return -EAGAIN;
+    note_wait();
+    return thi_sys_real.openat2(dir, path, flags, resolve);
+}
+
+static ssize_t cold_preadv2(int fd, const struct iovec *iov, int n, int64_t at, int flags)
+{
+    if (flags & RWF_NOWAIT)
+        return -EAGAIN;
+    note_wait();
+    return thi_sys_real.preadv2(fd, iov, n, at, flags);
+}
+
+static int get_cold(void *arg)
+{
+    thi_site_file own, *file = NULL;
+    thi_site_cache *mine = thi_site_cache_of(&caches, &thi_worker_self->loop);
+    (void)arg;
+    ck_assert_int_eq(thi_site_cache_get(mine, &root, TH_STR("cold"), &own, &file), 0);
+    ck_assert_ptr_nonnull(file->content);
+    ck_assert_mem_eq(file->content, "content", 7);
+    ck_assert_uint_eq(thi_site_cache_count(mine), 1);
+    (void)th_yield();
+    ck_assert_mem_eq(file->content, "content", 7); /* whoever else got it meanwhile */
+    thi_site_file_put(file);
+    return 0;
+}
+
+static int get_cold_by_many(void *arg)
+{
+    th_scope scope;
+    (void)arg;
+    loop_thread = pthread_self();
+    open_scope(&scope);
+    for (int i = 0; i < 20; i++)
+        spawn(&scope, get_cold, NULL);
+    close_scope(&scope);
+    open_cancelled_scope(&scope);
+    thi_site_file own, *file = NULL;
+    ck_assert_int_eq(thi_site_cache_get(NULL, &root, TH_STR("cold"), &own, &file), -ECANCELED);
+    close_scope(&scope);
+    return 0;
+}
+
+START_TEST(cold_files_are_fetched_by_the_pool_whoever_wants_them)
+{
+    write_text("cold", "content");
+    table.openat2 = cold_openat2;
+    table.preadv2 = cold_preadv2;
+    root.tells = true;
+    run_in_fiber(1, 0, get_cold_by_many, NULL);
+    ck_assert_int_eq(on_loop, 0);
+    ck_assert_int_ge(elsewhere, 2);
+    table.openat2 = count_openat2;
+}
+END_TEST
+
 static void fill(Suite *suite)
 {
     TCase *fresh = thi_check_case(suite, "fresh");
@@ -570,6 +647,9 @@ static void fill(Suite *suite)
     tcase_add_test(failures, without_a_cache_a_file_is_opened_each_time);
     tcase_add_test(failures, without_memory_files_are_served_from_no_cache);
     tcase_add_test(failures, a_site_without_memory_has_no_cache);
+    TCase *cold = thi_check_case(suite, "cold");
+    tcase_add_checked_fixture(cold, setup, teardown);
+    tcase_add_test(cold, cold_files_are_fetched_by_the_pool_whoever_wants_them);
     TCase *loops = thi_check_case(suite, "loops");
     tcase_add_checked_fixture(loops, setup, teardown);
     tcase_add_test(loops, each_loop_has_one_cache);

@@ -738,7 +738,7 @@ START_TEST(kinds_of_descriptors_show_in_fstat)
     ck_assert(S_ISSOCK(st.st_mode));
     ck_assert_int_eq(thi_sys_fcntl(fds[0], F_GETFL, 0) & O_NONBLOCK, O_NONBLOCK);
     ck_assert_int_eq(thi_sys_fcntl(fds[0], F_GETFD, 0), FD_CLOEXEC);
-    ck_assert_int_eq(thi_sys_pread(fds[0], &st, 1, 0), -ESPIPE);
+    ck_assert_int_eq(thi_sys_preadv2(fds[0], &(struct iovec){ &st, 1 }, 1, 0, 0), -ESPIPE);
     close_both(fds);
     ck_assert_int_eq(thi_sys_pipe(fds), 0);
     ck_assert_int_eq(thi_sys_fstat(fds[0], &st), 0);

@@ -108,7 +108,7 @@ START_TEST(failure_is_a_negative_result)
     ck_assert_int_eq(thi_sys_write(-1, &byte, 1), -EBADF);
     ck_assert_int_eq(thi_sys_readv(-1, &piece, 1), -EBADF);
     ck_assert_int_eq(thi_sys_writev(-1, &piece, 1), -EBADF);
-    ck_assert_int_eq(thi_sys_pread(-1, &byte, 1, 0), -EBADF);
+    ck_assert_int_eq(thi_sys_preadv2(-1, &(struct iovec){ &byte, 1 }, 1, 0, 0), -EBADF);
     ck_assert_int_eq(thi_sys_recv(-1, &byte, 1, 0), -EBADF);
     ck_assert_int_eq(thi_sys_close(-1), -EBADF);
     ck_assert_int_eq(thi_sys_fstat(-1, &st), -EBADF);
