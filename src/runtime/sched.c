@@ -243,7 +243,7 @@ void thi_sched_overdrawn(thi_worker *worker)
     if (++worker->overdrawn % OVERDRAWN_MAX == 0 ||
         thi_sys_clock() - worker->loop.now > SLICE_LATE) {
         thi_sched_give_way();
-    } else if (thi_sched_has_ready(worker)) {
+    } else if (thi_worker_has_ready(worker)) {
         int saved = *worker->errno_at;
         thi_sched_enqueue(worker, worker->current);
         thi_sched_switch_away_(worker, worker->current);
