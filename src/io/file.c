@@ -55,14 +55,21 @@ int64_t thi_file_make(th_file *file, thi_filecall *call)
     return result;
 }
 
+static th_file *new_file(int fd)
+{
+    th_file *made = thi_alloc(sizeof *made);
+    if (made)
+        *made = (th_file){ .fd = fd };
+    return made;
+}
+
 int th_file_adopt(int fd, th_file **file)
 {
     if (fd < 0 || !file)
         return thi_err_clear(-EINVAL);
-    th_file *made = thi_alloc(sizeof *made);
+    th_file *made = new_file(fd);
     if (!made)
         return thi_err_clear(-ENOMEM);
-    *made = (th_file){ .fd = fd };
     *file = made;
     return 0;
 }
@@ -76,10 +83,9 @@ static int open_in(int dir, const char *path, int flags, mode_t mode, th_file **
                           .path = path,
                           .flags = flags | THI_FILE_FLAGS,
                           .mode = mode };
-    th_file *made;
-    int err = th_file_adopt(0, &made); /* memory first: what is opened is not to be closed again */
-    if (err < 0)
-        return err;
+    th_file *made = new_file(-1); /* first: what is opened is not to be closed again */
+    if (!made)
+        return thi_err_clear(-ENOMEM);
     int64_t fd = thi_fileway_make(&call, &facts);
     if (fd < 0) {
         thi_free(made);
