@@ -127,7 +127,7 @@ static void hand_over(collection *c, char **bytes, size_t *size)
 int th_process_run(const th_process_opts *opts, const void *input, size_t size, size_t limit,
                    th_process_output *output)
 {
-    th_process *p;
+    th_process *p = NULL;
     if (!output || !opts || opts->size > sizeof *opts || (!input && size > 0))
         return thi_err_clear(-EINVAL);
     th_process_opts o = *opts;

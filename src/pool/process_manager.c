@@ -348,7 +348,6 @@ static size_t memory_of(pid_t pid)
 {
     char path[48];
     char text[128];
-    unsigned long resident = 0;
     snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
     int fd = thi_sys_openat(AT_FDCWD, path, O_RDONLY, 0);
     if (fd < 0)
@@ -356,9 +355,8 @@ static size_t memory_of(pid_t pid)
     ssize_t n = thi_sys_read(fd, text, sizeof text - 1);
     (void)thi_sys_close(fd);
     text[n > 0 ? n : 0] = '\0';
-    if (sscanf(text, "%*u %lu", &resident) != 1)
-        return 0;
-    return resident * (size_t)sysconf(_SC_PAGESIZE);
+    const char *second = strchr(text, ' ');
+    return second ? strtoul(second, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 static bool is_used_up(manager *m, const worker *w)

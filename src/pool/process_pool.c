@@ -112,7 +112,7 @@ static int make_job(th_procs *pool, const char *name, const void *in, size_t siz
     thi_future_init(&job->future, &job_ops, 1, free_job);
     job->pool = pool;
     job->in_fd = job->output.fd = -1;
-    strcpy(job->name, name);
+    memcpy(job->name, name, strlen(name) + 1);
     int err = keep_input(job, in, size, pool->opts.shared_min);
     if (err < 0)
         th_future_unref(&job->future);

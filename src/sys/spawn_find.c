@@ -44,7 +44,7 @@ char **thi_spawn_find(const char *name)
     char **paths = thi_alloc(2 * sizeof *paths + strlen(name) + 1);
     if (!paths)
         return NULL;
-    paths[0] = strcpy((char *)(paths + 2), name);
+    paths[0] = memcpy(paths + 2, name, strlen(name) + 1);
     paths[1] = NULL;
     return paths;
 }
