@@ -177,11 +177,13 @@ static int run_member(void *arg)
 {
     member *m = arg;
     th_group *g = m->group;
+    lock(g);
+    number(g, m); /* before those that it may spawn */
+    unlock(g);
     int result = m->fn(m->arg);
     const thi_scope *home = thi_sched_self()->home; /* on this worker, wherever the group's is */
     bool echo = result < 0 && result == home->status;
     lock(g);
-    number(g, m);
     thi_waiter *woken = file(g, m, result);
     bool won = judge(g, m, echo);
     unlock(g);
