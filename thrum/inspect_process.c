@@ -160,8 +160,6 @@ static int read_maps(target *t)
             err = ENOMEM;
     if (err == 0 && ferror(f))
         err = errno ? errno : EIO;
-    if (err == 0 && t->map_count == 0)
-        err = ENOEXEC;
     free(line);
     fclose(f);
     return err;
@@ -171,6 +169,8 @@ static int read_maps(target *t)
 static int try_memory(target *t)
 {
     char byte;
+    if (t->map_count == 0)
+        return ENOEXEC;
     struct iovec here = { .iov_base = &byte, .iov_len = 1 };
     struct iovec there = { .iov_base = (void *)(uintptr_t)t->maps[0].start, .iov_len = 1 };
     return process_vm_readv(t->pid, &here, 1, &there, 1, 0) < 0 && errno != EFAULT ? errno : 0;

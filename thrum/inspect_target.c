@@ -36,6 +36,29 @@ bool target_read(target *t, uint64_t at, void *to, size_t size)
     return piece.done;
 }
 
+/* Bytes of the UTF-8 sequence at a place; 0: it is none. Too long ones are not told apart. */
+static size_t sequence(const unsigned char *c)
+{
+    size_t more = c[0] >= 0xf5 ? 0 : c[0] >= 0xf0 ? 3 : c[0] >= 0xe0 ? 2 : c[0] >= 0xc2 ? 1 : 0;
+    for (size_t i = 1; i <= more; i++)
+        if ((c[i] & 0xc0) != 0x80)
+            return 0;
+    return more > 0 ? more + 1 : 0;
+}
+
+/* Makes what cannot be shown a question mark; the length of what is there. */
+static size_t clean(char *text)
+{
+    unsigned char c = (unsigned char)*text;
+    if (c >= ' ' && c < 0x7f)
+        return 1;
+    size_t len = sequence((const unsigned char *)text);
+    if (len > 0)
+        return len;
+    *text = '?';
+    return 1;
+}
+
 void target_read_text(target *t, uint64_t at, char *text, size_t size)
 {
     size_t have = 0;
@@ -48,9 +71,8 @@ void target_read_text(target *t, uint64_t at, char *text, size_t size)
         have += n;
     }
     text[have] = '\0';
-    for (char *c = text; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = '?';
+    for (char *c = text; *c;)
+        c += clean(c);
 }
 
 const target_map *target_map_at(const target *t, uint64_t at)

@@ -74,7 +74,9 @@ void target_close(target *t);
 /* Reads one piece, all of it or nothing. */
 bool target_read(target *t, uint64_t at, void *to, size_t size);
 
-/* Reads a text, cut to what fits; "" if it cannot be read. Control characters become '?'. */
+/* Reads a text, cut to what fits; "" if it cannot be read. What is no UTF-8, and control
+ * characters, become
+ * '?'. */
 void target_read_text(target *t, uint64_t at, char *text, size_t size);
 
 /* What is mapped at an address, or NULL. */

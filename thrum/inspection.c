@@ -5,7 +5,6 @@
 
 #include <inttypes.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,14 +80,25 @@ void inspection_close(inspection *in)
 
 /* ---- fibers in words ------------------------------------------------------------------------- */
 
+/* The function's name in "FUNCTION at FILE:LINE", if it is one: the call may have had any
+ * expression there. Its length, or 0. */
+static size_t function_of_origin(const char *origin)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_$";
+    size_t len = strspn(origin, letters);
+    return strncmp(origin + len, " at ", 4) == 0 ? len : 0;
+}
+
 const char *inspect_name(inspection *in, const fiber_view *f, char *text, size_t size)
 {
     uint64_t offset;
-    const char *function = *f->name || *f->origin ? NULL : stacks_name(in->k, f->fn, &offset);
+    size_t len = function_of_origin(f->origin);
+    const char *function = *f->name || len > 0 ? NULL : stacks_name(in->k, f->fn, &offset);
     if (*f->name)
         snprintf(text, size, "%s", f->name);
-    else if (*f->origin)
-        snprintf(text, size, "%.*s", (int)strcspn(f->origin, " "), f->origin);
+    else if (len > 0)
+        snprintf(text, size, "%.*s", (int)len, f->origin);
     else if (function)
         snprintf(text, size, "%s", function);
     else
@@ -125,25 +135,18 @@ void inspect_span(int64_t span, char *text, size_t size)
 }
 
 /* Appends to a text; what does not fit is left out. */
-static __attribute__((format(printf, 3, 4))) void add(char *text, size_t size, const char *format,
-                                                      ...)
-{
-    size_t len = strlen(text);
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text + len, size - len, format, args);
-    va_end(args);
-}
+#define ADD(text, size, ...)                                                                       \
+    ((void)snprintf((text) + strlen(text), (size)-strlen(text), __VA_ARGS__))
 
 static void add_time(const fiber_view *f, char *text, size_t size)
 {
     char left[32];
     int64_t due = (int64_t)f->datum;
     if (due == NEVER) {
-        add(text, size, " for ever");
+        ADD(text, size, " for ever");
     } else if (f->worker->now != INT64_MIN) {
         inspect_span(due > f->worker->now ? due - f->worker->now : 0, left, sizeof left);
-        add(text, size, ", %s left", left);
+        ADD(text, size, ", %s left", left);
     }
 }
 
@@ -151,17 +154,17 @@ static void add_owner(inspection *in, const fiber_view *f, char *text, size_t si
 {
     char name[NAME_SIZE];
     if (f->datum == 0) {
-        add(text, size, ", held by nobody");
+        ADD(text, size, ", held by nobody");
     } else if (f->waits_for != NOBODY) {
         const fiber_view *owner = &in->s.fibers[f->waits_for];
-        add(text, size, ", held by fiber %" PRIu64 " (%s)", owner->id,
+        ADD(text, size, ", held by fiber %" PRIu64 " (%s)", owner->id,
             inspect_name(in, owner, name, sizeof name));
     } else {
         int thread = inspect_owner_thread(in, f->datum);
         if (thread > 0)
-            add(text, size, ", held by thread %d", thread);
+            ADD(text, size, ", held by thread %d", thread);
         else
-            add(text, size, ", held by a thread");
+            ADD(text, size, ", held by a thread");
     }
 }
 
@@ -170,27 +173,27 @@ static void add_descriptor(inspection *in, const fiber_view *f, char *text, size
     char what[160];
     int fd = (int)(uint32_t)f->datum;
     sockets_describe(in->n, fd, what, sizeof what);
-    add(text, size, " on descriptor %d%s%s", fd, *what ? ", " : "", what);
+    ADD(text, size, " on descriptor %d%s%s", fd, *what ? ", " : "", what);
 }
 
 static void add_fiber(inspection *in, const fiber_view *f, char *text, size_t size)
 {
     char name[NAME_SIZE];
     if (f->waits_for == NOBODY) {
-        add(text, size, " of a fiber that does not run");
+        ADD(text, size, " of a fiber that does not run");
         return;
     }
     const fiber_view *other = &in->s.fibers[f->waits_for];
-    add(text, size, " fiber %" PRIu64 " (%s)", other->id,
+    ADD(text, size, " fiber %" PRIu64 " (%s)", other->id,
         inspect_name(in, other, name, sizeof name));
 }
 
 static void add_children(const fiber_view *f, char *text, size_t size)
 {
     if (f->scope_limit != UINT32_MAX && f->scope_limit != 0)
-        add(text, size, ", %" PRIu32 " of %" PRIu32 " children", f->scope_live, f->scope_limit);
+        ADD(text, size, ", %" PRIu32 " of %" PRIu32 " children", f->scope_live, f->scope_limit);
     else
-        add(text, size, ", %" PRIu32 " %s", f->scope_live,
+        ADD(text, size, ", %" PRIu32 " %s", f->scope_live,
             f->scope_live == 1 ? "child" : "children");
 }
 
@@ -202,11 +205,11 @@ static void add_object(inspection *in, const fiber_view *f, char *text, size_t s
     uint64_t offset;
     const char *name = stacks_name(in->k, f->object, &offset);
     if (name && offset > 0)
-        add(text, size, " %s+%" PRIu64, name, offset);
+        ADD(text, size, " %s+%" PRIu64, name, offset);
     else if (name)
-        add(text, size, " %s", name);
+        ADD(text, size, " %s", name);
     else
-        add(text, size, " 0x%" PRIx64, f->object);
+        ADD(text, size, " 0x%" PRIx64, f->object);
 }
 
 static void add_function(inspection *in, const fiber_view *f, char *text, size_t size)
@@ -214,7 +217,7 @@ static void add_function(inspection *in, const fiber_view *f, char *text, size_t
     uint64_t offset;
     const char *name = stacks_name(in->k, f->datum, &offset);
     if (name)
-        add(text, size, " %s", name);
+        ADD(text, size, " %s", name);
 }
 
 void inspect_wait(inspection *in, const fiber_view *f, char *text, size_t size)
@@ -243,7 +246,7 @@ void inspect_wait(inspection *in, const fiber_view *f, char *text, size_t size)
         add_time(f, text, size);
         break;
     case TH_INSPECT_BY_POOL:
-        add(text, size, " %s", f->pool);
+        ADD(text, size, " %s", f->pool);
         break;
     case TH_INSPECT_BY_WORK:
         add_function(in, f, text, size);
@@ -260,11 +263,11 @@ void inspect_place(const place_view *place, char *text, size_t size)
 {
     snprintf(text, size, "%s", place->function ? place->function : "??");
     if (place->file)
-        add(text, size, " at %s:%d", place->file, place->line);
+        ADD(text, size, " at %s:%d", place->file, place->line);
     else if (place->module)
-        add(text, size, " in %s+0x%" PRIx64, place->module, place->offset);
+        ADD(text, size, " in %s+0x%" PRIx64, place->module, place->offset);
     else
-        add(text, size, " at 0x%" PRIx64, place->offset);
+        ADD(text, size, " at 0x%" PRIx64, place->offset);
 }
 
 /*
@@ -340,7 +343,7 @@ void inspect_caller(inspection *in, fiber_view *f, char *text, size_t size)
     else if (place->module)
         snprintf(text, size, "%s+0x%" PRIx64, base_name(place->module), place->offset);
     if (place->file)
-        add(text, size, " (%s:%d)", base_name(place->file), place->line);
+        ADD(text, size, " (%s:%d)", base_name(place->file), place->line);
 }
 
 void inspect_print_stack(inspection *in, const fiber_view *f, const stack_view *stack)

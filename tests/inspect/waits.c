@@ -222,6 +222,12 @@ static int wait_for_thread(void *arg)
     return th_mutex_lock(&held_by_thread);
 }
 
+static int nameless(void *arg)
+{
+    arrive();
+    return sleep_body(arg);
+}
+
 static int start_patient(th_scope *scope)
 {
     pthread_t thread;
@@ -229,7 +235,10 @@ static int start_patient(th_scope *scope)
     while (atomic_load(&holding_thread) == 0)
         CHECK(th_sleep(TH_MILLISECOND));
     CHECK(th_spawn_with(scope, wait_for_thread, NULL, &(th_spawn_opts){ .name = "patient" }, NULL));
-    return 1;
+    /* Without names: what they are called follows from the function. */
+    CHECK(th_spawn(scope, sleep_body, NULL));
+    CHECK(th_spawn(scope, thread ? nameless : NULL, NULL));
+    return 2;
 }
 
 /* ---- a circle -------------------------------------------------------------------------------- */

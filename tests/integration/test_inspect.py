@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """thrum ps, tree, why and profile see what every fiber of another process does, or of a core."""
 import json
+import mmap
 import os
 import pathlib
+import random
 import re
 import resource
 import shutil
@@ -122,6 +124,27 @@ def test_damaged_cores_are_refused_or_shown_in_part(look, core, tmp_path):
         look.run("ps", "--stacks", "--core", damaged)
 
 
+def test_garbage_in_a_core_is_no_crash(look, core, tmp_path):
+    copy = tmp_path / "core"
+    shutil.copy(core[0], copy)
+    chance = random.Random(1)
+    with open(copy, "r+b") as file:
+        memory = mmap.mmap(file.fileno(), 0)
+        pages = [at for at in range(65536, len(memory) - 4096, 4096)
+                 if memory[at:at + 4096].count(0) < 4000]
+        for damage in range(12):
+            for _ in range(2 ** damage):
+                at = chance.choice(pages) + chance.randrange(512) * 8
+                other = chance.choice(pages) + chance.randrange(512) * 8
+                memory[at:at + 8] = chance.choice((chance.randbytes(8), memory[other:other + 8],
+                                                   bytes(8), b"\xff" * 8))
+            for words in (["ps", "--stacks", "--json"], ["ps", "--summary"], ["tree"]):
+                look.run(*words, "--core", copy)
+        memory.close()
+    look.run("why", "--core", copy, 1)
+    copy.unlink()
+
+
 def test_stripped_program_shows_waits_and_addresses(look, programs):
     with waiting(programs / "waits_stripped", len(KINDS)) as process:
         snapshot = look.ps("--stacks", process.pid)
@@ -194,6 +217,12 @@ def test_list_can_be_filtered_and_sorted(look, waits):
     longest = [fiber["wait"]["waited_ns"] for fiber in look.ps("--sort", "time", waits.pid)["fibers"]]
     assert longest == sorted(longest, reverse=True)
     assert sorted(ids("--sort", "kind")) == everybody
+
+
+def test_fibers_without_a_name_are_called_after_their_function(look, waits):
+    names = [line.split()[1].rstrip(",") for line in look.say("tree", waits.pid)
+             .replace("|- ", "").replace("`- ", "").replace("|  ", "").splitlines()]
+    assert names.count("nameless") == 1 and names.count("sleep_body") == 1, names
 
 
 def test_summary_counts_by_wait_and_place(look, programs):
