@@ -290,6 +290,16 @@ static void settle(int expected)
     }
 }
 
+/* The last to run: the main fiber waits by now. */
+KEPT static int tell(void *aborts)
+{
+    printf("ready %d\n", (int)atomic_load(&holding_thread));
+    fflush(stdout);
+    if (aborts)
+        abort();
+    return 0;
+}
+
 static int app(int argc, char **argv)
 {
     int count = argc > 1 ? atoi(argv[1]) : (int)KINDS;
@@ -314,10 +324,8 @@ static int app(int argc, char **argv)
     if (strcmp(how, "deadlock") == 0)
         expected += start_circle(&scope);
     settle(expected);
-    printf("ready %d\n", (int)atomic_load(&holding_thread));
-    fflush(stdout);
-    if (strcmp(how, "abort") == 0)
-        abort();
+    th_spawn_opts opts = { .name = "teller" };
+    CHECK(th_spawn_with(&scope, tell, strcmp(how, "abort") == 0 ? &scope : NULL, &opts, NULL));
     return th_scope_close(&scope);
 }
 

@@ -94,9 +94,9 @@ def core(request, build, programs, tmp_path_factory):
 def test_a_core_shows_the_same(look, core):
     snapshot = look.ps("--stacks", "--core", core[0])
     check_all_waits(snapshot, 1000)
-    main = named(snapshot, "main")
-    assert main["state"] == "running"
-    assert {"abort", "app"} <= set(functions(main)), main  # from the registers of its thread
+    teller = named(snapshot, "teller")
+    assert teller["state"] == "running"
+    assert {"abort", "tell"} <= set(functions(teller)), teller  # from the registers of its thread
     assert named(snapshot, "patient")["wait"]["thread"] > 0
 
 
@@ -298,9 +298,9 @@ def test_profile_folds_stacks_and_reads_those_that_rest_once(look, waits):
         r"(\d+) samples, (\d+) fibers seen, (\d+) stacks read\n", err).groups())
     stacks = dict(line.rsplit(" ", 1) for line in out.splitlines())
     fibers = len(look.ps(waits.pid)["fibers"])
-    # The main fiber goes on to its last wait after it has said that all others wait.
-    assert samples >= 2 and seen == samples * fibers and fibers <= read <= fibers + 1
-    assert seen - 1 <= sum(map(int, stacks.values())) <= seen
+    # The one that has said "ready" may have been seen once, while it ended.
+    assert samples >= 2 and 0 <= seen - samples * fibers <= 1 and 0 <= read - fibers <= 1
+    assert 0 <= seen - sum(map(int, stacks.values())) <= 1
     for kind in KINDS:
         mine = [stack for stack in stacks if f";body;middle;wait_{kind};" in stack]
         assert len(mine) == 1 and mine[0].startswith(f"{kind};") and mine[0].endswith(f";{kind}")
