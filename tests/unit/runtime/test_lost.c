@@ -14,9 +14,9 @@ START_TEST(fibers_that_nobody_can_wake_are_told_by_place)
     ck_assert_int_eq(atomic_load(&lost), 1);
     ck_assert_int_eq(atomic_load(&circles), 0);
     expect_text("lost: 1001 fibers wait, and nothing is left that could end that\n");
-    expect_text("fiber 'main' #1 on worker 0, which runs run_app, has waited for 0.");
+    expect_text("fiber 'main' #1 on worker 0, which runs run_app, has waited for ");
     expect_text(": scope\n    ");
-    expect_text(" more like it: the first has waited for 0.");
+    expect_text(" more like it: the first has waited for ");
     expect_text(": event\n    ");
     expect_text("\n    wait_for_event+0x");
 }
