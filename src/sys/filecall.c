@@ -117,7 +117,7 @@ void thi_filecall_fill(const thi_filecall *c, struct io_uring_sqe *r)
         r->off = (uint64_t)c->at;
         r->addr = address(c->iov);
         r->len = (uint32_t)c->count;
-        r->rw_flags = (uint32_t)c->flags;
+        r->rw_flags = (__typeof__(r->rw_flags))c->flags; /* headers differ in the sign */
         break;
     case THI_FILE_DATASYNC:
         r->fsync_flags = IORING_FSYNC_DATASYNC;
