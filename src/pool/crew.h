@@ -49,15 +49,21 @@ struct th_pool {
     bool lingering;   /* and that is because he looks at the inbox */
     bool shut;        /* the inbox is */
     bool watched;     /* somebody drains it: who has no work leaves, and tells by `servers` */
+    bool may_linger;  /* on one CPU a server would keep others from what it waits for */
+    uint8_t when_full;
     uint32_t servers; /* those about to start included; a futex for thi_crew_drain() */
+    unsigned idle_count;
     thi_server *idle; /* the one that fell idle last comes first: its cache is warm */
     size_t granted;   /* places in the queue that are credits of the inbox, or jobs in it */
     thi_jobs jobs;
     th_pool_stats stats; /* what is not counted elsewhere here */
-    unsigned idle_count;
     unsigned servers_min;
     unsigned servers_max;
-    unsigned numbers; /* given to servers so far, for their names */
+    unsigned numbers;    /* given to servers so far, for their names */
+    atomic_bool aborted; /* nobody wants what runs any more */
+    bool simulated;
+    bool lasting; /* a default pool: it is not the user's to end */
+    bool has_left;
     size_t queue_max;
     int (*start)(th_pool *pool);
     thi_waitq ended; /* those who wait for the last server to leave; locked within the lock */
@@ -66,12 +72,6 @@ struct th_pool {
     pthread_t last_left;      /* a thread that is to be joined, if has_left */
     thi_helpers helpers;      /* tells whether they are at rest; of one that is not simulated */
     thi_list virtual_threads; /* of a simulated one */
-    atomic_bool aborted;      /* nobody wants what runs any more */
-    uint8_t when_full;
-    bool simulated;
-    bool may_linger; /* on one CPU a server would keep others from what it waits for */
-    bool lasting;    /* a default pool: it is not the user's to end */
-    bool has_left;
     char name[16];
     thi_inbox inbox; /* for jobs of normal rank, while nobody is to be woken for them */
 };
