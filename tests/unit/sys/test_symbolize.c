@@ -205,6 +205,7 @@ START_TEST(another_build_in_the_place_of_the_file_is_not_believed)
     ck_assert(thi_symbolize(frexp_at, text, sizeof text));
     ck_assert_ptr_null(strstr(text, "zz"));
     unlink(c.path);
+    free(c.bytes);
 }
 END_TEST
 
@@ -219,6 +220,7 @@ START_TEST(no_file_in_the_place_of_the_file_is_no_harm)
     ck_assert_int_eq(rename(shorter.path, c.path), 0);
     expect_frexp(frexp_at);
     unlink(c.path);
+    free(c.bytes);
 }
 END_TEST
 
