@@ -116,6 +116,7 @@ static void expect_message(const capture *c, const char *size)
 {
     char text[128];
     expect_said(c, "thrum: stack overflow in fiber 'the greedy one' #");
+    expect_said(c, ", spawned at test_overflow.c:");
     snprintf(text, sizeof text, ": its %s KiB stack at 0x", size);
     expect_said(c, text);
     expect_said(c, " is used up (");
