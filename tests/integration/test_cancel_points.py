@@ -14,6 +14,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 
 import pytest
@@ -193,6 +194,37 @@ def transfer_once(program, n):
     return found
 
 
+def count_once(program, n):
+    """All words are counted, or the program fails."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        (folder / "deep").mkdir()
+        for i in range(10):
+            (folder / f"file{i}").write_text("warp and weft\n")
+            (folder / "deep" / f"file{i}").write_text("shuttle\n" * 5000)
+        run = Run([program, folder], n)
+        found = run.finish()
+    assert run.process.returncode == 1 or run.out.lines == ["50030 words in 20 files"], n
+    return found
+
+
+def follow_once(program, n):
+    """What is shown is a beginning of what was written."""
+    with tempfile.TemporaryDirectory() as name:
+        path = pathlib.Path(name) / "log"
+        path.write_text("first\n")
+        run = Run([program, path], n)
+        run.out.wait(lambda lines: lines)
+        with path.open("a") as log:
+            print("second", file=log)
+        run.out.wait(lambda lines: lines[1:])
+        path.unlink()
+        found = run.finish()
+    assert run.out.lines == ["first", "second"][:len(run.out.lines)]
+    assert run.process.returncode == 1 or len(run.out.lines) == 2, n
+    return found
+
+
 def query_once(where, program, n):
     """All answers are right, or the program fails."""
     run = Run([program, where], n)
@@ -213,7 +245,8 @@ def try_once(once, program, n):
     raise AssertionError(f"cancelled at wait {n} it always ends too early to be stopped")
 
 
-WAYS = {**dict.fromkeys(TALKS, serve_once), "echo_client": dial_once, "simulate": simulate_once, "curl_multi": transfer_once}
+WAYS = {**dict.fromkeys(TALKS, serve_once), "echo_client": dial_once, "simulate": simulate_once, "curl_multi": transfer_once,
+        "count_words": count_once, "follow": follow_once}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.c")))
