@@ -127,19 +127,32 @@ static void follow(explanation *e, size_t i, int depth)
     }
 }
 
-/* A scope waits for each of its children. */
-static void follow_children(explanation *e, uint64_t scope, int depth)
+/*
+ * The end of a scope waits for each of its children, the start of one more for any of them: there a
+ * circle is one only if all of them are in it.
+ */
+static void follow_children(explanation *e, const fiber_view *waiter, int depth)
 {
     size_t count = 0;
+    size_t circles = 0;
+    bool before = e->circle;
     for (size_t i = 0; i < e->in->s.fiber_count; i++) {
         const fiber_view *f = &e->in->s.fibers[i];
-        if ((f->home != scope && f->scope_origin != scope) || f->state == TH_INSPECT_ENDED)
+        if ((f->home != waiter->object && f->scope_origin != waiter->object) ||
+            f->state == TH_INSPECT_ENDED)
             continue;
-        if (count++ < CHILDREN_MAX)
-            follow(e, i, depth);
+        if (count++ >= CHILDREN_MAX)
+            continue;
+        e->circle = false;
+        follow(e, i, depth);
+        circles += e->circle;
     }
     if (count > CHILDREN_MAX)
         printf("%*sand for %zu more: see thrum tree\n", depth * 2, "", count - CHILDREN_MAX);
+    bool any = waiter->kind && waiter->kind->at != 0;
+    if (any && circles > 0 && circles < count)
+        printf("%*sbut the end of any of them will do\n", depth * 2, "");
+    e->circle = before || (any ? circles > 0 && circles == count : circles > 0);
 }
 
 /* Who is not parked: why it does not run, if it does not. */
@@ -163,7 +176,7 @@ static void explain(explanation *e, size_t i, int depth)
     else if (f->waits_for != NOBODY)
         follow(e, f->waits_for, depth + 1);
     else if (f->kind->ends == TH_INSPECT_BY_CHILDREN)
-        follow_children(e, f->object, depth + 1);
+        follow_children(e, f, depth + 1);
     else
         printf("%*s  %s\n", depth * 2, "", who_ends(f));
     e->seen[i] = EXPLAINED;

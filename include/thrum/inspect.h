@@ -58,7 +58,8 @@ enum {
     TH_INSPECT_BY_OWNER,    /* an address, whose lowest bit does not count: the fiber that holds the
                                object, or another one if a plain thread does; 0: nobody */
     TH_INSPECT_BY_FIBER,    /* an address: the fiber whose end is waited for; 0: not started yet */
-    TH_INSPECT_BY_CHILDREN, /* the object itself is the scope whose children are waited for */
+    TH_INSPECT_BY_CHILDREN, /* the object itself is the scope whose children are waited for: for all
+                               of them where kind_at is 0, else for any one */
     TH_INSPECT_BY_DESCRIPTOR, /* int32_t, the descriptor */
     TH_INSPECT_BY_TIME,       /* int64_t, when, of the monotonic clock; INT64_MAX: never */
     TH_INSPECT_BY_POOL,       /* a text that ends with NUL: the name of a thread pool */

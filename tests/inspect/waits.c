@@ -257,13 +257,37 @@ KEPT static int take_two(void *arg)
     return th_mutex_lock(&circle[(i + 1) % 3]);
 }
 
+static th_mutex spawners;
+
+static int want_spawners(void *arg)
+{
+    (void)arg;
+    return th_mutex_lock(&spawners);
+}
+
+/* Waits for any of its children while it holds what one of them wants: the other ends that. */
+KEPT static int spawn_while_holding(void *arg)
+{
+    th_scope scope;
+    (void)arg;
+    CHECK(th_mutex_lock(&spawners));
+    CHECK(th_scope_open(&scope, &(th_scope_opts){ .limit = 2 }));
+    CHECK(th_spawn(&scope, want_spawners, NULL));
+    CHECK(th_spawn(&scope, sleep_body, NULL));
+    arrive();
+    (void)!th_spawn(&scope, sleep_body, NULL);
+    return th_scope_close(&scope);
+}
+
 static int start_circle(th_scope *scope)
 {
+    th_spawn_opts opts = { .name = "no circle" };
+    CHECK(th_spawn_with(scope, spawn_while_holding, NULL, &opts, NULL));
     for (size_t i = 0; i < 3; i++) {
         CHECK(th_spawn_with(scope, take_two, (void *)(uintptr_t)i,
                             &(th_spawn_opts){ .name = "philosopher" }, NULL));
     }
-    return 3;
+    return 4;
 }
 
 /* ---- the program ----------------------------------------------------------------------------- */

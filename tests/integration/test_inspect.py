@@ -267,6 +267,8 @@ def test_why_finds_a_circle(look, programs):
             assert (status, err) == (3, "")
             assert f"fiber {fiber} again: they wait for each other in a circle" in out
             assert all(f"fiber {other} (philosopher)" in out for other in circle)
+        status, out, err = look.run("why", process.pid, named(snapshot, "no circle")["id"])
+        assert (status, err) == (0, "") and "but the end of any of them will do" in out, out
         sleeper = named(snapshot, "sleep")["id"]
         assert look.run("why", process.pid, sleeper)[0] == 0
 
