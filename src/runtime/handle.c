@@ -277,9 +277,13 @@ int th_fiber_set_priority(th_fiber *fiber, int priority)
     int rank = thi_rank_of(priority);
     if (!fiber || rank < 0)
         return -EINVAL;
-    const thi_handle *h = handle_of(fiber);
-    if (h)
-        fiber = h->worker == thi_worker_self ? h->fiber : NULL;
+    thi_handle *h = handle_of(fiber);
+    if (h) {
+        thi_waitq_lock(&h->joiners);
+        bool here = h->state == THI_HANDLE_RUNNING && h->worker == thi_worker_self;
+        thi_waitq_unlock(&h->joiners);
+        fiber = here ? h->fiber : NULL; /* nobody but this worker changes that */
+    }
     if (!fiber || fiber->worker != thi_worker_self)
         return -EINVAL;
     fiber->rank = (uint8_t)rank;

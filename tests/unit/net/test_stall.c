@@ -37,7 +37,7 @@ static void on_stall(const th_stall *stall, void *arg)
 static __attribute__((noinline)) int hold_the_worker(void)
 {
     while (!atomic_load(&let_go))
-        __asm__ volatile("");
+        (void)th_now(); /* where a sanitizer lets signals through */
     return 0;
 }
 
@@ -154,7 +154,9 @@ START_TEST(the_other_worker_serves_who_comes)
            engine_names[_i], (double)well / 1e6, (double)held_up / 1e6);
     ck_assert_int_lt(held_up, 5 * (well > TARGET ? well : TARGET));
     ck_assert_int_eq(atomic_load(&told), 1);
+#ifndef __SANITIZE_THREAD__ /* it calls handlers later, when the stack is another */
     ck_assert_ptr_nonnull(strstr(stack, "hold_the_worker"));
+#endif
 }
 END_TEST
 

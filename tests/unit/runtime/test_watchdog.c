@@ -106,11 +106,13 @@ static void expect_report(unsigned on_worker)
     ck_assert_uint_eq(worker, on_worker);
     ck_assert_int_gt(span, LIMIT);
     ck_assert_int_eq(strncmp(place, "test_watchdog.c:", 16), 0);
+#ifndef __SANITIZE_THREAD__ /* it calls handlers later, when the stack is another */
     ck_assert_ptr_nonnull(strstr(stack, "hold_the_thread"));
     ck_assert_ptr_nonnull(strstr(stack, "spin+"));
+    ck_assert_ptr_nonnull(strstr(said, "hold_the_thread"));
+#endif
     ck_assert_ptr_null(strstr(stack, "on_signal"));
     ck_assert_ptr_nonnull(strstr(said, "is held up for "));
-    ck_assert_ptr_nonnull(strstr(said, "hold_the_thread"));
     ck_assert_ptr_nonnull(strstr(said, ", spawned at test_watchdog.c:"));
 }
 
