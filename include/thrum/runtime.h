@@ -56,8 +56,8 @@ typedef struct th_run_opts {
     void (*on_deadlock)(void *arg, const th_deadlock *found); /* told of each once, on some worker,
                                outside of a fiber; NULL: it goes to the log */
     void *deadlock_arg;
-    int64_t watchdog; /* workers that are held up for longer are reported, ns; 0: 100 ms, TH_NEVER:
-                         none are */
+    int64_t watchdog; /* workers that are held up for longer are reported, ns, and get nothing new
+                         from a third of that on; 0: 100 ms; TH_NEVER: none are and all do */
     /* Told once of each, besides the log, by a thread of its own, which must not be kept for long;
      * what it is shown is valid during the call. */
     void (*on_stall)(const th_stall *stall, void *arg);

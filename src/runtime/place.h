@@ -18,13 +18,10 @@ static inline size_t thi_worker_load(const thi_worker *worker)
            atomic_load_explicit(&worker->coming, memory_order_relaxed);
 }
 
-/* So long a worker may be busy with one turn before it gets nothing new. */
-#define THI_HELD_UP (30 * TH_MILLISECOND)
-
 /* Whether another worker does not get round to what is new: one of its fibers does not let go. */
 static inline bool thi_worker_is_held_up(const thi_worker *worker, int64_t now)
 {
-    return thi_loop_busy_for(&worker->loop, now) > THI_HELD_UP;
+    return thi_loop_busy_for(&worker->loop, now) > worker->runtime->patience;
 }
 
 /* Changes the load of the calling thread's own worker, which alone writes it. */

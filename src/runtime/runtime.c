@@ -158,6 +158,8 @@ int th_run(th_fiber_fn app, void *arg, const th_run_opts *opts)
         return err;
     (void)pthread_once(&once, limit_log);
     rt.count = rt.opts.workers ? rt.opts.workers : thi_machine_cpus();
+    int64_t limit = thi_watchdog_limit(&rt);
+    rt.patience = limit == TH_NEVER ? TH_NEVER : limit / 3;
     rt.counts = rt.opts.cancel_at || rt.opts.waits;
     err = thi_run(&rt, run_with_signals);
     if (rt.opts.waits)

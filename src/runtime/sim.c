@@ -465,6 +465,7 @@ static int run_in_world(simulation *sim)
     rt->opts.grace = w->opts.grace;
     rt->opts.cancel_at = w->opts.cancel_at;
     rt->counts = true;
+    rt->patience = TH_NEVER;
     rt->opts.on_deadlock = w->opts.on_deadlock;
     rt->opts.deadlock_arg = w->opts.deadlock_arg;
     rt->count = w->opts.workers;

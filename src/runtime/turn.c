@@ -74,7 +74,7 @@ void thi_worker_run(thi_worker *worker)
 {
     thi_worker_self = worker;
     worker->errno_at = &errno;
-    worker->thread_id = thi_machine_thread();
+    __atomic_store_n(&worker->thread_id, thi_machine_thread(), __ATOMIC_RELAXED);
     (void)!thi_metrics_attach(); /* without a block of its own the thread counts in the shared one
                                   */
     bool held = thi_sigpipe_hold();

@@ -22,8 +22,10 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/util.h"
 #include "runtime/outside.h"
 #include "runtime/sched.h"
+#include "sys/machine.h"
 #include "sys/symbolize.h"
 #include "sys/sys.h"
 
@@ -34,7 +36,6 @@
 #include <ucontext.h>
 #include <unwind.h>
 
-#define LIMIT_DEFAULT  (100 * TH_MILLISECOND)
 #define ANSWER_TIME    (200 * TH_MILLISECOND) /* that a thread may take to say where it is */
 #define FRAMES_MAX     32
 #define TEXT_MAX       96
@@ -54,6 +55,10 @@ typedef struct answer {
 typedef struct probe {
     atomic_bool asked;
     int64_t reported; /* loop.now of the turn that was reported last */
+    int64_t since;    /* loop.now of the turn that was seen last, */
+    int64_t seen;     /* when that was, */
+    int64_t held;     /* how much of its time can be laid to whoever runs there, ns, */
+    int64_t delay;    /* and for how long its thread had been kept from a CPU in all */
     answer answer;    /* the thread's while it is asked */
 } probe;
 
@@ -216,13 +221,37 @@ static void report(thi_watchdog *dog, const thi_worker *worker, const answer *a,
     opts->on_stall(&stall, opts->stall_arg);
 }
 
+/*
+ * Adds up for how long a turn has been held up. Time does not count in which the machine is so busy
+ * that the worker waits for a CPU, or the watchdog itself comes late: a process that was stopped
+ * goes on where it was.
+ */
+static void account(const thi_watchdog *dog, probe *p, const thi_worker *worker, int64_t since,
+                    int64_t now)
+{
+    int thread = __atomic_load_n(&worker->thread_id, __ATOMIC_RELAXED);
+    int64_t delay = thi_machine_run_delay(thread);
+    bool same = p->since == since;
+    int64_t span = thi_min(now - (same ? p->seen : since), dog->limit);
+    if (same)
+        p->held += span - thi_min(delay - p->delay, span);
+    else
+        p->held = thi_min(span, dog->limit / 2);
+    p->since = since;
+    p->seen = now;
+    p->delay = delay;
+}
+
 static void look_at(thi_watchdog *dog, const thi_worker *worker)
 {
     probe *p = &dog->probes[worker->index];
     int64_t now = thi_sys_clock();
     int64_t span = thi_loop_busy_for(&worker->loop, now);
     int64_t since = now - span;
-    if (span <= dog->limit || since == p->reported)
+    if (span == 0 || since == p->reported)
+        return;
+    account(dog, p, worker, since, now);
+    if (p->held <= dog->limit)
         return;
     answer unknown = { .name = "somebody who does not say" };
     bool told = ask(dog, worker, p);
@@ -293,7 +322,7 @@ int thi_watchdog_start(thi_runtime *rt)
         return -ENOMEM;
     (void)pthread_once(&once, take_signal);
     dog->runtime = rt;
-    dog->limit = rt->opts.watchdog ? rt->opts.watchdog : LIMIT_DEFAULT;
+    dog->limit = thi_watchdog_limit(rt);
     pthread_condattr_t monotonic;
     (void)pthread_condattr_init(&monotonic);
     (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

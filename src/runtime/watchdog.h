@@ -6,6 +6,14 @@
 
 #include "runtime/worker.h"
 
+#include <thrum/time.h>
+
+/* The limit of a runtime's watchdog; TH_NEVER: it has none. */
+static inline int64_t thi_watchdog_limit(const thi_runtime *rt)
+{
+    return rt->opts.watchdog ? rt->opts.watchdog : 100 * TH_MILLISECOND;
+}
+
 /*
  * Starts to watch the workers of a runtime, whose threads have been started; nothing where the
  * options say so. -ENOMEM, or -errno when there is no thread to be had.

@@ -92,16 +92,17 @@ struct thi_runtime {
     th_fiber_fn app;
     void *arg;
     int result;
-    bool counts;                      /* the waits of its fibers */
-    _Atomic(uint64_t) points;         /* how many there were */
-    int stops;                        /* stops asked for so far; on worker 0 */
-    thi_timer grace;                  /* on worker 0's loop */
-    thi_inquiry inquiry;              /* of all workers, about waits that nobody can end */
-    thi_msg ask;                      /* th_stop()'s message to worker 0 */
-    atomic_int asked;                 /* calls of th_stop() that `ask` brings; the first sends it */
-    atomic_uint turn;                 /* for placement in turn */
-    atomic_int stoppers;              /* in all workers */
-    atomic_bool stopping;             /* a stop was asked for */
+    bool counts;              /* the waits of its fibers */
+    _Atomic(uint64_t) points; /* how many there were */
+    int stops;                /* stops asked for so far; on worker 0 */
+    thi_timer grace;          /* on worker 0's loop */
+    thi_inquiry inquiry;      /* of all workers, about waits that nobody can end */
+    thi_msg ask;              /* th_stop()'s message to worker 0 */
+    atomic_int asked;         /* calls of th_stop() that `ask` brings; the first sends it */
+    atomic_uint turn;         /* for placement in turn */
+    atomic_int stoppers;      /* in all workers */
+    atomic_bool stopping;     /* a stop was asked for */
+    int64_t patience; /* so long a worker may be busy with one turn before it gets nothing new */
     _Atomic(thi_watchdog *) watchdog; /* NULL: there is none */
     atomic_ullong away_ids;           /* numbers given to fibers before they are on a worker */
 };

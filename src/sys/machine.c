@@ -206,6 +206,17 @@ int thi_machine_threads(void)
     return at && parse_number(&at, &count) && count > 0 && count <= INT_MAX ? (int)count : -1;
 }
 
+/* The second number of schedstat, see the kernel's Documentation/scheduler/sched-stats.rst. */
+int64_t thi_machine_run_delay(int thread)
+{
+    char path[64];
+    char text[128];
+    (void)snprintf(path, sizeof path, "/proc/self/task/%d/schedstat", thread);
+    const char *at = read_text(path, text, sizeof text) ? strchr(text, ' ') : NULL;
+    long delay;
+    return at && parse_number(&at, &delay) && delay > 0 ? delay : 0;
+}
+
 long thi_machine_raise_nofile(void)
 {
     struct rlimit limit;

@@ -7,6 +7,7 @@
 #include <thrum/defs.h>
 
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * How many CPUs the process may keep busy: those of its affinity mask, but no more than the quota
@@ -25,6 +26,10 @@ int thi_machine_somaxconn(void);
 
 /* Threads of this process; -1 when that cannot be had. */
 int thi_machine_threads(void);
+
+/* For how long a thread of this process was ready to run and had no CPU, so far, ns; 0 when that
+ * cannot be had. */
+int64_t thi_machine_run_delay(int thread);
 
 /* Raises the soft limit of open descriptors to the hard one; the limit then in force, or -errno. */
 TH_MUST long thi_machine_raise_nofile(void);

@@ -157,7 +157,7 @@ class Server:
         """Ends it as an operator does; it must end well and have said nothing on standard error."""
         self.signal()
         status = self.wait()
-        assert (status, self.err.lines) == (0, [])
+        assert (status, self.err.lines) == (0, []), self.err.lines
 
     def kill(self):
         if self.process.poll() is None:

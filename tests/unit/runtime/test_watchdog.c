@@ -224,8 +224,9 @@ static int arrive(void *arg)
     return 0;
 }
 
-FIBER_TEST_ON(2, a_worker_that_is_held_up_gets_no_new_fibers)
+static int place_while_one_is_held_up(void *arg)
 {
+    (void)arg;
     static const int places[] = { TH_PLACE_ROUND, TH_PLACE_LEAST };
     th_scope scope;
     open_scope(&scope);
@@ -248,7 +249,15 @@ FIBER_TEST_ON(2, a_worker_that_is_held_up_gets_no_new_fibers)
     /* It is well again, and so are its prospects. */
     while (thi_worker_is_held_up(other, th_now()))
         ck_assert_int_eq(th_sleep(TH_MILLISECOND), 0);
+    return 0;
 }
+
+START_TEST(a_worker_that_is_held_up_gets_no_new_fibers)
+{
+    th_run_opts opts = { .workers = 2, .no_signals = 1 };
+    ck_assert_int_eq(th_run(place_while_one_is_held_up, NULL, &opts), 0);
+}
+END_TEST
 
 static void fill(Suite *suite)
 {

@@ -8,7 +8,9 @@
 #include "sys/sys.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -241,6 +243,38 @@ START_TEST(soft_limit_of_descriptors_is_raised_to_the_hard_one)
 }
 END_TEST
 
+/* ---- waiting for a CPU ---- */
+
+static atomic_bool enough;
+
+static void *spin_on_this_cpu(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&enough))
+        continue;
+    return NULL;
+}
+
+START_TEST(who_shares_a_cpu_waits_for_it_and_that_is_counted)
+{
+    cpu_set_t one;
+    pthread_t rival;
+    int self = thi_machine_thread();
+    SKIP_UNLESS(access("/proc/self/schedstat", R_OK) == 0, "the kernel does not count it");
+    CPU_ZERO(&one);
+    CPU_SET((size_t)sched_getcpu(), &one);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
+    int64_t before = thi_machine_run_delay(self);
+    ck_assert_int_ge(before, 0);
+    ck_assert_int_eq(pthread_create(&rival, NULL, spin_on_this_cpu, NULL), 0);
+    while (thi_machine_run_delay(self) - before < 1000000)
+        continue;
+    atomic_store(&enough, true);
+    ck_assert_int_eq(pthread_join(rival, NULL), 0);
+    ck_assert_int_eq(thi_machine_run_delay(-1), 0);
+}
+END_TEST
+
 static void fill_suite(Suite *suite)
 {
     TCase *tcase = thi_check_case(suite, "cpus");
@@ -259,6 +293,7 @@ static void fill_suite(Suite *suite)
     tcase_add_test(tcase, this_machine_has_a_cpu_and_pages);
     tcase_add_test(tcase, queue_of_connections_is_what_the_kernel_says);
     tcase_add_test(tcase, soft_limit_of_descriptors_is_raised_to_the_hard_one);
+    tcase_add_test(tcase, who_shares_a_cpu_waits_for_it_and_that_is_counted);
 }
 
 int main(void)
