@@ -21,6 +21,7 @@
 #include <thrum/inspect.h>
 #include <thrum/local.h>
 #include <thrum/log.h>
+#include <thrum/marks.h>
 #include <thrum/mem.h>
 #include <thrum/metrics.h>
 #include <thrum/mutex.h>

@@ -11,6 +11,7 @@
  *   thi_annotate_arrived(self)            right after a switch, on the stack that was switched to
  *   thi_annotate_ended(self, below)       what runs here has ended: nothing below is alive
  *   thi_annotate_reused(self)             the next one begins here
+ *   thi_annotate_forbids_below()          whether what lies below the running frame is off limits
  */
 #ifndef THI_FIBER_ANNOTATE_H
 #define THI_FIBER_ANNOTATE_H

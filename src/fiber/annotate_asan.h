@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct thi_annotation {
@@ -58,6 +59,12 @@ static inline void thi_annotate_ended(thi_annotation *self, const void *below)
 static inline void thi_annotate_reused(thi_annotation *self)
 {
     __asan_unpoison_memory_region(self->low, self->size);
+}
+
+/* It may be poisoned, and frames may lie elsewhere. */
+static inline bool thi_annotate_forbids_below(void)
+{
+    return true;
 }
 
 #endif

@@ -7,6 +7,7 @@
 #ifndef THI_FIBER_ANNOTATE_NONE_H
 #define THI_FIBER_ANNOTATE_NONE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct thi_annotation {
@@ -64,6 +65,15 @@ static inline void thi_annotate_ended(thi_annotation *self, const void *below)
 static inline void thi_annotate_reused(thi_annotation *self)
 {
     (void)self;
+}
+
+static inline bool thi_annotate_forbids_below(void)
+{
+#ifdef RUNNING_ON_VALGRIND
+    return RUNNING_ON_VALGRIND > 0;
+#else
+    return false;
+#endif
 }
 
 #endif

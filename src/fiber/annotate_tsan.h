@@ -5,6 +5,7 @@
 #define THI_FIBER_ANNOTATE_TSAN_H
 
 #include <sanitizer/tsan_interface.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct thi_annotation {
@@ -51,6 +52,11 @@ static inline void thi_annotate_ended(thi_annotation *self, const void *below)
 static inline void thi_annotate_reused(thi_annotation *self)
 {
     (void)self;
+}
+
+static inline bool thi_annotate_forbids_below(void)
+{
+    return false;
 }
 
 #endif

@@ -87,6 +87,7 @@ struct th_fiber {
     uint8_t stack_class;    /* which pool list it goes back to */
     bool stack_bare;        /* the stack's memory was given back: the context must be made anew */
     bool guarded;           /* a guard page is in place; otherwise a canary is */
+    uint16_t stands_for;    /* its depth is measured, for so many of its place; 0: it is not */
     uint64_t id;            /* never used twice in a process */
     thi_list tied;          /* while PARKED by thi_sched_park_tied(): in its worker's list */
     int64_t told;           /* the wait that began then has been reported as one without an end */

@@ -13,6 +13,7 @@
 #include "runtime/sched.h"
 
 #include "base/alloc.h"
+#include "fiber/depth.h"
 #include "runtime/deadlock.h"
 #include "runtime/overflow.h"
 #include "runtime/place.h"
@@ -112,7 +113,11 @@ void thi_fiber_entry(void *object)
     th_fiber *fiber = object;
     thi_context_entered(&fiber->context);
     for (;;) {
-        end(fiber, fiber->fn(fiber->arg));
+        const char *from = TH_UNLIKELY(fiber->stands_for > 0) ? thi_depth_clear(fiber) : NULL;
+        int result = fiber->fn(fiber->arg);
+        if (TH_UNLIKELY(from != NULL))
+            thi_marks_ended(fiber, from, __builtin_frame_address(0));
+        end(fiber, result);
         thi_annotate_ended(&fiber->context.note, __builtin_frame_address(0));
         thi_context *next = thi_sched_successor_(fiber->worker);
         if (next != &fiber->context) /* it may have been spawned anew */

@@ -42,6 +42,7 @@ static inline th_fiber *thi_start_make(thi_scope *scope, th_fiber_fn fn, void *a
     fiber->rank = THI_RANK_NORMAL;
     fiber->id = ++worker->last_id;
     fiber->home = scope;
+    thi_marks_choose(worker->marks, fiber);
     thi_scope_enter(scope, fiber);
     thi_worker_add_load(worker, 1);
     return fiber;

@@ -13,6 +13,7 @@
 #include "loop/engines.h"
 #include "loop/loop.h"
 #include "runtime/lookout.h"
+#include "runtime/marks.h"
 
 #include <thrum/runtime.h>
 
@@ -66,7 +67,8 @@ struct thi_worker {
      * at first. NULL: the first one is taken. A simulation picks by its seed.
      */
     th_fiber *(*pick)(thi_worker *worker);
-    thi_lookout lookout; /* for waits that nobody can end */
+    thi_lookout lookout;                 /* for waits that nobody can end */
+    thi_mark_slot marks[THI_MARK_SLOTS]; /* whose depth is measured next */
     thi_loop loop;
     /* Read by others to place new fibers and connections. */
     atomic_size_t load;   /* those that live here; written by this worker alone */
