@@ -4,8 +4,8 @@
  * What becomes known of stacks.
  *
  * Measuring a fiber takes as long as spawning several dozen, so few are: of each place the first
- * ones, then every second, every fourth, and so on, SAME_PACE of each pace, down to one in a
- * thousand, and fewer of larger stacks. Each stands for those that were passed over since the last
+ * ones, then every second, every fourth, and so on, SAME_PACE of each pace, down to one in
+ * 4,096, and fewer of larger stacks. Each stands for those that were passed over since the last
  * one. So who was counted is never off by more than a quarter, and most places show at once what
  * they are like. Who is next is counted by each worker for itself, in a slot that the place falls
  * on; two places may share one, and then share its pace.
@@ -31,7 +31,7 @@
 #include <string.h>
 
 #define SAME_PACE  4  /* samples until the pace halves */
-#define PACE_LOG   10 /* of the slowest, for stacks of the default size */
+#define PACE_LOG   12 /* of the slowest, for stacks of the default size */
 #define PACE_MAX   15
 #define MARKS      1024
 #define KEYS       2048 /* a power of two */

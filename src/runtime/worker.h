@@ -68,11 +68,11 @@ struct thi_worker {
      */
     th_fiber *(*pick)(thi_worker *worker);
     thi_lookout lookout;                 /* for waits that nobody can end */
-    thi_mark_slot marks[THI_MARK_SLOTS]; /* whose depth is measured next */
     thi_loop loop;
     /* Read by others to place new fibers and connections. */
     atomic_size_t load;   /* those that live here; written by this worker alone */
     atomic_size_t coming; /* those that are on their way here; written by all */
+    thi_mark_slot marks[THI_MARK_SLOTS]; /* who is measured next; its own again */
 };
 
 /* Somebody who ends in an orderly way when asked to: a server. Lives on the worker it was added on.
