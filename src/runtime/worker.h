@@ -67,11 +67,11 @@ struct thi_worker {
      * at first. NULL: the first one is taken. A simulation picks by its seed.
      */
     th_fiber *(*pick)(thi_worker *worker);
-    thi_lookout lookout;                 /* for waits that nobody can end */
+    thi_lookout lookout; /* for waits that nobody can end */
     thi_loop loop;
     /* Read by others to place new fibers and connections. */
-    atomic_size_t load;   /* those that live here; written by this worker alone */
-    atomic_size_t coming; /* those that are on their way here; written by all */
+    atomic_size_t load;                  /* those that live here; written by this worker alone */
+    atomic_size_t coming;                /* those that are on their way here; written by all */
     thi_mark_slot marks[THI_MARK_SLOTS]; /* who is measured next; its own again */
 };
 
