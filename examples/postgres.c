@@ -71,7 +71,7 @@ static int next_result(PGconn *db, PGresult **result)
 
 static int query(PGconn *db, const char *number)
 {
-    PGresult *result;
+    PGresult *result = NULL;
     int err;
     if (!PQsendQueryParams(db, "SELECT $1::int * 2, pg_sleep(0.2)", 1, NULL, &number, NULL, NULL,
                            0))
