@@ -634,13 +634,16 @@ FIBER_TEST(each_fiber_sees_its_own_errno)
     close_scope(&scope);
 }
 
-/* The end of the main fiber with a handle that nobody gave back. */
+/* The end of the main fiber with a handle that nobody gave back. It outlives the runtime, so it is
+ * still reachable when the leak sanitizer looks. */
 FIBER_TEST(a_handle_that_is_never_given_back_does_no_harm)
 {
+    static th_fiber *volatile kept;
     th_scope scope;
     open_scope(&scope);
-    (void)spawn_handle(&scope, do_nothing, NULL);
+    kept = spawn_handle(&scope, do_nothing, NULL);
     close_scope(&scope);
+    ck_assert_ptr_nonnull(kept);
 }
 
 static void fill(Suite *suite)
