@@ -194,16 +194,38 @@ int thi_machine_somaxconn(void)
 }
 
 /* In /proc/self/stat it is the 18th number after the name, which may hold anything: proc(5). */
-int thi_machine_threads(void)
+static bool find_in_stat(const char *text, long *count)
 {
-    char text[1024];
-    if (!read_text("/proc/self/stat", text, sizeof text))
-        return -1;
     const char *at = strrchr(text, ')');
     for (int i = 0; at && i < 18; i++)
         at = strchr(at + 1, ' ');
-    long count;
-    return at && parse_number(&at, &count) && count > 0 && count <= INT_MAX ? (int)count : -1;
+    return at && parse_number(&at, count);
+}
+
+/* In /proc/self/status it has a line, and no name looks like one: newlines in it are escaped. */
+static bool find_in_status(const char *text, long *count)
+{
+    static const char key[] = "\nThreads:";
+    const char *at = strstr(text, key);
+    if (!at)
+        return false;
+    at += sizeof key - 1;
+    return parse_number(&at, count);
+}
+
+/*
+ * The second file has the number behind a list of groups that may be too long, so the first one is
+ * asked first. Who runs programs of another processor makes that up, and without the number.
+ */
+int thi_machine_threads(void)
+{
+    char text[1536];
+    long count = 0;
+    bool known =
+        (read_text("/proc/self/stat", text, sizeof text) && find_in_stat(text, &count) &&
+         count > 0) ||
+        (read_text("/proc/self/status", text, sizeof text) && find_in_status(text, &count));
+    return known && count > 0 && count <= INT_MAX ? (int)count : -1;
 }
 
 /* The second number of schedstat, see the kernel's Documentation/scheduler/sched-stats.rst. */

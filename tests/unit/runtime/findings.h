@@ -68,6 +68,7 @@ static inline void allow_tools(void)
         least = thi_min(least, thi_machine_threads());
         usleep(100);
     }
+    ck_assert_int_gt(least, 0);
     thi_outside_tools = (unsigned)least - 1;
 }
 

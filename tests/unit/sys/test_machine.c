@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <semaphore.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -230,6 +231,58 @@ START_TEST(queue_of_connections_is_what_the_kernel_says)
 }
 END_TEST
 
+static int threads_of(const char *stat, const char *status)
+{
+    const file machine[] = { { stat ? "/proc/self/stat" : "/none", stat },
+                             { status ? "/proc/self/status" : "/none", status },
+                             { NULL, NULL } };
+    make_machine(machine);
+    return thi_machine_threads();
+}
+
+#define STAT(threads)   "7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 " threads " 0 99\n"
+#define STATUS(threads) "Name:\ta\\nThreads:\t9\nGroups:\t0 1 \nThreads:\t" threads "\nSigQ:\t0/1\n"
+
+START_TEST(threads_are_as_many_as_the_kernel_says)
+{
+    ck_assert_int_eq(threads_of(STAT("1"), STATUS("5")), 1);
+    ck_assert_int_eq(threads_of(STAT("31"), NULL), 31);
+    static const char *const odd[] = { STAT("0"), STAT("-1"), STAT("x"), "", ")", "7 (a) S 1" };
+    for (size_t i = 0; i < thi_array_len(odd); i++) {
+        ck_assert_int_eq(threads_of(odd[i], STATUS("5")), 5);
+        ck_assert_int_eq(threads_of(odd[i], STATUS("0")), -1);
+        ck_assert_int_eq(threads_of(odd[i], STATUS("99999999999")), -1);
+        ck_assert_int_eq(threads_of(odd[i], "Name:\ta\\nThreads:\t9\nGroups:\t0 1"), -1);
+        ck_assert_int_eq(threads_of(odd[i], NULL), -1);
+    }
+    ck_assert_int_eq(threads_of(NULL, STATUS("5")), 5);
+    ck_assert_int_eq(threads_of(NULL, NULL), -1);
+}
+END_TEST
+
+static void *end_when_told(void *arg)
+{
+    while (sem_wait(arg) != 0)
+        continue;
+    return NULL;
+}
+
+START_TEST(threads_of_this_process_are_counted)
+{
+    sem_t end;
+    pthread_t threads[4];
+    ck_assert_int_eq(sem_init(&end, 0, 0), 0);
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, end_when_told, &end), 0);
+        ck_assert_int_ge(thi_machine_threads(), i + 2);
+    }
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(sem_post(&end), 0);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+}
+END_TEST
+
 START_TEST(soft_limit_of_descriptors_is_raised_to_the_hard_one)
 {
     struct rlimit limit;
@@ -292,6 +345,8 @@ static void fill_suite(Suite *suite)
     tcase = thi_check_case(suite, "facts");
     tcase_add_test(tcase, this_machine_has_a_cpu_and_pages);
     tcase_add_test(tcase, queue_of_connections_is_what_the_kernel_says);
+    tcase_add_test(tcase, threads_are_as_many_as_the_kernel_says);
+    tcase_add_test(tcase, threads_of_this_process_are_counted);
     tcase_add_test(tcase, soft_limit_of_descriptors_is_raised_to_the_hard_one);
     tcase_add_test(tcase, who_shares_a_cpu_waits_for_it_and_that_is_counted);
 }
