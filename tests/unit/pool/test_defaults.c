@@ -3,6 +3,7 @@
 /* The default pools: found by name, apart from each other, and gone in time. */
 #include "pool/pools.h"
 
+#include "pool/anew.h"
 #include "pool/defaults.h"
 #include "runtime/capture.h"
 
@@ -184,45 +185,9 @@ static void use_after_fork(void)
     ck_assert_int_eq(th_offload(NULL, count, NULL), 2);
 }
 
-static void *end_at_once(void *arg)
-{
-    return arg;
-}
-
-static int start_a_thread(void)
-{
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, end_at_once, NULL) != 0)
-        return 1;
-    return pthread_join(thread, NULL);
-}
-
-static void *end_when_told(void *arg)
-{
-    while (sem_wait(arg) != 0)
-        ;
-    return NULL;
-}
-
-/*
- * Whether the child of a process with threads may have one itself. POSIX promises nothing of it,
- * Linux does it; the thread sanitizer forbids it, and an emulator may lose count.
- */
-static bool may_begin_anew(void)
-{
-    pthread_t thread;
-    sem_t end;
-    sem_init(&end, 0, 0);
-    ck_assert_int_eq(pthread_create(&thread, NULL, end_when_told, &end), 0);
-    capture c = run_captured(start_a_thread);
-    sem_post(&end);
-    ck_assert_int_eq(pthread_join(thread, NULL), 0);
-    return WIFEXITED(c.status) && WEXITSTATUS(c.status) == 0;
-}
-
 START_TEST(in_a_forked_child_they_begin_anew)
 {
-    SKIP_UNLESS(may_begin_anew(), "no threads in the child of a process with threads");
+    SKIP_UNLESS(may_begin_anew(), NO_THREADS_ANEW);
     ck_assert_int_eq(th_offload(NULL, count, NULL), 1);
     ck_assert_int_eq(in_child(use_after_fork), 2);
     ck_assert_int_eq(th_offload(NULL, count, NULL), 2);
