@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "pool/crew.h"
 #include "pool/defaults.h"
+#include "runtime/sched.h"
 
 #include <errno.h>
 #include <string.h>
@@ -56,7 +57,7 @@ static void drop(thi_job *job, int why)
 
 static const thi_job_ops ops = { .run = run, .finish = finish, .drop = drop };
 
-/* Waits by a waiter that is prepared. */
+/* Waits by a waiter that is prepared. A thread that is always faster must let the others run. */
 static int sleep_until_done(offload *o, thi_waiter *w)
 {
     thi_waitq_lock(&o->waiting);
@@ -64,7 +65,10 @@ static int sleep_until_done(offload *o, thi_waiter *w)
     if (!done)
         thi_waitq_push(&o->waiting, w);
     thi_waitq_unlock(&o->waiting);
-    return done ? 0 : thi_waiter_sleep(w);
+    if (!done)
+        return thi_waiter_sleep(w);
+    thi_sched_spend(THI_COST_DESCRIPTOR); /* for what the thread was woken with */
+    return 0;
 }
 
 static int result_of(const offload *o)

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/metrics.h"
 
 #define ROUNDS 2000
 
@@ -24,6 +25,47 @@ FIBER_TEST(the_worker_goes_on_meanwhile)
     release(busy, &g);
     ck_assert_int_eq(th_offload(pool, count, NULL), 1);
     close_scope(&scope);
+    free_pool(pool);
+}
+
+/* Starts a thread, and comes back when that has done the job. */
+static int (*start_thread_of_pool)(th_pool *pool);
+
+static int start_and_lag(th_pool *p)
+{
+    int64_t done = thi_metric_read(THI_M_POOL_JOBS_DONE);
+    int err = start_thread_of_pool(p);
+    while (err == 0 && thi_metric_read(THI_M_POOL_JOBS_DONE) == done)
+        sched_yield();
+    return err;
+}
+
+static int count_turns(void *arg)
+{
+    size_t *turns = arg;
+    while (*turns < 1000 && th_yield() == 0)
+        ++*turns;
+    return 0;
+}
+
+/* No job is ever waited for: each has a thread of its own, which is always faster. */
+FIBER_TEST(threads_that_are_always_faster_let_others_run)
+{
+    size_t turns = 0;
+    th_scope scope;
+    pool = pool_of(1);
+    start_thread_of_pool = pool->start;
+    pool->start = start_and_lag;
+    pool->watched = true; /* so threads end that have no job left */
+    open_scope(&scope);
+    spawn(&scope, count_turns, &turns);
+    for (int i = 0; i < 320; i++)
+        ck_assert_int_eq(th_offload(pool, count, NULL), i + 1);
+    ck_assert_uint_ge(turns, 5);
+    ck_assert_uint_lt(turns, 320);
+    turns = 1000;
+    close_scope(&scope);
+    pool->watched = false;
     free_pool(pool);
 }
 
@@ -242,6 +284,7 @@ static void fill(Suite *suite)
 {
     TCase *plain = thi_check_case(suite, "plain");
     tcase_add_test(plain, the_worker_goes_on_meanwhile);
+    tcase_add_test(plain, threads_that_are_always_faster_let_others_run);
     tcase_add_test(plain, the_work_runs_on_a_thread_that_is_no_worker);
     tcase_add_test(plain, a_plain_thread_waits_too);
     tcase_add_test(plain, nothing_is_allocated);
