@@ -22,12 +22,18 @@ static bool cut(const struct iovec *iov, struct iovec *first, int *err)
     return *err == 0;
 }
 
+/* What is only tried, on a file that knows no trying, is no step. */
 static ssize_t short_preadv2(int fd, const struct iovec *iov, int count, int64_t at, int flags)
 {
     struct iovec first;
-    int err;
+    int err, before = moves;
     (void)count;
-    return cut(iov, &first, &err) ? thi_sys_real.preadv2(fd, &first, 1, at, flags) : err;
+    if (!cut(iov, &first, &err))
+        return err;
+    ssize_t n = thi_sys_real.preadv2(fd, &first, 1, at, flags);
+    if (n == -EOPNOTSUPP)
+        moves = before;
+    return n;
 }
 
 static ssize_t short_pwritev2(int fd, const struct iovec *iov, int count, int64_t at, int flags)
