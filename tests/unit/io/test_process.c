@@ -6,6 +6,8 @@
  */
 #include "sync/parties.h"
 
+#include "this_program.h"
+
 #include "base/alloc.h"
 #include "io/process.h"
 #include "sys/fault.h"
@@ -397,7 +399,10 @@ FIBER_TEST(standard_streams_may_be_swapped)
 #define SELF(task, ...)                                                                            \
     &(th_process_opts)                                                                             \
     {                                                                                              \
-        .argv = (const char *const[]){ "test_process", task, NULL }, .file = self, __VA_ARGS__     \
+        .argv = needs_wrapper()                                                                    \
+                    ? (const char *const[]){ "sh", "-c", BY_WRAPPER, self, task, NULL }            \
+                    : (const char *const[]){ "test_process", task, NULL },                         \
+        .file = needs_wrapper() ? "/bin/sh" : self, __VA_ARGS__                                    \
     }
 
 FIBER_TEST(nothing_else_is_inherited)
