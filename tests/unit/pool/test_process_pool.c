@@ -6,6 +6,8 @@
  */
 #include "runtime/in_fiber.h"
 
+#include "this_program.h"
+
 #include "base/alloc.h"
 #include "pool/process_wire.h"
 #include "sys/sys.h"
@@ -224,9 +226,12 @@ static const th_worker_entry functions[] = {
 
 /* Under valgrind /proc/self/exe is not this program, so workers are started by its path there. */
 static const char *this_program[] = { NULL, NULL };
+static const char *wrapped[] = { "/bin/sh", "-c", BY_WRAPPER, NULL, NULL };
 
 static const char *const *worker_argv(void)
 {
+    if (needs_wrapper())
+        return wrapped;
     const char *preloaded = getenv("LD_PRELOAD");
     return preloaded && strstr(preloaded, "valgrind") ? this_program : NULL;
 }
@@ -901,6 +906,6 @@ int main(int argc, char **argv)
     (void)argc;
     if (th_worker_is_one())
         return th_worker_main(functions);
-    this_program[0] = realpath(argv[0], NULL);
+    this_program[0] = wrapped[3] = realpath(argv[0], NULL);
     return thi_check_run("pool/process_pool", fill);
 }
