@@ -9,9 +9,8 @@ declare -A groups=(
     # The library and the program.
     [build]="gcc libc6-dev libdw-dev meson ninja-build pkg-config python3"
     # Unit tests, and real clients for the integration tests.
-    [test]="check libhttp-parser-dev python3-pytest python3-requests curl wget chromium cmake gdb libcurl4-openssl-dev libpq-dev postgresql"
-    [test]="check libhttp-parser-dev python3-pytest python3-requests curl wget chromium cmake gdb
-            python3-jsonschema"
+    [test]="check libhttp-parser-dev python3-pytest python3-requests python3-jsonschema curl wget
+            chromium cmake gdb libcurl4-openssl-dev libpq-dev postgresql"
     # Fuzzers and memory checkers; gcc brings its own sanitizers.
     [debug]="clang libclang-rt-14-dev valgrind"
     # The other architecture, emulated.

@@ -29,10 +29,9 @@ static const char *const engine_names[] = { "epoll", "uring", "poll", "select" }
  */
 static inline void run_in_fiber(unsigned workers, int engine, int (*fn)(void *arg), void *arg)
 {
-    th_run_opts opts = { .workers = workers,
-                         .backend = engine_names[engine],
-                         .no_signals = 1,
-                         .watchdog = TH_NEVER };
+    th_run_opts opts = {
+        .workers = workers, .backend = engine_names[engine], .no_signals = 1, .watchdog = TH_NEVER
+    };
     int result = th_run(fn, arg, &opts);
     ck_assert_msg(result == 0, "%s", th_errname(result));
 }
