@@ -29,6 +29,8 @@
       "Waits found that do not end: circles, and states in which nothing can end them")            \
     X(COUNTER, DEADLOCK_LOOKS, "thrum_deadlock_looks_total", "",                                   \
       "Looks of all workers at waits that last long")                                              \
+    X(COUNTER, LOCKS_HELD, "thrum_locks_held_total", "",                                           \
+      "Locks of <pthread.h> that a fiber held while it was suspended, where that is looked at")    \
     X(COUNTER, STALLS, "thrum_stalls_total", "",                                                   \
       "Workers that were held up by a fiber that did not suspend")                                 \
     X(COUNTER, LOOP_TURNS, "thrum_loop_turns_total", "", "Turns of the event loops")               \

@@ -11,6 +11,7 @@
 #include "runtime/points.h"
 
 #include "base/alloc.h"
+#include "runtime/locks.h"
 #include "runtime/tree.h"
 #include "sys/sys.h"
 
@@ -24,6 +25,9 @@
 void thi_points_pass(th_fiber *fiber)
 {
     thi_runtime *rt = fiber->worker->runtime;
+    thi_locks_pass(fiber);
+    if (!rt->counts || fiber->state != THI_FIBER_PARKED)
+        return;
     if (atomic_fetch_add(&rt->points, 1) + 1 != rt->opts.cancel_at)
         return;
     thi_scope *scope = fiber->scope;

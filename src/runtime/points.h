@@ -9,7 +9,7 @@
 
 #include "runtime/worker.h"
 
-/* Of workers that count: this fiber, the running one, is about to leave for its wait. */
+/* Of workers that count: this fiber, the running one, is about to leave, mostly for its wait. */
 void thi_points_pass(th_fiber *fiber);
 
 /* What a program must not leave behind when it ends; counted before and after it. */

@@ -30,7 +30,7 @@
 
 thi_context *thi_sched_elsewhere_(thi_worker *worker)
 {
-    if (TH_UNLIKELY(worker->counts && worker->current->state == THI_FIBER_PARKED))
+    if (TH_UNLIKELY(worker->counts))
         thi_points_pass(worker->current);
     th_fiber *next = worker->ranked > 0 ? thi_rank_next(worker) : NULL;
     worker->current = next;

@@ -5,6 +5,7 @@
 
 #include "base/metrics.h"
 #include "runtime/deadlock.h"
+#include "runtime/locks.h"
 #include "runtime/sched.h"
 #include "sys/machine.h"
 #include "sys/signals.h"
@@ -22,7 +23,7 @@ int thi_worker_open(thi_worker *worker, thi_runtime *runtime, unsigned index)
     worker->allowance = THI_ALLOWANCE;
     thi_rank_init(worker, &runtime->opts);
     worker->thread_id = thi_machine_thread(); /* until it has one of its own, if it gets one */
-    worker->counts = runtime->counts;
+    worker->counts = runtime->counts || thi_locks_are_seen();
     worker->slice = worker->counts ? 0 : THI_SLICE_MIN;
     worker->last_id = worker->published_id = (uint64_t)index << 48;
     thi_list_init(&worker->stoppers);

@@ -43,7 +43,7 @@ struct thi_worker {
     int allowance;   /* operations that may yet succeed without suspending; see thi_sched_spend() */
     int *errno_at;   /* the thread's errno, of which each fiber sees its own */
     int stack_class;
-    bool counts;           /* the waits of its fibers, see points.c */
+    bool counts;           /* the waits of its fibers, or sees their locks, see points.c */
     thi_context scheduler; /* the thread's own stack, on which the loop runs */
     thi_fiber_pool fibers;
     uint64_t last_id;      /* of the fibers spawned here; counts up from the worker's own range */

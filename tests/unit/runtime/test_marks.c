@@ -236,7 +236,7 @@ FIBER_TEST(places_beyond_the_limit_are_counted_together)
 {
     NEEDS_DEPTH();
     enum { PLACES = 1500 };
-    static char texts[PLACES][24];
+    static char texts[PLACES][40];
     size_t bytes = 2000;
     th_scope scope;
     open_scope(&scope);
