@@ -157,13 +157,15 @@ static int spread(void *arg)
     return 0;
 }
 
+/* Each of the ten on the other worker is told of the cancellation, and says so: the host looks up,
+ * and may have to wait once more. */
 START_TEST(one_wait_of_two_workers_is_cancelled)
 {
     uint64_t waits = 0;
     for (uint64_t n = 1; n == 1 || n <= waits; n++) {
         th_run_opts opts = { .workers = 2, .no_signals = 1, .cancel_at = n, .waits = &waits };
         ck_assert_int_eq(th_run(spread, NULL, &opts), 0);
-        ck_assert_uint_le(waits, 21);
+        ck_assert_uint_le(waits, n > waits ? 21 : 21 + 10);
     }
 }
 END_TEST
