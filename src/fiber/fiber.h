@@ -65,6 +65,16 @@ struct thi_wait {
     void (*abort)(thi_wait *wait, int result);
 };
 
+/*
+ * What kind of wait it is. Who waits for a condition is moved to the wait for its mutex by whoever
+ * signals, on any thread: others than the one who waits ask here. What the kind says of the object
+ * holds for the object that is read afterwards.
+ */
+static inline const thi_wait_kind *thi_wait_kind_of(const thi_wait *wait)
+{
+    return __atomic_load_n(&wait->kind, __ATOMIC_ACQUIRE);
+}
+
 /* The values of a fiber, of which only their end matters here. */
 typedef struct thi_locals thi_locals;
 struct thi_locals {

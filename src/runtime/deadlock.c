@@ -93,7 +93,7 @@ static void count_in_vain(th_fiber *fiber, void *arg)
     if (fiber->state == THI_FIBER_ENDED)
         return;
     bool parked = fiber->state == THI_FIBER_PARKED;
-    unsigned ends = parked ? fiber->waits->kind->ends : THI_BY_POOL;
+    unsigned ends = parked ? thi_wait_kind_of(fiber->waits)->ends : THI_BY_POOL;
     look->in_vain += parked && thi_waits_in_vain(fiber);
     look->at_rest &= ends != THI_BY_POOL && ends != THI_BY_WORK && ends != THI_BY_DESCRIPTOR;
 }

@@ -191,7 +191,7 @@ typedef struct places {
 static uint64_t hash_of(const th_fiber *fiber)
 {
     const void *pcs[FRAMES];
-    uint64_t hash = (uintptr_t)fiber->waits->kind;
+    uint64_t hash = (uintptr_t)thi_wait_kind_of(fiber->waits);
     size_t count = thi_unwind(fiber, pcs, FRAMES);
     for (size_t i = 0; i < count; i++)
         hash = (hash ^ (uintptr_t)pcs[i]) * UINT64_C(0x9e3779b97f4a7c15) >> 1;
@@ -226,7 +226,7 @@ static void add_place(thi_text *text, const place *p, int64_t now)
     if (p->fibers > 1)
         thi_text_add(text, " and %zu more like it: the first", p->fibers - 1);
     add_age(text, p->first->waits->since, now);
-    thi_text_add(text, ": %s\n", p->first->waits->kind->what);
+    thi_text_add(text, ": %s\n", thi_wait_kind_of(p->first->waits)->what);
     add_stack(text, pcs, thi_unwind(p->first, pcs, FRAMES));
 }
 

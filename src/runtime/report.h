@@ -32,7 +32,7 @@ size_t thi_report_parked(thi_worker *worker, thi_text *text, size_t *in_vain);
  * be done. */
 static inline bool thi_waits_in_vain(const th_fiber *fiber)
 {
-    unsigned ends = fiber->waits->kind->ends;
+    unsigned ends = thi_wait_kind_of(fiber->waits)->ends;
     return ends == THI_BY_ANYBODY || ends == THI_BY_OWNER;
 }
 

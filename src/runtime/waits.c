@@ -13,7 +13,8 @@
 /* The pointer in what is waited for. Others may change it. */
 static const void *word_of(const thi_wait *wait)
 {
-    const void *word = (const char *)wait->object + wait->kind->at;
+    size_t at = thi_wait_kind_of(wait)->at;
+    const void *word = (const char *)__atomic_load_n(&wait->object, __ATOMIC_RELAXED) + at;
     return atomic_load_explicit((const _Atomic(const void *) *)word, memory_order_relaxed);
 }
 
@@ -27,7 +28,7 @@ static bool tie_to_owner(const thi_wait *wait, const void *party, thi_tie *tie)
 static bool tie_to_children(const thi_wait *wait, thi_tie *tie)
 {
     const thi_scope *scope = wait->object;
-    tie->way = wait->kind->at == 0 ? THI_TIE_CHILD : THI_TIE_CHILDREN;
+    tie->way = tie->kind->at == 0 ? THI_TIE_CHILD : THI_TIE_CHILDREN;
     tie->target = scope;
     tie->need = tie->way == THI_TIE_CHILDREN ? scope->live : 0;
     return atomic_load(&scope->inflight) == 0;
@@ -35,7 +36,7 @@ static bool tie_to_children(const thi_wait *wait, thi_tie *tie)
 
 bool thi_tie_of(const thi_wait *wait, const void *party, thi_tie *tie)
 {
-    const thi_wait_kind *kind = __atomic_load_n(&wait->kind, __ATOMIC_ACQUIRE);
+    const thi_wait_kind *kind = thi_wait_kind_of(wait);
     *tie = (thi_tie){ .party = party, .kind = kind, .since = wait->since };
     tie->object = __atomic_load_n(&wait->object, __ATOMIC_RELAXED);
     switch (kind->ends) {
