@@ -67,8 +67,8 @@ struct thi_wait {
 
 /*
  * What kind of wait it is. Who waits for a condition is moved to the wait for its mutex by whoever
- * signals, on any thread: others than the one who waits ask here. What the kind says of the object
- * holds for the object that is read afterwards.
+ * signals, on any thread: from when it can be found there, ask here. What the kind says of the
+ * object holds for the object that is read afterwards.
  */
 static inline const thi_wait_kind *thi_wait_kind_of(const thi_wait *wait)
 {

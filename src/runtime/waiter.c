@@ -125,7 +125,8 @@ static void sleep_tied(thi_waiter *w)
 /* A thread has no scope: it waits as long as it takes. */
 int thi_waiter_sleep_as_thread_(thi_waiter *w)
 {
-    if (w->wait.kind && (w->wait.kind->ends == THI_BY_OWNER || w->wait.kind->ends == THI_BY_FIBER))
+    const thi_wait_kind *kind = thi_wait_kind_of(&w->wait); /* it may be moved already */
+    if (kind && (kind->ends == THI_BY_OWNER || kind->ends == THI_BY_FIBER))
         sleep_tied(w);
     while (__atomic_load_n(&w->woken, __ATOMIC_ACQUIRE) == 0)
         (void)thi_sys_futex_wait(&w->woken, 0, -1);
