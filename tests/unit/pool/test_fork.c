@@ -51,9 +51,8 @@ static int sleep_and_off_load(void *arg)
 static int run_here(void)
 {
     th_run_opts opts = { .workers = 1, .no_signals = 1 };
-#ifdef __SANITIZE_THREAD__
-    opts.watchdog = TH_NEVER; /* a thread as well */
-#endif
+    if (!CHILDREN_START_THREADS)
+        opts.watchdog = TH_NEVER; /* a thread as well */
     return th_run(sleep_and_off_load, NULL, &opts);
 }
 
