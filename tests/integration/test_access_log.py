@@ -12,7 +12,7 @@ import time
 import pytest
 
 from files import content, www  # noqa: F401 (fixtures)
-from serving import LISTENING, TIMEOUT, Lines, address, connected, eventually
+from serving import LISTENING, TIMEOUT, Lines, address, complaints, connected, eventually
 from wire import Client, request
 
 COMMON = re.compile(r'(\S+) - - \[([^]]+)\] "(-|[^ "]+ [^ "]+ HTTP/1\.[01])" (\d{3}|-) (\d+|-)')
@@ -56,7 +56,8 @@ class Logged:
 
     def stop(self):
         self.process.terminate()
-        assert self.process.communicate(timeout=TIMEOUT) == (None, b"")
+        said = self.process.communicate(timeout=TIMEOUT)[1].decode()
+        assert complaints(said.splitlines()) == [], said
         assert self.process.returncode == 0
 
 
