@@ -4,7 +4,7 @@
  * How much of their stacks fibers use, by the place that spawns them, and which size would do.
  *
  * Of each place the first fibers are measured, then ever fewer, down to one in 4,096; the rest pay
- * nothing for it. What is found is kept for the process, beyond the end of a runtime. A fiber
+ * a few instructions. What is found is kept for the process, beyond the end of a runtime. A fiber
  * counts when it has ended. Under AddressSanitizer and Valgrind nothing is measured.
  */
 #ifndef THRUM_MARKS_H
