@@ -17,6 +17,7 @@ void print_error(const char *format, ...)
     char line[LINE_MAX_SIZE];
     va_list args;
     va_start(args, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): clang 14 overlooks the va_start here */
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
     for (char *c = line; *c; c++)
@@ -30,6 +31,7 @@ int options_wrong(const command *cmd, const char *format, ...)
     char what[LINE_MAX_SIZE - 100];
     va_list args;
     va_start(args, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): as above */
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
     print_error("thrum %s: %s (see thrum %s --help)", cmd->name, what, cmd->name);
