@@ -41,6 +41,8 @@ def units(root, build):
 def compile_with(unit, compiler, *options):
     """Runs the entry's command with another compiler and end, without what it would write."""
     words = iter(shlex.split(unit["command"])[1:])
+    if pathlib.Path(shlex.split(unit["command"])[0]).name == "ccache":
+        next(words)  # Meson puts it before the compiler where it is installed
     kept = []
     for word in words:
         if word in ("-o", "-MF", "-MQ"):

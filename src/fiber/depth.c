@@ -25,7 +25,7 @@
 typedef uint64_t __attribute__((may_alias)) word;
 
 #define NOBODY_WATCHES                                                                             \
-    __attribute__((noinline, no_sanitize_address, no_sanitize_thread, no_sanitize_undefined))
+    __attribute__((noinline, no_sanitize_address, no_sanitize_thread, no_sanitize("undefined")))
 
 bool thi_depth_is_told(void)
 {

@@ -64,7 +64,8 @@ void thi_marks_chosen(thi_mark_slot *slot, th_fiber *fiber)
     if (!thi_depth_is_told())
         return;
     int slowest = PACE_LOG + thi_max(fiber->stack_class - 2, 0);
-    int pace = thi_min(thi_min(slot->samples / SAME_PACE, slowest), PACE_MAX);
+    int pace = thi_min(slot->samples / SAME_PACE, slowest);
+    pace = thi_min(pace, PACE_MAX);
     fiber->stands_for = slot->weight ? slot->weight : 1;
     slot->weight = (uint16_t)(1U << pace);
     slot->left = (uint16_t)(slot->weight - 1);
