@@ -28,7 +28,7 @@ def run_meson(build, valgrind, slow):
 
 def run_pytest(build, folder, report):
     env = dict(os.environ, THRUM_BUILD=str(build), THRUM_BIN=str(build / "thrum" / "thrum"))
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider",
                "--junitxml", str(report), str(folder)]
     status = subprocess.run(command, env=env, cwd=ROOT).returncode
     return 0 if status == 5 else status  # 5: there are no tests yet to collect
