@@ -38,6 +38,7 @@
 #define SLAB_BYTES   (UINT64_C(64) << 20)
 #define SLAB_MIN     16
 #define SPLIT_BUDGET 12000 /* guards by mprotect; each costs two of 65,530 mappings allowed */
+#define COOL_MIN     64
 #define COLOURS      8
 #define COLOUR_STEP  128
 
@@ -218,6 +219,20 @@ bool thi_fiber_pool_strip(thi_fiber_pool *pool, size_t max)
         left |= pool->cold[c] != NULL;
     }
     return left;
+}
+
+void thi_fiber_pool_cool(thi_fiber_pool *pool, size_t keep)
+{
+    size_t excess = pool->hot_count > keep ? pool->hot_count - keep : 0;
+    size_t left = thi_min(excess, thi_max(excess / 4, (size_t)COOL_MIN));
+    for (unsigned c = THI_STACK_CLASSES; c-- > 0;) {
+        for (; left > 0 && pool->hot[c]; left--, pool->hot_count--) {
+            th_fiber *fiber = pool->hot[c];
+            pool->hot[c] = fiber->next;
+            fiber->next = pool->cold[c];
+            pool->cold[c] = fiber;
+        }
+    }
 }
 
 th_fiber *thi_fiber_pool_overflowed(const thi_fiber_pool *pool, const void *address)

@@ -59,6 +59,13 @@ void thi_fiber_pool_dress(thi_fiber_pool *pool, th_fiber *fiber);
 /* Gives the memory of up to `max` cold stacks back to the system; returns whether any is left. */
 bool thi_fiber_pool_strip(thi_fiber_pool *pool, size_t max);
 
+/*
+ * Makes a quarter of the free stacks cold that are kept warm beyond `keep`, at least COOL_MIN of
+ * them. Called from time to time it has a crowd's memory given back soon after the crowd has left,
+ * and costs little where crowds come and go.
+ */
+void thi_fiber_pool_cool(thi_fiber_pool *pool, size_t keep);
+
 /* Whether a faulting address lies in the guard of one of the pool's stacks; then whose. */
 th_fiber *thi_fiber_pool_overflowed(const thi_fiber_pool *pool, const void *address);
 

@@ -101,11 +101,10 @@ static void count_in_vain(th_fiber *fiber, void *arg)
 static void look_at_rest(const thi_worker *worker, thi_look *look)
 {
     const thi_lookout *l = &worker->lookout;
-    size_t timers = worker->loop.timers.count - (l->timer.where != THI_TIMER_IDLE);
     look->rounds = l->rounds;
     look->in_vain = 0;
-    look->at_rest =
-        !thi_worker_has_ready(worker) && timers == 0 && worker->loop.watches == l->watches;
+    look->at_rest = !thi_worker_has_ready(worker) && thi_worker_timers(worker) == 0 &&
+                    worker->loop.watches == l->watches;
     if (look->at_rest)
         thi_fiber_pool_each(&worker->fibers, count_in_vain, look);
 }
@@ -479,7 +478,7 @@ static bool is_at_rest(const thi_worker *worker)
 {
     const thi_lookout *l = &worker->lookout;
     return l->settled != l->rounds && !thi_worker_has_ready(worker) &&
-           worker->loop.timers.count == 0 && worker->loop.watches == l->watches;
+           thi_worker_timers(worker) == 0 && worker->loop.watches == l->watches;
 }
 
 /* Begins an inquiry, unless one is going on. */

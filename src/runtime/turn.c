@@ -12,7 +12,15 @@
 
 #include <errno.h>
 
-#define STRIP_BATCH 64 /* stacks given back to the system in one round */
+#define STRIP_BATCH 64        /* stacks given back to the system in one round */
+#define WARM_MIN    256       /* free stacks that a quiet worker keeps */
+#define COOLING     TH_SECOND /* how often it looks whether it has more */
+
+static void on_cooling(thi_timer *timer)
+{
+    thi_worker *worker = thi_container_of(timer, thi_worker, cooling);
+    thi_fiber_pool_cool(&worker->fibers, WARM_MIN);
+}
 
 int thi_worker_open(thi_worker *worker, thi_runtime *runtime, unsigned index)
 {
@@ -29,6 +37,7 @@ int thi_worker_open(thi_worker *worker, thi_runtime *runtime, unsigned index)
     thi_list_init(&worker->stoppers);
     thi_lookout_init(worker);
     thi_fiber_pool_init(&worker->fibers, thi_fiber_entry);
+    thi_timer_init(&worker->cooling, on_cooling);
     return thi_loop_open(&worker->loop, runtime->engine.engine);
 }
 
@@ -55,6 +64,8 @@ void thi_worker_turn(thi_worker *worker, int64_t until)
     thi_sched_run(worker);
     publish(worker);
     bool stripping = thi_fiber_pool_strip(&worker->fibers, STRIP_BATCH);
+    if (TH_UNLIKELY(worker->fibers.hot_count > WARM_MIN) && !thi_timer_active(&worker->cooling))
+        thi_loop_timer(&worker->loop, &worker->cooling, worker->loop.now + COOLING);
     if (thi_worker_has_ready(worker) || stripping)
         until = 0;
     else

@@ -62,6 +62,7 @@ struct thi_worker {
     int thread_id; /* the kernel's, for whoever looks from outside */
     thi_msg stop_msg;
     thi_msg end_msg;
+    thi_timer cooling; /* set while more free stacks are kept warm than a quiet worker needs */
     /*
      * Takes a ready fiber out of the queue to run it next, or returns NULL to have the loop looked
      * at first. NULL: the first one is taken. A simulation picks by its seed.
@@ -74,6 +75,13 @@ struct thi_worker {
     atomic_size_t coming;                /* those that are on their way here; written by all */
     thi_mark_slot marks[THI_MARK_SLOTS]; /* who is measured next; its own again */
 };
+
+/* Timers that somebody waits for: those that are not the worker's own. */
+static inline size_t thi_worker_timers(const thi_worker *worker)
+{
+    return worker->loop.timers.count - thi_timer_active(&worker->lookout.timer) -
+           thi_timer_active(&worker->cooling);
+}
 
 /* Somebody who ends in an orderly way when asked to: a server. Lives on the worker it was added on.
  */

@@ -151,6 +151,39 @@ START_TEST(what_is_too_many_to_keep_warm_is_given_back_and_serves_again)
 }
 END_TEST
 
+START_TEST(what_is_kept_warm_cools_by_and_by)
+{
+    enum { KEEP = 100, MORE = 300 };
+    static th_fiber *fibers[KEEP + MORE];
+    unsigned c = default_class();
+    size_t before = KEEP + MORE;
+    open_pool();
+    for (int i = 0; i < KEEP + MORE; i++)
+        fibers[i] = get(c);
+    for (int i = 0; i < KEEP + MORE; i++)
+        put(fibers[i]);
+    ck_assert_uint_eq(pool.hot_count, before);
+    thi_fiber_pool_cool(&pool, KEEP);
+    ck_assert_uint_eq(pool.hot_count, before - MORE / 4);
+    while (pool.hot_count > KEEP) {
+        before = pool.hot_count;
+        thi_fiber_pool_cool(&pool, KEEP);
+        ck_assert_uint_lt(pool.hot_count, before);
+    }
+    ck_assert_uint_eq(pool.hot_count, KEEP);
+    thi_fiber_pool_cool(&pool, KEEP);
+    ck_assert_uint_eq(pool.hot_count, KEEP);
+    ck_assert(!thi_fiber_pool_strip(&pool, MORE));
+    for (int i = 0; i < KEEP + MORE; i++)
+        fibers[i] = get(c);
+    ck_assert_uint_eq(pool.total, KEEP + MORE);
+    ck_assert_uint_eq(pool.hot_count, 0);
+    for (int i = 0; i < KEEP + MORE; i++)
+        put(fibers[i]);
+    thi_fiber_pool_deinit(&pool);
+}
+END_TEST
+
 static int seen;
 
 static void count(th_fiber *fiber, void *arg)
@@ -400,6 +433,7 @@ static void fill(Suite *suite)
     TCase *reuse = thi_check_case(suite, "reuse");
     tcase_add_test(reuse, the_last_one_put_is_the_first_one_got);
     tcase_add_test(reuse, what_is_too_many_to_keep_warm_is_given_back_and_serves_again);
+    tcase_add_test(reuse, what_is_kept_warm_cools_by_and_by);
     tcase_add_test(reuse, each_visits_those_that_are_not_free);
 
     TCase *guards = thi_check_case(suite, "guards");
