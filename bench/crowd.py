@@ -26,6 +26,7 @@ from harness import machine, process
 
 HERE = pathlib.Path(__file__).resolve().parent
 REQUEST = b"GET /hello HTTP/1.1\r\nHost: crowd\r\n\r\n"
+BIND_ADDRESS_NO_PORT = 24  # ip(7): the port is chosen by connect()
 KEPT = 64  # descriptors that may differ after a round: the busy connections' last ones
 MEMORY = 1024  # bytes that a server may keep of each connection when all have left for a minute
 CALM = 60  # seconds in which it gives the rest back
@@ -81,6 +82,8 @@ class Crowd:
         poll = selectors.DefaultSelector()
         for _ in range(count):
             s = socket.socket()
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.setsockopt(socket.IPPROTO_IP, BIND_ADDRESS_NO_PORT, 1)
             s.bind((f"127.0.{1 + number}.1", 0))
             s.connect(("127.0.0.1", port))
             s.sendall(message)
