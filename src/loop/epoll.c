@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * The epoll back end: every descriptor registered once, edge-triggered, in both directions.
+ * The epoll back end: every descriptor registered once, edge-triggered, in all directions.
  *
  * An edge that comes while nobody waits is kept in watch->ready, so nothing needs to be armed or
  * disarmed and a connection costs one epoll_ctl in its life. A descriptor that several loops watch
@@ -56,7 +56,7 @@ static int epoll_add(thi_loop *loop, thi_watch *watch)
     if (watch->flags & THI_WATCH_SHARED)
         ev.events = EPOLLIN | EPOLLEXCLUSIVE;
     else
-        ev.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+        ev.events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET;
     return thi_sys_epoll_ctl(st->fd, EPOLL_CTL_ADD, watch->fd, &ev);
 }
 
@@ -72,10 +72,12 @@ static void epoll_remove(thi_loop *loop, thi_watch *watch)
 static unsigned translate(uint32_t got)
 {
     unsigned events = 0;
-    if (got & (EPOLLIN | EPOLLPRI))
+    if (got & EPOLLIN)
         events |= THI_READ;
     if (got & EPOLLOUT)
         events |= THI_WRITE;
+    if (got & EPOLLPRI)
+        events |= THI_PRI;
     if (got & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         events |= THI_HUP;
     return events;

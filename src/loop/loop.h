@@ -12,6 +12,7 @@
  *   After thi_loop_want(watch, dirs) the watch's function is called once the descriptor is ready in
  *   one of these directions, and then not again before it is wanted again. An edge-triggered engine
  *   needs no telling and may call without being asked: whoever reads the event looks at `ready`.
+ *   PRI is a level on all of them: while it lasts, other events may come with it.
  *
  * So the owner of a watch tries first; when the kernel says EAGAIN it clears the direction in
  * `ready`, wants it, and waits for the call. Events are never delivered to a watch after
@@ -34,8 +35,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Directions and conditions. HUP: the peer will send no more, or an error is pending. */
-enum { THI_READ = 1, THI_WRITE = 2, THI_HUP = 4 };
+/*
+ * Directions and conditions. HUP: the peer will send no more, or an error is pending. PRI, which is
+ * a direction as well: something exceptional is there to be read, urgent data of TCP above all.
+ */
+enum { THI_READ = 1, THI_WRITE = 2, THI_HUP = 4, THI_PRI = 8 };
 
 /* The descriptor is watched by several loops: wake one of them, and again while it is readable. */
 enum { THI_WATCH_SHARED = 1 };
@@ -126,8 +130,8 @@ TH_MUST int thi_loop_open(thi_loop *loop, const thi_engine *engine);
 void thi_loop_close(thi_loop *loop);
 
 /*
- * Starts watching fd, in no direction yet. Both directions count as ready until the owner has found
- * out otherwise. -EPERM for a regular file or a directory, whatever the engine; -EEXIST when this
+ * Starts watching fd, in no direction yet. Reading and writing count as ready until the owner
+ * has found out otherwise. -EPERM for a regular file or a directory, whatever the engine; -EEXIST when this
  * loop watches it already; -EBADF; -ENFILE when the engine can hold no more. A shared watch needs
  * no want(): it is called in each turn while there is something to read, until it is hung up.
  */

@@ -76,6 +76,8 @@ static void arm(poll_state *st, const thi_watch *watch)
         entry->events |= POLLIN | POLLRDHUP;
     if (watch->wanted & THI_WRITE)
         entry->events |= POLLOUT;
+    if (watch->wanted & THI_PRI)
+        entry->events |= POLLPRI;
 }
 
 static int poll_add(thi_loop *loop, thi_watch *watch)
@@ -107,7 +109,7 @@ static void poll_remove(thi_loop *loop, thi_watch *watch)
 
 static int poll_want(thi_loop *loop, thi_watch *watch, unsigned dirs)
 {
-    watch->wanted |= dirs & (THI_READ | THI_WRITE);
+    watch->wanted |= dirs & (THI_READ | THI_WRITE | THI_PRI);
     arm(loop->state, watch);
     return 0;
 }
@@ -115,10 +117,12 @@ static int poll_want(thi_loop *loop, thi_watch *watch, unsigned dirs)
 static unsigned translate(short got)
 {
     unsigned events = 0;
-    if (got & (POLLIN | POLLPRI))
+    if (got & POLLIN)
         events |= THI_READ;
     if (got & POLLOUT)
         events |= THI_WRITE;
+    if (got & POLLPRI)
+        events |= THI_PRI;
     if (got & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL))
         events |= THI_HUP;
     return events;

@@ -23,15 +23,17 @@
 #include <fcntl.h>
 #include <sys/select.h>
 
+#define SETS 3
+
 typedef struct select_state {
     thi_watchset set;
-    int top;          /* one more than the highest descriptor watched */
-    fd_set wanted[2]; /* to read, to write */
-    fd_set got[2];    /* what select said, less what was dispatched or removed since */
+    int top;             /* one more than the highest descriptor watched */
+    fd_set wanted[SETS]; /* by direction */
+    fd_set got[SETS];    /* what select said, less what was dispatched or removed since */
 } select_state;
 
 /* Which bit field belongs to which direction. */
-static const unsigned dir_of[2] = { THI_READ, THI_WRITE };
+static const unsigned dir_of[SETS] = { THI_READ, THI_WRITE, THI_PRI };
 
 static int select_open(thi_loop *loop)
 {
@@ -88,7 +90,7 @@ static void select_remove(thi_loop *loop, thi_watch *watch)
 
 static int select_want(thi_loop *loop, thi_watch *watch, unsigned dirs)
 {
-    watch->wanted |= dirs & (THI_READ | THI_WRITE);
+    watch->wanted |= dirs & (THI_READ | THI_WRITE | THI_PRI);
     arm(loop->state, watch);
     return 0;
 }
@@ -136,7 +138,7 @@ static int select_wait_and_dispatch(thi_loop *loop, int64_t timeout)
     select_state *st = loop->state;
     for (size_t i = 0; i < thi_array_len(st->got); i++)
         st->got[i] = st->wanted[i];
-    int count = thi_sys_select(st->top, &st->got[0], &st->got[1], NULL, timeout);
+    int count = thi_sys_select(st->top, &st->got[0], &st->got[1], &st->got[2], timeout);
     if (count == -EBADF)
         return report_closed(loop);
     if (count < 0)

@@ -23,7 +23,7 @@ typedef struct thi_sim_watcher thi_sim_watcher;
 typedef struct thi_sim_kind thi_sim_kind;
 
 /* Besides THI_READ, THI_WRITE and THI_HUP: the peer sends no more, but may still read. */
-enum { THI_SIM_RDHUP = 8 };
+enum { THI_SIM_RDHUP = 16 };
 
 struct thi_sim_kind {
     const char *name;

@@ -146,7 +146,7 @@ static int do_shutdown(int fd, int how)
     return ep ? thi_sim_stream_shutdown(thi_sim_self, ep, how) : err;
 }
 
-/* ---- transfers ---- */
+/* ---- transfers: nothing is urgent here ---- */
 
 static ssize_t read_pieces(thi_sim_desc *desc, const struct iovec *iov, int count, int flags)
 {
@@ -176,27 +176,29 @@ static ssize_t do_recv(int fd, void *buf, size_t n, int flags)
     int err;
     thi_sim_endpoint *ep = find_socket(fd, &err);
     struct iovec iov = one_piece(buf, n);
+    if (ep && (flags & MSG_OOB))
+        return -EOPNOTSUPP;
     return ep ? read_pieces(&ep->desc, &iov, 1, flags) : err;
 }
 
 static ssize_t do_send(int fd, const void *buf, size_t n, int flags)
 {
-    (void)flags;
     int err;
     thi_sim_endpoint *ep = find_socket(fd, &err);
     struct iovec iov = one_piece(buf, n);
+    if (ep && (flags & MSG_OOB))
+        return -EOPNOTSUPP;
     return ep ? write_pieces(&ep->desc, &iov, 1) : err;
 }
 
 /* Descriptors do not travel between simulated processes: there is only one. */
 static ssize_t do_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-    (void)flags;
     int err;
     thi_sim_endpoint *ep = find_socket(fd, &err);
     if (!ep)
         return err;
-    if (msg->msg_controllen > 0)
+    if (msg->msg_controllen > 0 || (flags & MSG_OOB))
         return -EOPNOTSUPP;
     return write_pieces(&ep->desc, msg->msg_iov, (int)thi_min(msg->msg_iovlen, (size_t)INT_MAX));
 }

@@ -102,7 +102,7 @@ static void arm(uring_state *st, thi_watch *watch)
     if (watch->flags & THI_WATCH_SHARED) {
         request->poll32_events = kernel_events(EPOLLIN | EPOLLEXCLUSIVE);
     } else {
-        request->poll32_events = kernel_events(EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+        request->poll32_events = kernel_events(EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP);
         request->len = IORING_POLL_ADD_MULTI;
     }
 }
@@ -226,10 +226,12 @@ static unsigned translate(int32_t result)
         return THI_HUP;
     uint32_t got = (uint32_t)result;
     unsigned events = 0;
-    if (got & (EPOLLIN | EPOLLPRI))
+    if (got & EPOLLIN)
         events |= THI_READ;
     if (got & EPOLLOUT)
         events |= THI_WRITE;
+    if (got & EPOLLPRI)
+        events |= THI_PRI;
     if (got & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         events |= THI_HUP;
     return events;
