@@ -35,7 +35,7 @@ static int app(int argc, char **argv)
     int err = th_scope_open(&scope, &(th_scope_opts){ .deadline = th_after(TH_SECOND) });
     if (err < 0)
         return err;
-    err = th_dial(argv[1], &stream);
+    err = th_dial(argv[1], NULL, &stream);
     if (err == 0) {
         for (int i = 2; i < argc && err == 0; i++)
             err = exchange(stream, argv[i]);

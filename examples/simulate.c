@@ -40,7 +40,7 @@ static int ask(const char *address)
 {
     th_stream *stream;
     char answer[6] = "";
-    int err = th_dial(address, &stream);
+    int err = th_dial(address, NULL, &stream);
     if (err < 0)
         return err;
     ssize_t n = th_stream_write(stream, "hello", 5);

@@ -25,6 +25,7 @@
 #include <thrum/mem.h>
 #include <thrum/metrics.h>
 #include <thrum/mutex.h>
+#include <thrum/names.h>
 #include <thrum/once.h>
 #include <thrum/path.h>
 #include <thrum/pool.h>

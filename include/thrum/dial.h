@@ -1,34 +1,62 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Connecting to an address. */
+/* Connecting to an address or a name. */
 #ifndef THRUM_DIAL_H
 #define THRUM_DIAL_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <thrum/defs.h>
+#include <thrum/names.h>
 #include <thrum/stream.h>
 
 TH_BEGIN_DECLS
 
+/* How to connect; all zero is the default. */
+typedef struct th_dial_opts {
+    size_t size;              /* sizeof(th_dial_opts), or 0 for the present one */
+    const char *source;       /* the address to call from, with or without a port: "192.0.2.7",
+                                 "[2001:db8::7]:2000"; addresses of the other family are left out;
+                                 NULL: whichever the system chooses */
+    const char *device;       /* the interface to call through, by name; NULL: whichever */
+    th_resolver *resolver;    /* for names; NULL: the machine's configuration */
+    int family;               /* TH_ADDR_IP4 or TH_ADDR_IP6 alone; 0: both */
+    int64_t attempt_delay;    /* ns after which the next address is tried beside those that have
+                                 not answered yet, at least 10 ms; 0: 250 ms; TH_NEVER: not before
+                                 they have failed */
+    int64_t resolution_delay; /* ns that the first IPv4 address waits for one of IPv6; 0: 50 ms */
+    unsigned attempts_max;    /* addresses to try; 0: 32 */
+} th_dial_opts;
+
 /**
- * Connects to an address.
+ * Connects to an address or a name.
+ *
+ * A name may have several addresses of both families. They are tried in turns, IPv6 first, each
+ * beside the ones before it as soon as these have failed or have not answered for a while; the
+ * first that succeeds is taken, and the others are given up (Happy Eyeballs, RFC 8305). It begins
+ * with the first answer of a name server, without waiting for the rest.
  *
  * The scope is obeyed as by a th_stream_read(): when it has ended before, no attempt is made; when
  * it ends meanwhile, an attempt that has succeeded or failed by then returns that.
  *
- * @param address  where, as th_addr_parse() reads it; `0.0.0.0` and `[::]` mean this machine
+ * @param address  where: what th_addr_parse() reads, or the same with a name as host,
+ *                 "example.com:80" or "tcp://example.com:80"; `0.0.0.0` and `[::]` mean this
+ * machine
+ * @param opts     options, or NULL for the defaults; read during the call only
  * @param stream   out: the connection, to be given back with th_stream_free()
- * @return 0; TH_EADDRESS; -ECONNREFUSED, -EHOSTUNREACH and other -errno of the attempt, with the
- *         address as detail; -ECANCELED or -ETIMEDOUT when the caller's scope says so; -EPERM
- *         outside a fiber; -EINVAL for NULL; -ENOMEM
+ * @return 0; TH_EADDRESS; TH_ENAME and TH_ENAMESERVER as th_resolve(); -ECONNREFUSED, -EHOSTUNREACH
+ *         and other -errno of the last attempt, with each address and its error as detail;
+ *         -EADDRNOTAVAIL when the name has no address that can be called from opts->source;
+ *         -ECANCELED or -ETIMEDOUT when the caller's scope says so; -EPERM outside a fiber, and
+ *         where the device is not for this user; -EINVAL for NULL and wrong options; -ENOMEM
  *
  * Suspends: yes, until the connection is made
  * Thread: fiber
- * On cancel: gives the attempt up
+ * On cancel: gives the attempts up
  * Since: 0.1
  */
-TH_API TH_MUST int th_dial(const char *address, th_stream **stream);
+TH_API TH_MUST int th_dial(const char *address, const th_dial_opts *opts, th_stream **stream);
 
 TH_END_DECLS
 

@@ -24,7 +24,8 @@ TH_BEGIN_DECLS
     X(TH_ESLOW, -5008, "the peer is slower than the minimum rate")                                 \
     X(TH_EBROKEN, -5009, "the barrier is broken")                                                  \
     X(TH_ECLOSED, -5010, "it was closed")                                                          \
-    X(TH_EWORKER, -5011, "the worker process died")
+    X(TH_EWORKER, -5011, "the worker process died")                                                \
+    X(TH_ENAMESERVER, -5012, "no name server could tell")
 
 enum {
 #define TH_ERROR_ENUM(name, number, text) name = number,

@@ -9,7 +9,7 @@
  * when nobody has anything to do, so hours take moments. The same seed gives the same run, step by
  * step, and `hash` proves it.
  *
- * Sockets, pipes, clocks and random numbers are simulated. Files are the real ones.
+ * Sockets, pipes, names, clocks and random numbers are simulated. Files are the real ones.
  */
 #ifndef THRUM_SIM_H
 #define THRUM_SIM_H
@@ -42,6 +42,7 @@ TH_BEGIN_DECLS
  * - NEVER_READS: an end of a TCP connection takes in nothing until the faults are over
  * - NO_SPACE: a write to a file fails with ENOSPC
  * - WALL_JUMP: the calendar clock jumps by up to an hour, either way
+ * - NAME_FAILS: a question about a name gets no useful answer: TH_ENAMESERVER
  */
 #define TH_SIM_FAULT_LIST(X)                                                                       \
     X(SHORT_READ, "short-read")                                                                    \
@@ -60,7 +61,8 @@ TH_BEGIN_DECLS
     X(STALL, "stall")                                                                              \
     X(NEVER_READS, "never-reads")                                                                  \
     X(NO_SPACE, "no-space")                                                                        \
-    X(WALL_JUMP, "wall-jump")
+    X(WALL_JUMP, "wall-jump")                                                                      \
+    X(NAME_FAILS, "name-fails")
 
 enum th_sim_fault {
 #define TH_SIM_FAULT_ENUM(name, text) TH_SIM_##name,
@@ -76,6 +78,21 @@ typedef struct th_sim_odds {
 } th_sim_odds;
 
 struct th_deadlock; /* <thrum/runtime.h> */
+
+/*
+ * A name of the simulated world. Names that are not in its table do not exist; files and name
+ * servers of the machine are not asked.
+ */
+typedef struct th_sim_host {
+    const char *name;
+    const char *answer; /* its addresses, with blanks between them: "192.0.2.1 2001:db8::1"; of a
+                           service (th_resolve_srv()): "priority weight port host", with commas
+                           between them; NULL: none, though the name exists */
+    int64_t delay;      /* virtual ns until the answer comes, TH_NEVER: it does not; 0: as long as
+                           a question and its answer travel */
+    int64_t ttl;        /* virtual ns for which it may be remembered; 0: a minute */
+    int error;          /* what a look-up fails with instead, TH_ENAME or TH_ENAMESERVER; 0: none */
+} th_sim_host;
 
 /* How to simulate; all zero is a friendly world. */
 typedef struct th_sim_opts {
@@ -101,6 +118,8 @@ typedef struct th_sim_opts {
         fault_until; /* virtual ns from the start after which nothing fails any more; 0: never */
     th_sim_odds faults[TH_SIM_FAULTS];
     uint64_t cancel_at; /* as in th_run_opts: which wait is cancelled, counted from 1; 0: none */
+    const th_sim_host *hosts; /* the names that there are; borrowed for the run */
+    size_t host_count;
 } th_sim_opts;
 
 /* How a run went. */

@@ -1,16 +1,59 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Connecting: a non-blocking connect(2), a wait for writability, and the verdict in SO_ERROR. */
+/*
+ * Connecting: a look-up that brings addresses, and a race among them.
+ *
+ * Both go on side by side, in the one fiber that dials. The first address of IPv4 waits a moment
+ * for one of IPv6, whose answer may come second by chance (RFC 8305, 3); after that every address
+ * enters the race as it comes. An address as text is a race of one.
+ */
 #include <thrum/dial.h>
 
 #include "base/error.h"
+#include "base/util.h"
 #include "net/addr.h"
-#include "net/socket.h"
-#include "sys/sys.h"
+#include "net/happy.h"
+#include "net/names_lookup.h"
+#include "proto/dns.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <thrum/str.h>
+#include <thrum/time.h>
+
+#include <errno.h>
+#include <net/if.h>
 #include <string.h>
+
+#define ATTEMPT_DELAY     (250 * TH_MILLISECOND) /* RFC 8305, 8 */
+#define ATTEMPT_DELAY_MIN (10 * TH_MILLISECOND)
+#define RESOLUTION_DELAY  (50 * TH_MILLISECOND)
+#define ATTEMPTS_MAX      32
+
+/* Where to: an address, or a name and a port. */
+typedef struct target {
+    th_addr addr; /* TH_ADDR_NONE: it is the name */
+    uint16_t port;
+    char host[THI_DNS_NAME];
+} target;
+
+typedef struct dialling {
+    thi_bell bell;
+    thi_race race;
+    thi_race_opts opts;
+    thi_lookup lookup;
+    bool looks_up;    /* more addresses may come */
+    int lookup_error; /* why none came; 0: they did, or may */
+    bool added[THI_LOOKUP_FAMILIES];
+    bool begun;     /* the first attempt may be made, or has been */
+    thi_timer hold; /* how long the first address of IPv4 waits */
+    int64_t hold_span;
+    bool held; /* for long enough */
+    uint16_t port;
+    bool cannot_begin; /* there was no look-up */
+} dialling;
+
+static const thi_wait_kind waits_for = { "connect", THI_BY_DESCRIPTOR, offsetof(thi_bell, fd) };
+
+/* ---- what is asked for ---- */
 
 /* The unspecified address as a target means this machine: made explicit, since systems differ. */
 static void aim_at_loopback(th_addr *addr)
@@ -24,86 +67,235 @@ static void aim_at_loopback(th_addr *addr)
     }
 }
 
-/*
- * What became of a connection: 0 when it is made, -EINPROGRESS while it is not. A TCP socket on a
- * free local port may meet itself by simultaneous open; nobody listens there.
- */
-static int outcome(thi_socket *s)
+/* Reads "tcp://NAME:PORT"; false when it is something else. What is more digits than letters is an
+ * address that could not be read. */
+static bool read_name(const char *text, target *t)
 {
-    int verdict = 0;
-    socklen_t size = sizeof verdict;
-    th_addr here;
-    th_addr there = { .kind = TH_ADDR_NONE };
-    int err = thi_sys_getsockopt(s->watch.fd, SOL_SOCKET, SO_ERROR, &verdict, &size);
-    if (err == 0)
-        err = -verdict;
-    if (err == 0)
-        err = th_stream_peer(&s->base, &there);
-    if (err < 0)
-        return err == -ENOTCONN ? -EINPROGRESS : err;
-    bool itself = there.kind != TH_ADDR_UNIX && th_stream_local(&s->base, &here) == 0 &&
-                  th_addr_equal(&here, &there);
-    return itself ? -ECONNREFUSED : 0;
+    uint64_t port;
+    const char *host = strncmp(text, "tcp://", 6) == 0 ? text + 6 : text;
+    const char *colon = strrchr(host, ':');
+    size_t len = colon ? (size_t)(colon - host) : 0;
+    if (len == 0 || len >= sizeof t->host)
+        return false;
+    if (th_str_to_u64((th_str){ colon + 1, strlen(colon + 1) }, &port) < 0 || port > 65535)
+        return false;
+    size_t bare = len > 1 && host[len - 1] == '.' ? len - 1 : len;
+    if (!thi_dns_name_ok(host, bare))
+        return false;
+    memcpy(t->host, host, len);
+    t->host[len] = '\0';
+    t->port = (uint16_t)port;
+    return !thi_lookup_is_number(t->host);
 }
 
-static int connect_socket(thi_socket *s, const thi_sockaddr *sa, socklen_t len)
+static int read_target(const char *text, target *t)
 {
-    int over = 0; /* the scope's word, after which there is one last look */
-    int err = thi_sys_connect(s->watch.fd, &sa->sa, len);
+    *t = (target){ .addr.kind = TH_ADDR_NONE };
+    int err = th_addr_parse(text, &t->addr);
+    return err == 0 || read_name(text, t) ? 0 : err;
+}
+
+static int read_source(const char *text, th_addr *source)
+{
+    if (thi_names_literal(text, source))
+        return 0;
+    th_addr read;
+    int err = th_addr_parse(text, &read);
+    if (err == 0 && read.kind == TH_ADDR_UNIX)
+        err = thi_err_set(TH_EADDRESS, "'%.100s' is nothing to call from", text);
     if (err == 0)
-        err = outcome(s);
-    while (err == -EINPROGRESS) {
-        if (over < 0)
-            return over;
-        s->watch.ready = 0;
-        int woken = thi_socket_wait(s, THI_WRITE);
-        if (woken < 0 && !thi_socket_broken_off(woken))
-            return woken;
-        over = woken;
-        err = outcome(s);
+        *source = read;
+    return err;
+}
+
+static int check(const th_dial_opts *o)
+{
+    bool good = o->size <= sizeof *o && o->attempt_delay >= 0 && o->resolution_delay >= 0 &&
+                (o->family == 0 || o->family == TH_ADDR_IP4 || o->family == TH_ADDR_IP6) &&
+                (!o->device || (*o->device && strlen(o->device) < IF_NAMESIZE));
+    return good ? 0 : thi_err_clear(-EINVAL);
+}
+
+static int take_opts(dialling *d, const th_dial_opts *o, int *family)
+{
+    d->opts.device = o->device;
+    d->opts.delay =
+        o->attempt_delay > 0 ? thi_max(o->attempt_delay, ATTEMPT_DELAY_MIN) : ATTEMPT_DELAY;
+    d->opts.attempts_max = o->attempts_max > 0 ? o->attempts_max : ATTEMPTS_MAX;
+    d->hold_span = o->resolution_delay > 0 ? o->resolution_delay : RESOLUTION_DELAY;
+    *family = o->family;
+    if (!o->source)
+        return 0;
+    int err = read_source(o->source, &d->opts.source);
+    if (err < 0)
+        return err;
+    if (*family != 0 && *family != d->opts.source.kind)
+        return thi_err_set(-EINVAL, "'%.100s' is of the other family", o->source);
+    *family = d->opts.source.kind;
+    return 0;
+}
+
+/* ---- addresses ---- */
+
+static int add_set(dialling *d, const thi_names_set *set)
+{
+    int err = 0;
+    for (size_t i = 0; i < set->count && err == 0; i++) {
+        th_addr addr = thi_names_set_addr(set, i, d->port);
+        aim_at_loopback(&addr);
+        err = thi_race_add(&d->race, &addr);
     }
     return err;
 }
 
-static int dial(const th_addr *addr, thi_socket **socket)
+/* Lets what the look-up has brought enter the race. */
+static int take_addresses(dialling *d)
 {
-    thi_sockaddr sa;
-    socklen_t len = thi_addr_to_sockaddr(addr, &sa);
-    int fd = thi_sys_socket(sa.sa.sa_family, SOCK_STREAM, 0);
-    if (fd < 0)
-        return fd;
-    if (addr->kind != TH_ADDR_UNIX) {
-        int one = 1;
-        (void)thi_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (!d->looks_up)
+        return 0;
+    int step = thi_lookup_step(&d->lookup);
+    d->looks_up = step == 0;
+    d->lookup_error = step < 0 ? step : 0;
+    for (int i = 0; i < THI_LOOKUP_FAMILIES; i++) {
+        const thi_names_set *set = thi_lookup_set(&d->lookup, i);
+        if (!set || d->added[i])
+            continue;
+        d->added[i] = true;
+        int err = add_set(d, set);
+        if (err < 0)
+            return err;
     }
-    int err = thi_socket_new(fd, socket);
-    if (err < 0) {
-        thi_sys_close(fd);
+    return 0;
+}
+
+static void on_held(thi_timer *timer)
+{
+    dialling *d = thi_container_of(timer, dialling, hold);
+    d->held = true;
+    thi_bell_ring(&d->bell);
+}
+
+/* Whether attempts may be made by now. */
+static bool may_begin(dialling *d)
+{
+    thi_loop *loop = &d->bell.fiber->worker->loop;
+    if (!d->begun && thi_race_is_on(&d->race)) {
+        d->begun = d->held || !d->looks_up || d->added[THI_LOOKUP_IP6] ||
+                   !thi_lookup_expects(&d->lookup, THI_LOOKUP_IP6);
+        if (!d->begun && !thi_timer_active(&d->hold))
+            thi_loop_timer(loop, &d->hold, th_after(d->hold_span));
+    }
+    return d->begun;
+}
+
+/* ---- the course ---- */
+
+/* 1: connected; 0: wait; else it has come to nothing. */
+static int step(dialling *d, bool starts)
+{
+    int err = take_addresses(d);
+    if (err < 0)
+        return err;
+    int result = thi_race_step(&d->race, starts && may_begin(d));
+    if (result < 0 && d->looks_up)
+        return 0;
+    if (result == -EAGAIN && !thi_race_is_on(&d->race))
+        return d->lookup_error ? d->lookup_error : -EADDRNOTAVAIL;
+    return result;
+}
+
+/* What has happened beats the end of the scope: after that there is one more look. */
+static int run(dialling *d)
+{
+    int over = 0;
+    for (;;) {
+        int result = step(d, over == 0);
+        if (result != 0 || over < 0)
+            return result != 0 ? result : over;
+        over = thi_bell_wait(&d->bell);
+        if (over < 0)
+            thi_race_rouse(&d->race);
+    }
+}
+
+static int begin(dialling *d, const target *t, th_resolver *resolver, int family)
+{
+    thi_bell_init(&d->bell, &waits_for);
+    thi_race_init(&d->race, &d->opts, &d->bell);
+    thi_timer_init(&d->hold, on_held);
+    d->port = t->port;
+    if (t->addr.kind == TH_ADDR_NONE) {
+        int err = thi_lookup_begin(&d->lookup, &d->bell, resolver, t->host, family);
+        d->looks_up = err == 0;
         return err;
     }
-    err = connect_socket(*socket, &sa, len);
-    if (err < 0)
-        th_stream_free(&(*socket)->base);
-    return err;
+    th_addr addr = t->addr;
+    aim_at_loopback(&addr);
+    d->begun = true;
+    if (family != 0 && addr.kind != TH_ADDR_UNIX && addr.kind != family)
+        return -EADDRNOTAVAIL;
+    return thi_race_add(&d->race, &addr);
 }
 
-int th_dial(const char *address, th_stream **stream)
+static void end(dialling *d)
 {
+    thi_race_end(&d->race);
+    thi_timer_cancel(&d->bell.fiber->worker->loop.timers, &d->hold);
+}
+
+/* Says what has become of each address of a name, or why there is none. */
+static int explain(const dialling *d, const target *t, const char *address, int err)
+{
+    char tried[THI_ERR_DETAIL_SIZE];
+    if (t->addr.kind != TH_ADDR_NONE)
+        return thi_err_set(err, "cannot connect to %.100s", address);
+    if (!d->cannot_begin && err == d->lookup_error)
+        (void)thi_lookup_failed(&d->lookup, err);
+    if (d->cannot_begin || err == d->lookup_error)
+        return thi_err_set(err, "cannot connect to %.100s%s%s", address,
+                           *th_err_detail() ? ": " : "", th_err_detail());
+    thi_race_tell(&d->race, tried, sizeof tried);
+    return thi_err_set(err, "cannot connect to %.100s%s", address, tried);
+}
+
+static int dial(const target *t, const char *address, const th_dial_opts *o, th_stream **stream)
+{
+    dialling d = { .opts = { .source.kind = TH_ADDR_NONE } };
+    int family;
+    int err = take_opts(&d, o, &family);
+    if (err < 0)
+        return err;
+    err = begin(&d, t, o->resolver, family);
+    if (err < 0)
+        d.cannot_begin = true;
+    bool looked_up = d.looks_up;
+    if (err == 0)
+        err = run(&d);
+    if (err > 0)
+        *stream = &d.race.winner->base;
+    else
+        err = explain(&d, t, address, err);
+    end(&d);
+    if (looked_up)
+        thi_lookup_end(&d.lookup);
+    return thi_min(err, 0);
+}
+
+int th_dial(const char *address, const th_dial_opts *opts, th_stream **stream)
+{
+    th_dial_opts o = opts ? *opts : (th_dial_opts){ 0 };
+    target t;
     if (!address || !stream)
         return thi_err_clear(-EINVAL);
     if (!thi_sched_self())
         return thi_err_clear(-EPERM);
-    th_addr addr;
-    thi_socket *socket = NULL;
-    int err = th_addr_parse(address, &addr);
+    int err = check(&o);
+    if (err == 0)
+        err = read_target(address, &t);
     if (err < 0)
         return err;
-    aim_at_loopback(&addr);
     err = thi_sched_may_park();
-    if (err == 0)
-        err = dial(&addr, &socket);
     if (err < 0)
         return thi_err_set(err, "cannot connect to %.100s", address);
-    *stream = &socket->base;
-    return 0;
+    return dial(&t, address, &o, stream);
 }

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "runtime/annex.h"
 #include "runtime/sched.h"
 #include "runtime/start.h"
 #include "runtime/turn.h"
@@ -117,6 +118,7 @@ static void close_worker(thi_worker *worker)
     void (*closing)(thi_worker * worker) = atomic_load(&thi_run_worker_closing);
     if (closing)
         closing(worker);
+    thi_annex_close_all(worker);
     thi_worker_close(worker);
 }
 

@@ -24,6 +24,7 @@ typedef struct thi_worker thi_worker;
 typedef struct thi_runtime thi_runtime;
 typedef struct thi_stopper thi_stopper;
 typedef struct thi_watchdog thi_watchdog;
+typedef struct thi_annex thi_annex;
 
 /* Ranks of fibers, and the number of them; most fibers are ordinary. */
 enum { THI_RANK_NORMAL, THI_RANK_HIGH, THI_RANK_LOW, THI_RANKS };
@@ -57,7 +58,8 @@ struct thi_worker {
     unsigned shares[THI_RANKS]; /* starts left in the present round */
     bool stop;
     thi_runtime *runtime;
-    thi_list stoppers; /* who wants to hear of an orderly stop */
+    thi_list stoppers;  /* who wants to hear of an orderly stop */
+    thi_annex *annexes; /* what later layers keep here */
     pthread_t thread;
     int thread_id; /* the kernel's, for whoever looks from outside */
     thi_msg stop_msg;

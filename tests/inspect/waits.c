@@ -121,7 +121,7 @@ static th_stream *connect_to(const th_listener *where)
     th_stream *s;
     th_listener_addr(where, &addr);
     th_addr_format(&addr, text, sizeof text);
-    CHECK(th_dial(text, &s));
+    CHECK(th_dial(text, NULL, &s));
     return s;
 }
 

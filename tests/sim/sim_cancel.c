@@ -133,7 +133,7 @@ static int talk(void *arg)
     size_t got = 0;
     ssize_t n;
     (void)arg;
-    int err = th_dial(dial_at, &stream);
+    int err = th_dial(dial_at, NULL, &stream);
     expect_value(is_excused(err), err);
     if (err < 0)
         return 0;
@@ -285,7 +285,7 @@ static int ask(void *arg)
     size_t got = 0;
     ssize_t n = 0;
     (void)arg;
-    int err = th_dial(dial_at, &stream);
+    int err = th_dial(dial_at, NULL, &stream);
     expect_value(is_excused(err), err);
     if (err < 0)
         return 0;

@@ -231,7 +231,7 @@ static int close_against_read(void *arg)
     expect(th_listen("unix:@thrum-sim-explore", NULL, &listener) == 0);
     expect(th_scope_open(&serving, NULL) == 0);
     expect(th_spawn(&serving, server, NULL) == 0);
-    expect(th_dial("unix:@thrum-sim-explore", &client) == 0);
+    expect(th_dial("unix:@thrum-sim-explore", NULL, &client) == 0);
     expect(th_scope_open(&s, NULL) == 0);
     expect(th_spawn(&s, reader, NULL) == 0);
     expect(th_spawn(&s, closer, NULL) == 0);

@@ -375,7 +375,7 @@ static int check_answers(dialogue *d)
 
 static int attempt(dialogue *d)
 {
-    int result = th_dial(dial_at, &d->stream);
+    int result = th_dial(dial_at, NULL, &d->stream);
     if (result < 0)
         return result;
     th_scope both;

@@ -42,7 +42,7 @@ static th_stream *begin_request(int pieces)
 {
     char head[128];
     th_stream *stream = NULL;
-    expect(th_dial(dial_at, &stream) == 0);
+    expect(th_dial(dial_at, NULL, &stream) == 0);
     int n = snprintf(head, sizeof head,
                      "POST /ignored HTTP/1.1\r\nHost: sim\r\nConnection: close\r\n"
                      "Content-Length: %d\r\n\r\n",

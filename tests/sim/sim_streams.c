@@ -144,7 +144,7 @@ static ssize_t read_pattern(const writing *w)
 static int attempt_echo(stage *st, uint64_t n)
 {
     writing w = { .n = n, .size = (size_t)th_sim_random(SIZE_MAX_) };
-    int result = th_dial(st->dial_at, &w.stream);
+    int result = th_dial(st->dial_at, NULL, &w.stream);
     if (result < 0)
         return result;
     th_scope both;
@@ -167,7 +167,7 @@ static int attempt_echo(stage *st, uint64_t n)
 static int attempt_half_close(stage *st, uint64_t n)
 {
     writing w = { .n = n, .size = (size_t)th_sim_random(SIZE_MAX_) };
-    int result = th_dial(st->dial_at, &w.stream);
+    int result = th_dial(st->dial_at, NULL, &w.stream);
     if (result < 0)
         return result;
     uint64_t total;
@@ -188,7 +188,7 @@ static int attempt_half_close(stage *st, uint64_t n)
 static int attempt_unread(stage *st, uint64_t n)
 {
     writing w = { .n = n, .size = 1000000 };
-    int result = th_dial(st->dial_at, &w.stream);
+    int result = th_dial(st->dial_at, NULL, &w.stream);
     if (result < 0)
         return result;
     th_scope timed;

@@ -98,7 +98,7 @@ static int test_shield(void)
     th_listener_addr(listener, &addr);
     CHECK(th_spawn(th_scope_root(), serve, listener) == 0);
     CHECK(th_scope_open(&scope, NULL) == 0);
-    CHECK(th_dial(th_addr_format(&addr, address, sizeof address), &stream) == 0);
+    CHECK(th_dial(th_addr_format(&addr, address, sizeof address), NULL, &stream) == 0);
     th_scope_cancel(&scope, 0);
     CHECK(th_sleep(1) == -ECANCELED);
     CHECK(talk(stream) == -ECANCELED);

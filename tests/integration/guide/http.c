@@ -56,7 +56,7 @@ static int ask(const char *request, char *answer, size_t size)
     th_stream *stream;
     size_t len = 0;
     CHECK(th_sleep(TH_MILLISECOND) == 0);
-    CHECK(th_dial("127.0.0.1:8080", &stream) == 0);
+    CHECK(th_dial("127.0.0.1:8080", NULL, &stream) == 0);
     ssize_t n = th_stream_write(stream, request, strlen(request));
     while (n > 0 && len < size - 1 &&
            (n = th_stream_read(stream, answer + len, size - 1 - len)) > 0)

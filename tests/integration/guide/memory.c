@@ -21,7 +21,7 @@ static int ask(char *answer, size_t size)
     size_t len = 0;
     int err = th_sleep(TH_MILLISECOND); /* the server starts */
     if (err == 0)
-        err = th_dial("127.0.0.1:8080", &stream);
+        err = th_dial("127.0.0.1:8080", NULL, &stream);
     if (err < 0)
         return err;
     ssize_t n = th_stream_write(stream, request, sizeof request - 1);

@@ -61,7 +61,7 @@ static int app(void *arg)
     (void)arg;
     CHECK(th_spawn(th_scope_root(), serve, NULL) == 0);
     th_yield();
-    CHECK(th_dial("unix:shout.sock", &stream) == 0);
+    CHECK(th_dial("unix:shout.sock", NULL, &stream) == 0);
     int err = talk(stream);
     th_stream_free(stream);
     th_stop();

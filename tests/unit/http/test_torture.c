@@ -89,7 +89,7 @@ static int call(service *s)
 {
     th_stream *stream = NULL;
     size_t size = 0;
-    int err = th_dial(s->address, &stream);
+    int err = th_dial(s->address, NULL, &stream);
     if (err == 0)
         err = get(stream, "/hello", &s->statuses[0], &size);
     if (err >= 0)

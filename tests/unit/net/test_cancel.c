@@ -325,10 +325,10 @@ static void nobody_is_dialled(const char *address, int way)
     open_ending(&scope, way);
     end_scope(&scope, way);
     thi_fault_begin(0, 0);
-    ck_assert_int_eq(th_dial(t.text, &t.stream), words[way]);
+    ck_assert_int_eq(th_dial(t.text, NULL, &t.stream), words[way]);
     ck_assert_uint_eq(thi_fault_end(), 0); /* not a single system call */
     ck_assert_ptr_nonnull(strstr(th_err_detail(), t.text));
-    ck_assert_int_eq(th_dial(NULL, &t.stream), -EINVAL);
+    ck_assert_int_eq(th_dial(NULL, NULL, &t.stream), -EINVAL);
     th_scope_close(&scope);
     close_target(&t);
 }
@@ -346,7 +346,7 @@ FIBER_TEST(who_dials_after_the_end_dials_nobody)
 static int dial_target(void *arg)
 {
     target *t = arg;
-    t->result = th_dial(t->text, &t->stream);
+    t->result = th_dial(t->text, NULL, &t->stream);
     return 0;
 }
 

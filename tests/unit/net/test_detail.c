@@ -145,12 +145,12 @@ FIBER_TEST(dialling)
     th_addr addr;
     th_scope scope;
     fails_bare(th_addr_parse(NULL, &addr), -EINVAL);
-    fails_bare(th_dial(NULL, &stream), -EINVAL);
-    fails_bare(th_dial("127.0.0.1:1", NULL), -EINVAL);
-    fails_with(th_dial("nonsense", &stream), TH_EADDRESS, "nonsense");
-    fails_with(th_dial("unix:/nowhere/at/all", &stream), -ENOENT, "/nowhere/at/all");
+    fails_bare(th_dial(NULL, NULL, &stream), -EINVAL);
+    fails_bare(th_dial("127.0.0.1:1", NULL, NULL), -EINVAL);
+    fails_with(th_dial("nonsense", NULL, &stream), TH_EADDRESS, "nonsense");
+    fails_with(th_dial("unix:/nowhere/at/all", NULL, &stream), -ENOENT, "/nowhere/at/all");
     open_cancelled_scope(&scope);
-    fails_with(th_dial("127.0.0.1:1", &stream), -ECANCELED, "127.0.0.1:1");
+    fails_with(th_dial("127.0.0.1:1", NULL, &stream), -ECANCELED, "127.0.0.1:1");
     th_scope_close(&scope);
 }
 
@@ -159,7 +159,7 @@ START_TEST(outside_of_a_fiber)
     th_stream *stream = NULL;
     th_listener *l = NULL;
     ck_assert_int_eq(th_listen("127.0.0.1:0", NULL, &l), 0);
-    fails_bare(th_dial("127.0.0.1:1", &stream), -EPERM);
+    fails_bare(th_dial("127.0.0.1:1", NULL, &stream), -EPERM);
     fails_bare(th_serve("127.0.0.1:0", serve_nobody, NULL, NULL), -EPERM);
     fails_bare(th_serve_on(&l, 1, serve_nobody, NULL, NULL), -EPERM);
     fails_bare(th_http_serve("127.0.0.1:0", answer_nobody, NULL, NULL), -EPERM);

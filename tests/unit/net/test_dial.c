@@ -36,7 +36,7 @@ static target listen_at(const char *address, int backlog)
 static th_stream *connected(const char *address)
 {
     th_stream *stream = NULL;
-    int err = th_dial(address, &stream);
+    int err = th_dial(address, NULL, &stream);
     ck_assert_msg(err == 0, "%s: %s", th_errname(err), th_err_detail());
     return stream;
 }
@@ -108,7 +108,7 @@ static void refused(const char *address, int error)
 {
     th_stream *stream = NULL;
     int descriptors = count_descriptors();
-    int err = th_dial(address, &stream);
+    int err = th_dial(address, NULL, &stream);
     ck_assert_msg(err == error, "%s: %s", address, th_errname(err));
     ck_assert_ptr_null(stream);
     ck_assert_msg(strstr(th_err_detail(), address) != NULL, "%s", th_err_detail());
@@ -128,14 +128,14 @@ FIBER_TEST(where_nobody_listens_the_call_is_refused_with_the_address)
 FIBER_TEST(misuse_is_refused)
 {
     th_stream *stream = NULL;
-    ck_assert_int_eq(th_dial(NULL, &stream), -EINVAL);
-    ck_assert_int_eq(th_dial("127.0.0.1:1", NULL), -EINVAL);
+    ck_assert_int_eq(th_dial(NULL, NULL, &stream), -EINVAL);
+    ck_assert_int_eq(th_dial("127.0.0.1:1", NULL, NULL), -EINVAL);
 }
 
 START_TEST(there_is_no_dialling_outside_of_fibers)
 {
     th_stream *stream = NULL;
-    ck_assert_int_eq(th_dial("127.0.0.1:1", &stream), -EPERM);
+    ck_assert_int_eq(th_dial("127.0.0.1:1", NULL, &stream), -EPERM);
 }
 END_TEST
 
@@ -178,7 +178,7 @@ FIBER_TEST(a_peer_that_does_not_answer_is_given_up_at_the_deadline)
 static int dial_once(void *arg)
 {
     th_stream *stream = NULL;
-    int err = th_dial(arg, &stream);
+    int err = th_dial(arg, NULL, &stream);
     th_stream_free(stream);
     return err;
 }

@@ -197,7 +197,7 @@ static int call_heard(void *arg)
     th_stream *stream = NULL;
     (void)arg;
     wait_until(heard.kind != TH_ADDR_NONE);
-    ck_assert_int_eq(th_dial(th_addr_format(&heard, text, sizeof text), &stream), 0);
+    ck_assert_int_eq(th_dial(th_addr_format(&heard, text, sizeof text), NULL, &stream), 0);
     th_stream_free(stream);
     return 0;
 }
@@ -517,7 +517,7 @@ static int call_and_end(void *arg)
     char text[TH_ADDR_TEXT];
     char byte = 'x';
     th_stream *stream;
-    int err = th_dial(th_addr_format(&s->listener->addr, text, sizeof text), &stream);
+    int err = th_dial(th_addr_format(&s->listener->addr, text, sizeof text), NULL, &stream);
     if (err < 0)
         return err;
     ssize_t n = th_stream_write(stream, &byte, 1);

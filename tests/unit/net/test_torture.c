@@ -78,7 +78,7 @@ static int call_peer(void *arg)
     th_stream *stream = NULL;
     char byte;
     (void)arg;
-    int err = th_dial(peer_address, &stream);
+    int err = th_dial(peer_address, NULL, &stream);
     if (err < 0) {
         ck_assert_ptr_null(stream);
         ck_assert_ptr_nonnull(strstr(th_err_detail(), peer_address));
@@ -155,7 +155,7 @@ static int call_once(void *arg)
     service *s = arg;
     int *result = &s->others[s->next++];
     th_stream *stream = NULL;
-    *result = th_dial(s->address, &stream);
+    *result = th_dial(s->address, NULL, &stream);
     if (*result == 0)
         *result = exchange(stream);
     th_stream_free(stream);
@@ -180,7 +180,7 @@ static int call_and_stop(service *s)
     th_stream *stream = NULL;
     int err = call_together(s);
     if (err == 0)
-        err = th_dial(s->address, &stream);
+        err = th_dial(s->address, NULL, &stream);
     if (err == 0)
         err = exchange(stream);
     ck_assert_int_eq(th_stop(), 0);
