@@ -12,6 +12,7 @@ extern const command ps_command;
 extern const command tree_command;
 extern const command why_command;
 extern const command profile_command;
+extern const command doctor_command;
 
 /* Run with the arguments after the name; return the exit status. */
 int serve_main(int argc, char **argv);
@@ -20,5 +21,6 @@ int ps_main(int argc, char **argv);
 int tree_main(int argc, char **argv);
 int why_main(int argc, char **argv);
 int profile_main(int argc, char **argv);
+int doctor_main(int argc, char **argv);
 
 #endif
