@@ -234,7 +234,7 @@ static int make(int fd, thi_fd_entry **out)
     thi_fd_entry *entry = thi_calloc(1, sizeof *entry);
     if (!entry)
         return -ENOMEM;
-    atomic_store(&thi_run_worker_closing, on_worker_closing);
+    thi_run_tell_of_closing(on_worker_closing);
     entry->fd = fd;
     entry->worker = thi_worker_self;
     thi_list_init(&entry->waits);
