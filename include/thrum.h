@@ -8,8 +8,10 @@
 #include <thrum/access_log.h>
 #include <thrum/addr.h>
 #include <thrum/barrier.h>
+#include <thrum/chat.h>
 #include <thrum/cond.h>
 #include <thrum/dial.h>
+#include <thrum/dispatcher.h>
 #include <thrum/error.h>
 #include <thrum/event.h>
 #include <thrum/fd_stream.h>

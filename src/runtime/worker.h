@@ -70,6 +70,7 @@ struct thi_worker {
      * at first. NULL: the first one is taken. A simulation picks by its seed.
      */
     th_fiber *(*pick)(thi_worker *worker);
+    void *dispatching;   /* the default map of src/callback; NULL: none yet */
     thi_lookout lookout; /* for waits that nobody can end */
     thi_loop loop;
     /* Read by others to place new fibers and connections. */
