@@ -3,6 +3,8 @@
 /*
  * Listening, and accepting clients.
  *
+ * When nobody waits any more a look confirms it: a client that comes to one who is not told is lost.
+ *
  * When descriptors or memory run out the client stays in the queue, so that poll(2) would report it
  * again and again. The listener rests for a while instead, says so, and then goes on: it neither
  * spins nor is it lost.
@@ -30,8 +32,12 @@ static int listen_now(th_dispatcher *d, int backlog)
         err = backlog < 0 ? -EINVAL : thi_sys_listen(d->fd, backlog > 0 ? backlog : INT32_MAX);
     if (err < 0)
         return err;
-    if (d->addr.kind == TH_ADDR_NONE && thi_sys_getsockname(d->fd, &sa.sa, &len) == 0)
+    if (d->addr.kind == TH_ADDR_NONE) {
+        err = thi_sys_getsockname(d->fd, &sa.sa, &len);
+        if (err < 0)
+            return err;
         thi_addr_from_sockaddr(&sa, len, &d->addr);
+    }
     d->state |= TH_DISPATCHER_ACCEPTING;
     return thi_dispatch_watch(d);
 }
@@ -51,11 +57,6 @@ static int accept_now(th_dispatcher *d, int *fd, th_addr *peer)
     if (err < 0)
         return err;
     int got = thi_sys_accept(d->fd, &sa.sa, &len);
-    if (got == -EAGAIN) {
-        d->sure &= (uint8_t)~THI_READ;
-        d->maybe &= (uint8_t)~THI_READ;
-        thi_dispatch_review(d);
-    }
     if (got == -EAGAIN || got == -ECONNABORTED)
         return 0;
     if (got < 0)

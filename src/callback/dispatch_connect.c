@@ -36,11 +36,15 @@ static int bind_to(th_dispatcher *d, const char *address, const th_addr *addr)
     int err = thi_sys_bind(d->fd, &sa.sa, len);
     if (err < 0)
         return thi_err_set(err, "cannot bind to %.100s", address);
-    d->addr = *addr;
     len = sizeof sa;
-    if (addr->kind != TH_ADDR_UNIX && thi_sys_getsockname(d->fd, &sa.sa, &len) == 0)
+    if (addr->kind == TH_ADDR_UNIX) {
+        d->addr = *addr;
+        return 0;
+    }
+    err = thi_sys_getsockname(d->fd, &sa.sa, &len);
+    if (err == 0)
         thi_addr_from_sockaddr(&sa, len, &d->addr);
-    return 0;
+    return (int)thi_err_plain(err);
 }
 
 int th_dispatcher_bind(th_dispatcher *d, const char *address)

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Dispatchers and chats while each system call, and each allocation, of theirs fails in turn. */
+#include "torture.h"
+
+#include "callback/conversation.h"
+
+/* ---- system calls ---- */
+
+static const char *const addresses[] = { "127.0.0.1:0", "[::1]:0", "unix:@thrum-torture" };
+static const char *address;
+
+static int converse(void *arg)
+{
+    conversation *c = arg;
+    int err = start_server(c, address);
+    if (err == 0)
+        err = ask_once(c);
+    end_conversation(c);
+    return err;
+}
+
+/* A failure on the server's side is the client's in one way or another; or it waits for ever. */
+static bool is_explained(const run *r, const conversation *c, int result)
+{
+    if (is_as_peer_ordered(r, result) || (r->hit && result == -ENOMEM))
+        return true;
+    return result == -ETIMEDOUT && (c->server < 0 || c->chats < 0);
+}
+
+static int talking_under_torment(void *arg)
+{
+    run *r = arg;
+    conversation c = { .client = 1 };
+    th_scope patience;
+    ck_assert_int_eq(th_dispatch_map_new(NULL, &c.map), 0);
+    open_scope_for(&patience, 5 * TH_SECOND);
+    int result = torment_body(r, converse, &c);
+    close_scope(&patience);
+    ck_assert_int_eq(th_dispatch_map_free(c.map), 0);
+    ck_assert_msg(is_explained(r, &c, result), "%s%s: %s (server %d, chat %d)", torture_now,
+                  hit_of(r), th_errname(result), c.server, c.chats);
+    ck_assert_int_eq(c.alive, 0);
+    return 0;
+}
+
+START_TEST(a_conversation_fails_as_its_system_calls_do)
+{
+    for (size_t i = 0; i < thi_array_len(addresses); i++) {
+        address = addresses[i];
+        torture(1, _i, talking_under_torment);
+    }
+}
+END_TEST
+
+/* ---- memory ---- */
+
+static int talking_without_memory(void *arg)
+{
+    (void)arg;
+    for (int64_t n = 1;; n++) {
+        conversation c = { .client = 1 };
+        int64_t live = thi_alloc_live();
+        (void)thi_alloc_fail_at(n);
+        int result = th_dispatch_map_new(NULL, &c.map);
+        if (result == 0)
+            result = converse(&c);
+        bool untouched = thi_alloc_fail_at(0) > 0;
+        ck_assert_int_eq(th_dispatch_map_free(c.map), 0);
+        ck_assert_int_eq(c.alive, 0);
+        /* What the loop keeps for itself grows once. */
+        ck_assert_int_le(thi_alloc_live(), live + 2);
+        ck_assert_msg(result == 0 || (!untouched && (result == -ENOMEM || result == TH_ETRUNCATED)),
+                      "allocation %ld: %s (server %d, chat %d)", (long)n, th_errname(result),
+                      c.server, c.chats);
+        if (untouched)
+            return 0;
+        ck_assert_int_lt(n, 200);
+    }
+}
+
+START_TEST(a_conversation_fails_as_its_allocations_do)
+{
+    address = addresses[0];
+    run_in_fiber(1, _i, talking_without_memory, NULL);
+}
+END_TEST
+
+/* ---- want of descriptors ---- */
+
+/* The listener rests, and takes the client when there is room again. */
+static int accepting_without_descriptors(void *arg)
+{
+    conversation c = { .client = 1 };
+    (void)arg;
+    ck_assert_int_eq(th_dispatch_map_new(NULL, &c.map), 0);
+    ck_assert_int_eq(start_server(&c, "127.0.0.1:0"), 0);
+    int64_t began = th_now();
+    thi_fault_order("accept", 1, EMFILE);
+    ck_assert_int_eq(ask_once(&c), 0);
+    ck_assert_ptr_nonnull(thi_fault_hit());
+    thi_fault_order(NULL, 0, 0);
+    ck_assert_int_eq(c.server, 0);
+    ck_assert_int_ge(th_now() - began, 90 * TH_MILLISECOND);
+    ck_assert_int_eq(ask_once(&c), 0);
+    ck_assert_int_eq(th_dispatch_map_free(c.map), 0);
+    return 0;
+}
+
+START_TEST(a_listener_that_lacks_descriptors_rests_and_goes_on)
+{
+    thi_fault_begin(0, 0);
+    run_in_fiber(1, _i, accepting_without_descriptors, NULL);
+    (void)thi_fault_end();
+}
+END_TEST
+
+static void fill_suite(Suite *suite)
+{
+    TCase *tc = thi_check_case(suite, "torture");
+    tcase_set_timeout(tc, 120);
+    add_on_engines(tc, a_conversation_fails_as_its_system_calls_do);
+    add_on_engines(tc, a_conversation_fails_as_its_allocations_do);
+    add_on_engines(tc, a_listener_that_lacks_descriptors_rests_and_goes_on);
+}
+
+int main(void)
+{
+    return thi_check_run("callback/dispatch_torture", fill_suite);
+}
