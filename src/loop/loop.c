@@ -123,8 +123,8 @@ static bool read_inbox(thi_loop *loop)
 /* How long this turn may wait: 0 not at all, negative for ever. */
 static int64_t time_to_wait(thi_loop *loop, int64_t until)
 {
-    if (until == 0)
-        return 0;
+    if (until == 0 || loop->restless || !thi_list_empty(&loop->deferred))
+        return 0; /* the list is not empty if something that was deferred deferred something */
     int64_t next = thi_timers_next(&loop->timers);
     if (next < until)
         until = next;
@@ -159,6 +159,7 @@ static void run_deferred(thi_loop *loop)
 int thi_loop_turn(thi_loop *loop, int64_t until)
 {
     loop->turns++;
+    loop->restless = false;
     run_deferred(loop);
     int64_t timeout = time_to_wait(loop, until);
     if (timeout != 0) {

@@ -88,6 +88,7 @@ struct thi_loop {
     void *state;      /* the engine's own */
     int64_t now;      /* the clock as of this turn's events; others read it too */
     bool stale;       /* `now` is from before the engine waited; others read it too */
+    bool restless;    /* what was deferred has made work for others: do not sleep in this turn */
     bool dispatching; /* the engine waits, or hands out events */
     uint64_t turns;   /* turns taken */
     uint64_t events;  /* events dispatched */
@@ -190,6 +191,12 @@ static inline void thi_loop_defer(thi_loop *loop, thi_deferred *deferred)
         return;
     deferred->set = true;
     thi_list_push_back(&loop->deferred, &deferred->link);
+}
+
+/* For what is deferred: somebody who is no part of the loop has got something to do by it. */
+static inline void thi_loop_stay_awake(thi_loop *loop)
+{
+    loop->restless = true;
 }
 
 /* Takes it back; no-op when it is not set. */

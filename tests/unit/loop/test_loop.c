@@ -482,6 +482,61 @@ START_TEST(interruption_by_signals_fails_nothing)
 }
 END_TEST
 
+/* ---- what is deferred ---------------------------------------------------------------------------
+ */
+
+static thi_deferred first, second;
+
+static void defer_second(thi_deferred *deferred)
+{
+    (void)deferred;
+    tell('1');
+    thi_loop_defer(&loop, &second);
+}
+
+static void tell_second(thi_deferred *deferred)
+{
+    (void)deferred;
+    tell('2');
+}
+
+static void stay_awake(thi_deferred *deferred)
+{
+    (void)deferred;
+    tell('a');
+    thi_loop_stay_awake(&loop);
+}
+
+/* Each turn might sleep for an hour. */
+START_TEST(what_is_deferred_by_what_was_deferred_is_done_before_the_loop_sleeps)
+{
+    open_loop(_i);
+    thi_deferred_init(&first, defer_second);
+    thi_deferred_init(&second, tell_second);
+    thi_loop_defer(&loop, &first);
+    thi_loop_defer(&loop, &first);
+    turn(thi_sys_clock() + 3600 * (int64_t)1000 * MS);
+    ck_assert_str_eq(story, "12");
+    thi_loop_defer(&loop, &second);
+    thi_loop_undefer(&second);
+    turn(0);
+    ck_assert_str_eq(story, "12");
+}
+END_TEST
+
+START_TEST(what_is_deferred_keeps_the_loop_awake_if_it_says_so)
+{
+    open_loop(_i);
+    thi_deferred_init(&first, stay_awake);
+    thi_loop_defer(&loop, &first);
+    turn(thi_sys_clock() + 3600 * (int64_t)1000 * MS);
+    ck_assert_str_eq(story, "a");
+    uint64_t before = loop.slept;
+    turn(thi_sys_clock() + MS);
+    ck_assert_uint_eq(loop.slept, before + 1);
+}
+END_TEST
+
 static void fill_suite(Suite *suite)
 {
     TCase *tcase = thi_check_case(suite, "wait");
@@ -502,6 +557,9 @@ static void fill_suite(Suite *suite)
     add_for_engines(tcase, timer_put_off_in_the_turn_it_was_due_does_not_fire);
     add_for_engines(tcase, time_stands_still_within_a_turn);
     add_for_engines(tcase, an_event_after_a_long_wait_finds_the_present_time);
+
+    add_for_engines(tcase, what_is_deferred_by_what_was_deferred_is_done_before_the_loop_sleeps);
+    add_for_engines(tcase, what_is_deferred_keeps_the_loop_awake_if_it_says_so);
 
     tcase = thi_check_case(suite, "threads");
     tcase_set_timeout(tcase, 30);
