@@ -3,6 +3,7 @@
 /* The round of a worker: fibers, then the loop. */
 #include "runtime/turn.h"
 
+#include "base/alloc.h"
 #include "base/metrics.h"
 #include "runtime/deadlock.h"
 #include "runtime/locks.h"
@@ -46,6 +47,15 @@ void thi_worker_close(thi_worker *worker)
     thi_lookout_deinit(worker);
     thi_loop_close(&worker->loop);
     thi_fiber_pool_deinit(&worker->fibers);
+    thi_free(worker->scratch);
+}
+
+void *thi_worker_scratch(void)
+{
+    thi_worker *worker = thi_worker_self;
+    if (TH_UNLIKELY(!worker->scratch))
+        worker->scratch = thi_alloc(THI_SCRATCH_SIZE);
+    return worker->scratch;
 }
 
 /* Counters of fibers are told once a round, so that a spawn does not pay for them. */

@@ -17,6 +17,16 @@ void thi_worker_run(thi_worker *worker);
 /* The rounds of that alone, where somebody else has prepared the stack they run on. */
 void thi_worker_rounds(thi_worker *worker);
 
+/* Bytes of a worker's scratch memory. */
+#define THI_SCRATCH_SIZE ((size_t)64 * 1024)
+
+/*
+ * Memory of the running worker, THI_SCRATCH_SIZE bytes, for whoever fills and empties it before
+ * anybody else runs: to read into it and to hand that to a function, on the loop. NULL: there is
+ * none; once it was there it stays.
+ */
+TH_MUST void *thi_worker_scratch(void);
+
 /* One round: ready fibers, then one turn of the loop, which may sleep until the given time. */
 void thi_worker_turn(thi_worker *worker, int64_t until);
 

@@ -71,6 +71,7 @@ struct thi_worker {
      */
     th_fiber *(*pick)(thi_worker *worker);
     void *dispatching;   /* the default map of src/callback; NULL: none yet */
+    void *scratch;       /* see thi_worker_scratch(); NULL until somebody wanted it */
     thi_lookout lookout; /* for waits that nobody can end */
     thi_loop loop;
     /* Read by others to place new fibers and connections. */
