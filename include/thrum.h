@@ -33,6 +33,7 @@
 #include <thrum/pool.h>
 #include <thrum/process.h>
 #include <thrum/process_pool.h>
+#include <thrum/protocol.h>
 #include <thrum/queue.h>
 #include <thrum/runtime.h>
 #include <thrum/rwlock.h>
@@ -45,6 +46,7 @@
 #include <thrum/str.h>
 #include <thrum/stream.h>
 #include <thrum/time.h>
+#include <thrum/transport.h>
 #include <thrum/wait_fd.h>
 #include <thrum/waitgroup.h>
 #include <thrum/watch.h>

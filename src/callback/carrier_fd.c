@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Descriptors as carriers: sockets by their own calls, others by read and write. */
+#include "callback/carrier.h"
+
+#include "base/alloc.h"
+#include "base/metrics.h"
+#include "net/addr.h"
+#include "runtime/sched.h"
+#include "sys/sys.h"
+
+#include <fcntl.h>
+
+static void on_event(thi_watch *watch, unsigned events)
+{
+    thi_transport_event(thi_container_of(watch, th_transport, watch), events);
+}
+
+static int fd_want(th_transport *t, unsigned dirs)
+{
+    return thi_loop_want(&t->worker->loop, &t->watch, dirs);
+}
+
+static void fd_close(th_transport *t, bool reset)
+{
+    int fd = t->watch.fd;
+    (void)reset;
+    thi_loop_unwatch(&t->worker->loop, &t->watch);
+    if (!t->lent)
+        (void)thi_sys_close(fd);
+}
+
+/* ---- sockets ---- */
+
+static ssize_t socket_read(th_transport *t, void *buf, size_t size)
+{
+    ssize_t n = thi_sys_recv(t->watch.fd, buf, size, 0);
+    if (n > 0)
+        thi_metric_add(THI_M_BYTES_READ, n);
+    return n;
+}
+
+static ssize_t socket_writev(th_transport *t, const struct iovec *iov, int count)
+{
+    struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count };
+    ssize_t n = count == 1 ? thi_sys_send(t->watch.fd, iov->iov_base, iov->iov_len, 0)
+                           : thi_sys_sendmsg(t->watch.fd, &msg, 0);
+    if (n > 0)
+        thi_metric_add(THI_M_BYTES_WRITTEN, n);
+    return n;
+}
+
+static ssize_t socket_sendfile(th_transport *t, int fd, int64_t at, size_t size)
+{
+    off_t from = at;
+    ssize_t n = thi_sys_sendfile(t->watch.fd, fd, &from, size);
+    if (n > 0)
+        thi_metric_add(THI_M_BYTES_WRITTEN, n);
+    return n;
+}
+
+static int socket_shutdown(th_transport *t)
+{
+    return thi_sys_shutdown(t->watch.fd, SHUT_WR);
+}
+
+static void socket_close(th_transport *t, bool reset)
+{
+    static const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+    if (reset && !t->lent)
+        (void)thi_sys_setsockopt(t->watch.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    fd_close(t, reset);
+}
+
+static int socket_peer(const th_transport *t, th_addr *addr)
+{
+    thi_sockaddr sa;
+    socklen_t len = sizeof sa;
+    int err = thi_sys_getpeername(t->watch.fd, &sa.sa, &len);
+    if (err == 0)
+        thi_addr_from_sockaddr(&sa, len, addr);
+    return err;
+}
+
+static int socket_local(const th_transport *t, th_addr *addr)
+{
+    thi_sockaddr sa;
+    socklen_t len = sizeof sa;
+    int err = thi_sys_getsockname(t->watch.fd, &sa.sa, &len);
+    if (err == 0)
+        thi_addr_from_sockaddr(&sa, len, addr);
+    return err;
+}
+
+static const thi_carrier socket_carrier = {
+    .name = "socket",
+    .read = socket_read,
+    .writev = socket_writev,
+    .sendfile = socket_sendfile,
+    .shutdown = socket_shutdown,
+    .want = fd_want,
+    .close = socket_close,
+    .peer = socket_peer,
+    .local = socket_local,
+};
+
+/* ---- others ---- */
+
+static ssize_t plain_read(th_transport *t, void *buf, size_t size)
+{
+    ssize_t n = thi_sys_read(t->watch.fd, buf, size);
+    return n == -EIO ? 0 : n; /* a terminal's master when nobody has the other side any more */
+}
+
+static ssize_t plain_writev(th_transport *t, const struct iovec *iov, int count)
+{
+    return thi_sys_writev(t->watch.fd, iov, count);
+}
+
+/* A pipe ends by being closed: there is no half of it left. */
+static int plain_shutdown(th_transport *t)
+{
+    if (!t->reads)
+        t->closing = true;
+    return 0;
+}
+
+/* An engine may call the error of a pipe that nobody reads readable, and nothing more: select. */
+static bool plain_is_gone(th_transport *t, unsigned events)
+{
+    struct pollfd look = { .fd = t->watch.fd };
+    if (events & THI_HUP)
+        return true;
+    return (events & THI_READ) && thi_sys_poll(&look, 1, 0) > 0;
+}
+
+static const thi_carrier plain_carrier = {
+    .name = "descriptor",
+    .read = plain_read,
+    .writev = plain_writev,
+    .shutdown = plain_shutdown,
+    .want = fd_want,
+    .is_gone = plain_is_gone,
+    .close = fd_close,
+};
+
+/* ---- making one ---- */
+
+static int make(const thi_carrier *carrier, int fd, bool reads, th_transport **out)
+{
+    th_transport *t = thi_transport_new(carrier);
+    if (!t)
+        return -ENOMEM;
+    t->reads = reads;
+    int err = thi_loop_watch(&t->worker->loop, &t->watch, fd, 0, on_event);
+    if (err < 0) {
+        thi_free(t);
+        return err == -EPERM ? -ENOTSUP : err;
+    }
+    *out = t;
+    return 0;
+}
+
+int thi_carrier_socket(int fd, th_transport **out)
+{
+    return make(&socket_carrier, fd, true, out);
+}
+
+int thi_carrier_descriptor(int fd, th_transport **out)
+{
+    struct stat st;
+    int err = fd < 0 ? -EBADF : thi_sys_fstat(fd, &st);
+    int flags = err < 0 ? err : thi_sys_fcntl(fd, F_GETFL, 0);
+    if (flags < 0)
+        return flags;
+    err = flags & O_NONBLOCK ? 0 : thi_sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    if (err < 0)
+        return err;
+    bool reads = (flags & O_ACCMODE) != O_WRONLY;
+    err = make(S_ISSOCK(st.st_mode) ? &socket_carrier : &plain_carrier, fd, reads, out);
+    if (err < 0 && !(flags & O_NONBLOCK))
+        (void)thi_sys_fcntl(fd, F_SETFL, flags);
+    return err;
+}
