@@ -17,6 +17,7 @@
 #include <thrum/fd_stream.h>
 #include <thrum/fiber.h>
 #include <thrum/file.h>
+#include <thrum/framing.h>
 #include <thrum/future.h>
 #include <thrum/group.h>
 #include <thrum/http.h>
