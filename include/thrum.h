@@ -36,6 +36,7 @@
 #include <thrum/process_pool.h>
 #include <thrum/protocol.h>
 #include <thrum/queue.h>
+#include <thrum/reconnect.h>
 #include <thrum/runtime.h>
 #include <thrum/rwlock.h>
 #include <thrum/scope.h>
