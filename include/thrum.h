@@ -43,6 +43,7 @@
 #include <thrum/select.h>
 #include <thrum/sem.h>
 #include <thrum/serve.h>
+#include <thrum/service.h>
 #include <thrum/signals.h>
 #include <thrum/sim.h>
 #include <thrum/str.h>
