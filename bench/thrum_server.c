@@ -5,9 +5,11 @@
  *
  * `thrum_server http PORT` answers /hello from a handler, with everything a request gets: strict
  * parsing, limits, time-outs, a fiber and a scope of its own. `thrum_server echo PORT` is the echo
- * server of the guide, a fiber per connection.
+ * server of the guide, a fiber per connection; `thrum_server protocol PORT` the same with a
+ * protocol, whose functions the loop calls.
  */
 #include <thrum/http.h>
+#include <thrum/protocol.h>
 #include <thrum/runtime.h>
 #include <thrum/serve.h>
 #include <thrum/str.h>
@@ -39,18 +41,38 @@ static int echo(th_stream *stream, void *arg)
     return (int)n;
 }
 
+static int received(th_transport *transport, void *self, th_str data)
+{
+    (void)self;
+    int held = th_transport_write(transport, data.ptr, data.len);
+    return held > 0 ? th_transport_pause_reading(transport) : held;
+}
+
+static void resume(th_transport *transport, void *self)
+{
+    (void)self;
+    th_transport_resume_reading(transport);
+}
+
+static int make_echo(th_transport *transport, void *arg)
+{
+    static const th_protocol protocol = { .data_received = received, .resume_writing = resume };
+    return th_transport_set_protocol(transport, &protocol, arg);
+}
+
 static int app(int argc, char **argv)
 {
     char address[64];
 
     if (argc != 3) {
-        fprintf(stderr, "usage: thrum_server http|echo PORT\n");
+        fprintf(stderr, "usage: thrum_server http|echo|protocol PORT\n");
         return 2;
     }
-    if (strcmp(argv[1], "echo") == 0) {
-        snprintf(address, sizeof address, "tcp://127.0.0.1:%s", argv[2]);
+    snprintf(address, sizeof address, "tcp://127.0.0.1:%s", argv[2]);
+    if (strcmp(argv[1], "echo") == 0)
         return th_serve(address, echo, NULL, NULL);
-    }
+    if (strcmp(argv[1], "protocol") == 0)
+        return th_protocol_serve(address, make_echo, NULL, NULL);
     snprintf(address, sizeof address, "http://127.0.0.1:%s", argv[2]);
     return th_http_serve(address, hello, NULL, &(th_http_opts){ .idle_time = TH_HOUR });
 }

@@ -45,6 +45,7 @@ class Row:
     digits: int = 0
     compare: bool = True  # show the ratios to peers that no target names
     columns: tuple = ()  # (heading, key in the sample, factor, digits) of what else is shown
+    also: tuple = ()  # other subjects of ours, for which the targets hold as well
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +123,15 @@ def verdicts(samples, row, subject):
     return found
 
 
+def all_verdicts(samples, row, subject):
+    """The same of the row's other subjects, too, as far as they were measured."""
+    found = verdicts(samples, row, subject)
+    for other in row.also:
+        if of(samples, row.name, other):
+            found += verdicts(samples, row, other)
+    return found
+
+
 def _number(value, digits):
     return f"{value:,.{digits}f}"
 
@@ -190,7 +200,7 @@ def report(result, rows, subject, markdown=False):
             continue
         heading, lines = subject_table(samples, row, order)
         parts.append(f"{mark}{row.title}\n" + ("\n" if markdown else "") + table(heading, lines))
-        found = verdicts(samples, row, subject)
+        found = all_verdicts(samples, row, subject)
         if found:
             parts.append(table(*verdict_table(found)))
     return "\n\n".join(parts)
@@ -198,4 +208,5 @@ def report(result, rows, subject, markdown=False):
 
 def unmet(result, rows, subject):
     """The verdicts whose target was measured and missed."""
-    return [v for row in rows for v in verdicts(result["samples"], row, subject) if v.met is False]
+    return [v for row in rows for v in all_verdicts(result["samples"], row, subject)
+            if v.met is False]

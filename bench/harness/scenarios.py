@@ -24,6 +24,10 @@ RATE_COLUMNS = (
 FILE_COLUMNS = (("MB/s", "bytes_rate", 1e-6, 0), *RATE_COLUMNS)
 MEMORY_COLUMNS = (("MiB before", "before", 1 / MIB, 1), ("MiB with all", "after", 1 / MIB, 1))
 
+# The other ways in: servers that are written with callbacks instead of fibers.
+CALLBACKS = ("thrum-protocol", "thrum-dispatcher")
+ECHO_TARGETS = (Target(0.95, ("raw-epoll",)), Target(1.0, ("libuv",)), Target(1.0, ("asio",)))
+
 FILE_PEERS = ("nginx", "nginx-cache", "h2o")
 
 
@@ -71,7 +75,7 @@ ALL = (
                  targets=(Target(500, at_least=False),), columns=MEMORY_COLUMNS),
              "hello", ("--connections", "15000")),
     Scenario(Row("echo-64", "TCP echo, 64 bytes to and fro, 64 connections", "messages/s",
-                 columns=RATE_COLUMNS),
+                 targets=ECHO_TARGETS, columns=RATE_COLUMNS, also=CALLBACKS),
              "echo", ("--connections", "64", "--size", "64")),
     Scenario(Row("echo-16k", "TCP echo, 16 KiB, 4 in flight on each of 16 connections",
                  "messages/s", columns=FILE_COLUMNS),

@@ -72,6 +72,25 @@ class Libuv(Built):
     purposes = frozenset({"hello", "echo"})
 
 
+class Asio(Built):
+    """The echo on Boost.Asio."""
+
+    name = "asio"
+    program = "asio_server"
+    purposes = frozenset({"echo"})
+
+
+class ThrumProtocol(Built):
+    """The echo of thrum_server.c with a protocol: callbacks instead of a fiber per connection."""
+
+    name = "thrum-protocol"
+    program = "thrum_server"
+    purposes = frozenset({"echo"})
+
+    def command(self, purpose, port, root):
+        return [str(self.path()), "protocol", str(port)]
+
+
 class Installed(Server):
     """A server from the distribution's packages."""
 
@@ -210,6 +229,6 @@ class Thrum(Server):
 
 def all_servers(build, thrum=None):
     """name -> server, in the order in which tables show them."""
-    servers = [Thrum(build, thrum), RawEpoll(build), Libuv(build), Nginx(build),
-               NginxFileCache(build), H2o(build)]
+    servers = [Thrum(build, thrum), ThrumProtocol(build), RawEpoll(build), Libuv(build),
+               Asio(build), Nginx(build), NginxFileCache(build), H2o(build)]
     return {s.name: s for s in servers}

@@ -87,3 +87,12 @@ def test_markdown_tables_are_well_formed():
     assert "### A scenario" in text
     assert {line.count("|") for line in tables[:4]} == {4}
     assert {line.count("|") for line in tables[4:]} == {6}
+
+
+def test_targets_hold_for_the_other_subjects_of_ours_that_were_measured():
+    rows = [row(Target(0.95, ("peer",)), also=("too", "not"))]
+    result = {"samples": samples(ours=[100], too=[90], peer=[100]),
+              "subjects": ["ours", "too", "peer"]}
+    assert [v.what for v in evaluate.unmet(result, rows, "ours")] == ["too / peer"]
+    assert "too / peer" in evaluate.report(result, rows, "ours")
+    assert "not /" not in evaluate.report(result, rows, "ours")
