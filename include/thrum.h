@@ -20,6 +20,7 @@
 #include <thrum/framing.h>
 #include <thrum/future.h>
 #include <thrum/group.h>
+#include <thrum/host.h>
 #include <thrum/http.h>
 #include <thrum/inspect.h>
 #include <thrum/local.h>

@@ -108,6 +108,19 @@ static int epoll_wait_and_dispatch(thi_loop *loop, int64_t timeout)
     return count;
 }
 
+static int epoll_descriptor(thi_loop *loop)
+{
+    epoll_state *st = loop->state;
+    return st->fd;
+}
+
+/* Everything is with the kernel as soon as it is asked for. */
+static int epoll_settle(thi_loop *loop)
+{
+    (void)loop;
+    return 0;
+}
+
 const thi_engine thi_engine_epoll = {
     .name = "epoll",
     .open = epoll_open,
@@ -115,4 +128,6 @@ const thi_engine thi_engine_epoll = {
     .add = epoll_add,
     .remove = epoll_remove,
     .wait = epoll_wait_and_dispatch,
+    .descriptor = epoll_descriptor,
+    .settle = epoll_settle,
 };

@@ -140,6 +140,22 @@ void thi_loop_look_at_clock(thi_loop *loop)
     thi_loop_set_stale(loop, false);
 }
 
+int64_t thi_loop_leave(thi_loop *loop)
+{
+    int err = loop->engine->settle(loop);
+    thi_loop_set_stale(loop, true);
+    thi_raise(&loop->sleeping);
+    if (err < 0 || !thi_list_empty(&loop->deferred) || !thi_mpsc_empty(&loop->inbox))
+        return 0;
+    return thi_timers_next(&loop->timers);
+}
+
+void thi_loop_return(thi_loop *loop)
+{
+    atomic_store_explicit(&loop->sleeping, false, memory_order_relaxed);
+    thi_loop_look_at_clock(loop);
+}
+
 /* What one of them defers anew waits for the next time. */
 static void run_deferred(thi_loop *loop)
 {

@@ -119,6 +119,14 @@ struct thi_engine {
     /* Both NULL where the engine makes no calls. */
     int (*submit)(thi_loop *loop, thi_op *op);
     void (*cancel)(thi_loop *loop, thi_op *op);
+    /*
+     * Both NULL where the loop cannot be waited for from outside. The descriptor, or -errno, is
+     * readable while there is something to dispatch; before somebody else waits for it the loop is
+     * settled, so that nothing is left that only the next wait would hand to the kernel. An error
+     * of that says that there is.
+     */
+    int (*descriptor)(thi_loop *loop);
+    int (*settle)(thi_loop *loop);
 };
 
 /* Opens a loop on an engine; -errno of whatever it could not get. */
@@ -214,6 +222,14 @@ static inline void thi_loop_undefer(thi_deferred *deferred)
  * How many events the engine saw, or -errno; being interrupted is no error.
  */
 TH_MUST int thi_loop_turn(thi_loop *loop, int64_t until);
+
+/*
+ * For an owner who leaves the loop alone until its engine's descriptor is readable: from now on
+ * whoever posts makes it so, as if the loop slept. Returns the time at which a turn is due at the
+ * latest, 0 for at once; thi_loop_return() comes before that turn.
+ */
+TH_MUST int64_t thi_loop_leave(thi_loop *loop);
+void thi_loop_return(thi_loop *loop);
 
 /*
  * Any thread: for how long the owner has been busy with what it found when it last came from

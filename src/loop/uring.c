@@ -51,6 +51,7 @@ typedef struct uring_state {
     thi_watchset set;
     thi_list ops;        /* that are under way */
     uint32_t generation; /* of the last request */
+    int event;           /* an eventfd, readable when something is due; -1: nobody waits for it */
     bool unarmed;        /* some watch is neither silent nor has it a request */
 } uring_state;
 
@@ -65,6 +66,7 @@ static int uring_open(thi_loop *loop)
         return err;
     }
     thi_list_init(&st->ops);
+    st->event = -1;
     loop->state = st;
     return 0;
 }
@@ -182,6 +184,8 @@ static void uring_close(thi_loop *loop)
         for (unsigned n = thi_uring_pending(&st->ring); n > 0; n--)
             (void)thi_uring_take(&st->ring);
     thi_uring_close(&st->ring);
+    if (st->event >= 0)
+        thi_sys_close(st->event);
     thi_watchset_deinit(&st->set);
     thi_free(st);
 }
@@ -342,6 +346,45 @@ static int uring_wait_and_dispatch(thi_loop *loop, int64_t timeout)
     return (int)count;
 }
 
+/*
+ * For whoever waits from outside. The ring's own descriptor would not do: on a ring whose kernel
+ * does its part only when we come by, nobody is woken through it. An eventfd is told of that part
+ * being due, too.
+ */
+static int uring_descriptor(thi_loop *loop)
+{
+    uring_state *st = loop->state;
+    if (st->event >= 0)
+        return st->event;
+    int fd = thi_sys_eventfd();
+    if (fd < 0)
+        return fd;
+    int err = thi_sys_uring_register(st->ring.fd, IORING_REGISTER_EVENTFD, &fd, 1);
+    if (err < 0) {
+        thi_sys_close(fd);
+        return err;
+    }
+    st->event = fd;
+    return fd;
+}
+
+/*
+ * The eventfd is reset before the kernel is asked to do what is due: whatever comes after that
+ * makes it readable again, and what comes of it is pending.
+ */
+static int uring_settle(thi_loop *loop)
+{
+    uring_state *st = loop->state;
+    uint64_t count;
+    if (!st->ring.started)
+        return -EAGAIN;
+    (void)thi_sys_read(st->event, &count, sizeof count);
+    int err = check(st, thi_uring_enter(&st->ring, 0));
+    if (err == 0 && (st->unarmed || thi_uring_pending(&st->ring) > 0))
+        return -EAGAIN;
+    return err;
+}
+
 const thi_engine thi_engine_uring = {
     .name = "uring",
     .open = uring_open,
@@ -352,4 +395,6 @@ const thi_engine thi_engine_uring = {
     .wait = uring_wait_and_dispatch,
     .submit = uring_submit,
     .cancel = uring_cancel,
+    .descriptor = uring_descriptor,
+    .settle = uring_settle,
 };

@@ -376,12 +376,18 @@ static bool any_failed(const thi_runtime *rt, unsigned look)
     return failed;
 }
 
+/* Whether nobody outside is left who could end a wait. A host does other things between turns. */
+static bool nobody_else(const thi_runtime *rt)
+{
+    return !rt->hosted && thi_outside_at_rest(rt->count);
+}
+
 static void after_first_look(thi_runtime *rt, thi_inquiry *q)
 {
     q->threads[0].count = 0;
     bool failed = thi_outsiders_look(q->limit, &q->threads[0]) < 0 || any_failed(rt, FIRST_LOOK);
     q->at_rest = q->rest && all_at_rest(rt, FIRST_LOOK);
-    q->lost = q->at_rest && thi_outside_at_rest(rt->count);
+    q->lost = q->at_rest && nobody_else(rt);
     if (failed || !(any_tie(rt) || q->at_rest))
         finish(q, !failed);
     else
@@ -412,7 +418,7 @@ static void after_second_look(thi_runtime *rt, thi_inquiry *q)
 {
     bool failed = any_failed(rt, SECOND_LOOK) || compare_looks(rt, q) < 0;
     q->at_rest = q->at_rest && all_at_rest(rt, SECOND_LOOK);
-    q->lost = q->lost && q->at_rest && any_in_vain(rt) && thi_outside_at_rest(rt->count);
+    q->lost = q->lost && q->at_rest && any_in_vain(rt) && nobody_else(rt);
     if (failed || (q->count == 0 && !q->lost))
         finish(q, !failed);
     else

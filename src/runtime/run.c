@@ -136,22 +136,18 @@ static void close_worker(thi_worker *worker)
     thi_worker_close(worker);
 }
 
-static int run_opened(thi_runtime *rt, thi_drive_fn drive)
+static void close_workers(thi_runtime *rt, unsigned opened)
 {
-    unsigned opened = 0;
-    int err = 0;
-    for (; err == 0 && opened < rt->count; opened++)
-        err = thi_worker_open(&rt->workers[opened], rt, opened);
-    if (err < 0)
-        opened--;
-    else
-        err = drive(rt);
     while (opened > 0)
         close_worker(&rt->workers[--opened]);
-    return err;
+    bool last = delist(rt);
+    thi_free(rt->workers);
+    void (*ended)(bool last) = atomic_load(&thi_run_ended);
+    if (ended)
+        ended(last);
 }
 
-int thi_run(thi_runtime *rt, thi_drive_fn drive)
+int thi_run_open(thi_runtime *rt)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     rt->workers = thi_calloc(rt->count, sizeof *rt->workers);
@@ -160,11 +156,27 @@ int thi_run(thi_runtime *rt, thi_drive_fn drive)
     (void)pthread_once(&once, give_slots_to_fibers);
     thi_timer_init(&rt->grace, NULL);
     enlist(rt);
-    int err = run_opened(rt, drive);
-    bool last = delist(rt);
-    thi_free(rt->workers);
-    void (*ended)(bool last) = atomic_load(&thi_run_ended);
-    if (ended)
-        ended(last);
+    for (unsigned i = 0; i < rt->count; i++) {
+        int err = thi_worker_open(&rt->workers[i], rt, i);
+        if (err < 0) {
+            close_workers(rt, i);
+            return err;
+        }
+    }
+    return 0;
+}
+
+void thi_run_close(thi_runtime *rt)
+{
+    close_workers(rt, rt->count);
+}
+
+int thi_run(thi_runtime *rt, thi_drive_fn drive)
+{
+    int err = thi_run_open(rt);
+    if (err < 0)
+        return err;
+    err = drive(rt);
+    thi_run_close(rt);
     return err;
 }

@@ -10,6 +10,13 @@
 typedef int (*thi_drive_fn)(thi_runtime *runtime);
 
 /*
+ * Opens the workers; the caller has filled in app, arg, opts, engine and count, and zeroed the
+ * rest. thi_run_close() closes them again, once they have ended.
+ */
+TH_MUST int thi_run_open(thi_runtime *runtime);
+void thi_run_close(thi_runtime *runtime);
+
+/*
  * Opens the workers, hands them to `drive` and closes them. The caller has filled in app, arg,
  * opts, engine and count, and zeroed the rest. What drive returned, or -errno without calling it.
  */

@@ -95,15 +95,19 @@ static void on_ask(thi_msg *msg)
         thi_stop_asked(rt);
 }
 
+void thi_stop_send(thi_runtime *rt)
+{
+    if (atomic_fetch_add(&rt->asked, 1) > 0)
+        return;
+    rt->ask.fn = on_ask;
+    thi_worker_post(&rt->workers[0], &rt->ask);
+}
+
 int th_stop(void)
 {
     thi_worker *worker = thi_worker_self;
     if (!worker)
         return -EPERM;
-    thi_runtime *rt = worker->runtime;
-    if (atomic_fetch_add(&rt->asked, 1) == 0) {
-        rt->ask.fn = on_ask;
-        thi_loop_post(&rt->workers[0].loop, &rt->ask);
-    }
+    thi_stop_send(worker->runtime);
     return 0;
 }

@@ -9,6 +9,9 @@
 /* Asks for the orderly end, or for the quick one when it was asked for before. On worker 0. */
 void thi_stop_asked(thi_runtime *runtime);
 
+/* The same from any thread, while the runtime runs. */
+void thi_stop_send(thi_runtime *runtime);
+
 /*
  * Adds and removes somebody who wants to hear of an orderly stop: once, here if it is on already.
  */

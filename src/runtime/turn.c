@@ -68,7 +68,7 @@ static void publish(thi_worker *worker)
     worker->published_live = live;
 }
 
-void thi_worker_turn(thi_worker *worker, int64_t until)
+bool thi_worker_turn(thi_worker *worker, int64_t until)
 {
     worker->lookout.rounds += thi_worker_has_ready(worker);
     thi_sched_run(worker);
@@ -83,6 +83,7 @@ void thi_worker_turn(thi_worker *worker, int64_t until)
     /* A turn can fail only for lack of kernel memory; timers and messages were handled all the
      * same. */
     (void)!thi_loop_turn(&worker->loop, until);
+    return stripping;
 }
 
 void thi_worker_rounds(thi_worker *worker)
@@ -92,7 +93,7 @@ void thi_worker_rounds(thi_worker *worker)
     publish(worker);
 }
 
-void thi_worker_run(thi_worker *worker)
+bool thi_worker_begin(thi_worker *worker)
 {
     thi_worker_self = worker;
     worker->errno_at = &errno;
@@ -102,10 +103,21 @@ void thi_worker_run(thi_worker *worker)
     bool held = thi_sigpipe_hold();
     thi_context_init_thread(&worker->scheduler);
     thi_loop_look_at_clock(&worker->loop); /* from now on it is busy, for others to see */
-    thi_worker_rounds(worker);
+    return held;
+}
+
+void thi_worker_end(thi_worker *worker, bool held)
+{
     thi_loop_set_stale(&worker->loop, true);
     thi_sigpipe_release(held);
     thi_metrics_detach();
     thi_context_deinit(&worker->scheduler);
     thi_worker_self = NULL;
+}
+
+void thi_worker_run(thi_worker *worker)
+{
+    bool held = thi_worker_begin(worker);
+    thi_worker_rounds(worker);
+    thi_worker_end(worker, held);
 }

@@ -14,6 +14,11 @@ void thi_worker_close(thi_worker *worker);
 /* Runs the worker on the calling thread until its `stop` is set. */
 void thi_worker_run(thi_worker *worker);
 
+/* The two ends of that: makes the calling thread the worker's, which thi_worker_end() is told of.
+ */
+TH_MUST bool thi_worker_begin(thi_worker *worker);
+void thi_worker_end(thi_worker *worker, bool held);
+
 /* The rounds of that alone, where somebody else has prepared the stack they run on. */
 void thi_worker_rounds(thi_worker *worker);
 
@@ -27,7 +32,10 @@ void thi_worker_rounds(thi_worker *worker);
  */
 TH_MUST void *thi_worker_scratch(void);
 
-/* One round: ready fibers, then one turn of the loop, which may sleep until the given time. */
-void thi_worker_turn(thi_worker *worker, int64_t until);
+/*
+ * One round: ready fibers, then one turn of the loop, which may sleep until the given time. Whether
+ * there was more to do at once than the round did.
+ */
+bool thi_worker_turn(thi_worker *worker, int64_t until);
 
 #endif

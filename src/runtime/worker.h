@@ -107,6 +107,7 @@ struct thi_runtime {
     void *arg;
     int result;
     bool counts;              /* the waits of its fibers */
+    bool hosted;              /* the thread of worker 0 does other things between turns */
     _Atomic(uint64_t) points; /* how many there were */
     int stops;                /* stops asked for so far; on worker 0 */
     thi_timer grace;          /* on worker 0's loop */

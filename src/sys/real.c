@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -168,6 +169,24 @@ static int real_pipe(int fds[2])
 static int real_eventfd(void)
 {
     return RESULT(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+}
+
+static int real_timerfd(void)
+{
+    return RESULT(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+}
+
+/* All zero would unset it, so what is long past is a nanosecond after the beginning. */
+static int real_timerfd_set(int fd, int64_t at)
+{
+    struct itimerspec spec = { 0 };
+    if (at < 1)
+        at = 1;
+    if (at != INT64_MAX) {
+        spec.it_value.tv_sec = at / 1000000000;
+        spec.it_value.tv_nsec = at % 1000000000;
+    }
+    return RESULT(timerfd_settime(fd, TFD_TIMER_ABSTIME, &spec, NULL));
 }
 
 static ssize_t real_read(int fd, void *buf, size_t n)

@@ -80,12 +80,17 @@
     X(int, inotify_add, (int fd, const char *path, uint32_t mask), (fd, path, mask))               \
     X(int, inotify_remove, (int fd, int id), (fd, id))
 
-/* Waiting: what the back ends of the loop are made of. These return -EINTR. */
+/*
+ * Waiting: what the back ends of the loop are made of. These return -EINTR. A timerfd is readable
+ * from the time on that it is set to, by the clock; INT64_MAX: never.
+ */
 #define THI_SYS_LIST_WAIT(X)                                                                       \
     X(int, epoll_create, (void), ())                                                               \
     X(int, epoll_ctl, (int ep, int op, int fd, struct epoll_event *ev), (ep, op, fd, ev))          \
     X(int, epoll_wait, (int ep, struct epoll_event *ev, int max, int64_t timeout),                 \
       (ep, ev, max, timeout))                                                                      \
+    X(int, timerfd, (void), ())                                                                    \
+    X(int, timerfd_set, (int fd, int64_t at), (fd, at))                                            \
     X(int, select, (int n, fd_set *rd, fd_set *wr, fd_set *ex, int64_t timeout),                   \
       (n, rd, wr, ex, timeout))                                                                    \
     X(int, uring_setup, (unsigned entries, void *params), (entries, params))                       \

@@ -211,3 +211,25 @@ def test_curl_multi_transfers_in_parallel(start, thrum_bin, example, tmp_path):
     printed, errors = run(example("curl_multi"), f"{base}/file1", f"{base}/none", status=1)
     assert printed.startswith(f"200 1000 {base}/file1\n404 ")
     assert run(example("curl_multi"), status=2) == ("", "usage: curl_multi URL...\n")
+
+
+# ---- other libraries' loops
+
+@pytest.mark.parametrize("backend", ["epoll", "uring"])
+@pytest.mark.parametrize("way", ["hosted", "hosting"])
+def test_foreign_loops_have_the_thread_or_a_fiber(example, monkeypatch, way, backend):
+    monkeypatch.setenv("THRUM_BACKEND", backend)
+    for program, library in ((example("foreign_glib"), "GLib"),
+                             (example("foreign_libevent"), "libevent"),
+                             (example("foreign_libuv"), "libuv")):
+        if not program.exists():
+            pytest.skip(f"{library} is not installed: tools/setup.sh test")
+        assert run(program, way) == (f"5 ticks of {library}, many answers of fibers\n", "")
+
+
+def test_a_foreign_loop_says_what_is_wrong(example, monkeypatch):
+    program = example("foreign_libuv")
+    assert run(program, status=2) == ("", f"usage: {program} hosted | hosting\n")
+    monkeypatch.setenv("THRUM_BACKEND", "poll")
+    assert run(program, "hosted", status=1) == ("", f"{program}: Operation not supported\n")
+    assert run(program, "hosting")[1] == ""  # the other way round any back end will do
