@@ -51,6 +51,7 @@
 #include <thrum/stream.h>
 #include <thrum/time.h>
 #include <thrum/transport.h>
+#include <thrum/trace.h>
 #include <thrum/wait_fd.h>
 #include <thrum/waitgroup.h>
 #include <thrum/watch.h>

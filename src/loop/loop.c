@@ -115,7 +115,10 @@ static bool read_inbox(thi_loop *loop)
         return false;
     do {
         thi_msg *msg = thi_container_of(node, thi_msg, node);
+        int64_t began = thi_trace_begin();
+        uintptr_t fn = (uintptr_t)msg->fn;
         msg->fn(msg);
+        thi_trace_end(began, TH_TRACE_MESSAGE, (uintptr_t)msg, 0, fn);
     } while ((node = thi_queue_pop(&taken)));
     return true;
 }
@@ -168,7 +171,10 @@ static void run_deferred(thi_loop *loop)
     while ((node = thi_list_pop_front(&present))) {
         thi_deferred *deferred = thi_list_item(node, thi_deferred, link);
         deferred->set = false;
+        int64_t began = thi_trace_begin();
+        uintptr_t fn = (uintptr_t)deferred->fn;
         deferred->fn(deferred);
+        thi_trace_end(began, TH_TRACE_DEFERRED, (uintptr_t)deferred, 0, fn);
     }
 }
 
@@ -187,11 +193,14 @@ int thi_loop_turn(thi_loop *loop, int64_t until)
     }
     thi_loop_set_stale(loop, true);
     loop->dispatching = true;
+    int64_t began = timeout != 0 ? thi_trace_begin() : 0;
     int err = loop->engine->wait(loop, timeout);
     loop->dispatching = false;
     atomic_store_explicit(&loop->sleeping, false, memory_order_relaxed);
     if (loop->stale)
         thi_loop_look_at_clock(loop);
+    if (TH_UNLIKELY(began != 0)) /* until the first event; those have records of their own */
+        thi_trace_record_until(began, loop->now, TH_TRACE_SLEEP, 0, 0, 0);
     run_deferred(loop);
     read_inbox(loop);
     size_t fired = thi_timers_run(&loop->timers, loop->now);

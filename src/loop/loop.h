@@ -25,6 +25,7 @@
 #define THI_LOOP_LOOP_H
 
 #include "base/mpsc.h"
+#include "base/trace.h"
 #include "loop/timer.h"
 #include "sys/filecall.h"
 
@@ -264,7 +265,11 @@ static inline void thi_loop_deliver(thi_loop *loop, thi_watch *watch, unsigned e
         events |= THI_READ | THI_WRITE;
     watch->ready |= (uint8_t)events;
     loop->events++;
+    int64_t began = thi_trace_begin();
+    uint64_t fd = (uint64_t)watch->fd;
+    uintptr_t fn = (uintptr_t)watch->fn;
     watch->fn(watch, events);
+    thi_trace_end(began, TH_TRACE_EVENT, fd, events, fn);
 }
 
 /* For engines: a call is done. */
@@ -274,7 +279,10 @@ static inline void thi_loop_complete(thi_loop *loop, thi_op *op, int32_t result)
         thi_loop_look_at_clock(loop);
     loop->events++;
     op->result = result;
+    int64_t began = thi_trace_begin();
+    uintptr_t fn = (uintptr_t)op->fn;
     op->fn(op);
+    thi_trace_end(began, TH_TRACE_CALL, (uintptr_t)op, result < 0, fn);
 }
 
 /* Sets a timer, or another due time for one that is set. */

@@ -21,6 +21,7 @@
 #include "loop/timer.h"
 
 #include "base/assert.h"
+#include "base/trace.h"
 
 #define TICK_SHIFT  20
 #define LEVEL_BITS  8
@@ -208,7 +209,11 @@ size_t thi_timers_run(thi_timers *timers, int64_t now)
             break;
         thi_timer_cancel(timers, timer);
         fired++;
+        int64_t began = thi_trace_begin();
+        uint64_t due = (uint64_t)timer->due;
+        uintptr_t fn = (uintptr_t)timer->fn;
         timer->fn(timer);
+        thi_trace_end(began, TH_TRACE_TIMER, due, 0, fn);
     }
     return fired;
 }

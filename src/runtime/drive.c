@@ -9,6 +9,7 @@
 #include "runtime/deadlock.h"
 #include "runtime/overflow.h"
 #include "runtime/run.h"
+#include "runtime/trace.h"
 #include "runtime/turn.h"
 #include "runtime/watchdog.h"
 #include "sys/machine.h"
@@ -124,6 +125,7 @@ int thi_drive_begin(thi_drive *drive, thi_runtime *rt)
     int err = thi_run_start(rt);
     if (err < 0)
         return err;
+    drive->traces = thi_trace_by_environment();
     thi_deadlock_open(rt);
     err = start_threads(drive);
     rt->workers[0].thread = pthread_self();
@@ -152,4 +154,6 @@ void thi_drive_end(thi_drive *drive)
     atomic_store(&rt->watchdog, NULL);
     thi_watchdog_free(dog);
     thi_drive_here = false;
+    if (drive->traces)
+        thi_trace_by_environment_ends();
 }

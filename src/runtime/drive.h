@@ -17,6 +17,7 @@ typedef struct thi_drive {
     thi_runtime *runtime;
     unsigned started; /* workers that have a thread, the calling one included */
     bool held;        /* of thi_worker_begin() */
+    bool traces;      /* the trace was switched on here */
     sigset_t former;  /* the calling thread's mask */
     void *signal_stack;
 } thi_drive;

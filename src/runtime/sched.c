@@ -28,11 +28,35 @@
 
 #define OVERDRAWN_MAX 16 /* allowances used up until the loop is looked at */
 
+/*
+ * The trace sees each switch, so budget is 0 while it is on, and `traced` is spent in its place.
+ * Here the fiber that leaves is recorded, and the next one chosen.
+ */
+static th_fiber *next_traced(thi_worker *worker)
+{
+    const th_fiber *last = worker->current;
+    th_fiber *next = NULL;
+    if (last)
+        worker->began = thi_trace_record(worker->began, TH_TRACE_FIBER, last->id,
+                                         last->state == THI_FIBER_FREE, (uintptr_t)last->fn);
+    if (worker->ranked > 0) {
+        next = thi_rank_next(worker);
+    } else if (worker->traced > 0 && worker->ready[THI_RANK_NORMAL].first) {
+        worker->traced--;
+        next = thi_sched_take_first_(worker);
+    }
+    worker->traced += worker->budget; /* which the last one of another rank gave back */
+    worker->budget = 0;
+    return next;
+}
+
 thi_context *thi_sched_elsewhere_(thi_worker *worker)
 {
     if (TH_UNLIKELY(worker->counts))
         thi_points_pass(worker->current);
-    th_fiber *next = worker->ranked > 0 ? thi_rank_next(worker) : NULL;
+    th_fiber *next = TH_UNLIKELY(worker->began != 0) ? next_traced(worker)
+                     : worker->ranked > 0            ? thi_rank_next(worker)
+                                                     : NULL;
     worker->current = next;
     if (next) {
         next->state = THI_FIBER_RUNNING;
@@ -147,6 +171,7 @@ static void run_picked(thi_worker *worker)
     while (thi_worker_has_ready(worker) && (next = worker->pick(worker))) {
         next->state = THI_FIBER_RUNNING;
         worker->current = next;
+        worker->began = thi_trace_begin();
         thi_context_switch(&worker->scheduler, &next->context);
     }
 }
@@ -165,9 +190,18 @@ void thi_sched_run(thi_worker *worker)
         worker->budget = 0;
     }
     th_fiber *next = worker->ranked > 0 ? thi_rank_take(worker) : thi_sched_take_first_(worker);
+    worker->began = thi_trace_begin();
+    if (TH_UNLIKELY(worker->began != 0)) {
+        worker->traced = worker->budget;
+        worker->budget = 0;
+    }
     next->state = THI_FIBER_RUNNING;
     worker->current = next;
     thi_context_switch(&worker->scheduler, &next->context);
+    if (TH_UNLIKELY(worker->traced > 0)) {
+        worker->budget = worker->traced;
+        worker->traced = 0;
+    }
     if (TH_UNLIKELY(worker->ranked > 0))
         worker->budget = worker->aside;
     adapt_slice(worker);
@@ -179,7 +213,9 @@ void thi_sched_run_first(thi_worker *worker, th_fiber *fiber)
         thi_sched_enqueue(worker, fiber);
         return;
     }
-    worker->budget = worker->aside = 0; /* whoever is ready waits for thi_sched_run() */
+    worker->budget = worker->aside = worker->traced = 0; /* whoever is ready waits for
+                                                            thi_sched_run() */
+    worker->began = thi_trace_begin();
     fiber->state = THI_FIBER_RUNNING;
     worker->current = fiber;
     thi_context_switch(&worker->scheduler, &fiber->context);
@@ -231,7 +267,7 @@ void thi_sched_give_way(void)
     th_fiber *self = worker->current;
     int saved = *worker->errno_at;
     thi_sched_enqueue(worker, self);
-    worker->budget = worker->aside = 0;
+    worker->budget = worker->aside = worker->traced = 0;
     thi_sched_switch_away_(worker, self);
     *worker->errno_at = saved;
 }

@@ -100,6 +100,7 @@ bool thi_worker_begin(thi_worker *worker)
     __atomic_store_n(&worker->thread_id, thi_machine_thread(), __ATOMIC_RELAXED);
     (void)!thi_metrics_attach(); /* without a block of its own the thread counts in the shared one
                                   */
+    thi_trace_enlist(worker->index, worker->thread_id);
     bool held = thi_sigpipe_hold();
     thi_context_init_thread(&worker->scheduler);
     thi_loop_look_at_clock(&worker->loop); /* from now on it is busy, for others to see */
@@ -110,6 +111,7 @@ void thi_worker_end(thi_worker *worker, bool held)
 {
     thi_loop_set_stale(&worker->loop, true);
     thi_sigpipe_release(held);
+    thi_trace_delist();
     thi_metrics_detach();
     thi_context_deinit(&worker->scheduler);
     thi_worker_self = NULL;

@@ -41,6 +41,8 @@ struct thi_worker {
     int slice;       /* what budget starts from in the present turn */
     int aside;       /* of the budget, while others than ordinary fibers are ready */
     unsigned ranked; /* as many of these are */
+    int traced;      /* what budget is while the trace is on: then each switch is recorded */
+    int64_t began;   /* when the fiber that runs began to, for the trace; 0: it is off */
     int allowance;   /* operations that may yet succeed without suspending; see thi_sched_spend() */
     int *errno_at;   /* the thread's errno, of which each fiber sees its own */
     int stack_class;
