@@ -36,6 +36,7 @@
 #include <thrum/process.h>
 #include <thrum/process_pool.h>
 #include <thrum/protocol.h>
+#include <thrum/proxied.h>
 #include <thrum/queue.h>
 #include <thrum/reconnect.h>
 #include <thrum/runtime.h>
@@ -52,6 +53,7 @@
 #include <thrum/time.h>
 #include <thrum/transport.h>
 #include <thrum/trace.h>
+#include <thrum/tune.h>
 #include <thrum/wait_fd.h>
 #include <thrum/waitgroup.h>
 #include <thrum/watch.h>

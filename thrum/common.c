@@ -9,13 +9,19 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+/* Sockets that the process was given are found when it listens. */
+static bool is_inherited(const char *address)
+{
+    return strncmp(address, "systemd:", 8) == 0 || strncmp(address, "fd:", 3) == 0;
+}
+
 const char *set_listen(void *settings, const char *value)
 {
     server_settings *s = settings;
     th_addr addr;
     if (s->listen_count == LISTEN_MAX)
         return "at most 64 addresses are possible";
-    if (th_addr_parse(value, &addr) < 0)
+    if (!is_inherited(value) && th_addr_parse(value, &addr) < 0)
         return th_err_detail();
     s->listen[s->listen_count++] = value;
     return NULL;
@@ -49,21 +55,84 @@ const char *set_quiet(void *settings, const char *value)
     return NULL;
 }
 
+const char *set_tune(void *settings, const char *value)
+{
+    th_tune tune = { .size = sizeof tune };
+    if (th_tune_parse(value, &tune) < 0)
+        return th_err_detail();
+    ((server_settings *)settings)->how.tune = value;
+    return NULL;
+}
+
+const char *set_reuse_port(void *settings, const char *value)
+{
+    (void)value;
+    ((server_settings *)settings)->how.reuse_port = 1;
+    return NULL;
+}
+
+const char *set_proxy_protocol(void *settings, const char *value)
+{
+    int kind = TH_PROXY_NONE;
+    if (strcmp(value, "required") == 0)
+        kind = TH_PROXY_REQUIRED;
+    else if (strcmp(value, "optional") == 0)
+        kind = TH_PROXY_OPTIONAL;
+    ((server_settings *)settings)->how.proxy_protocol = kind;
+    return kind == TH_PROXY_NONE ? "must be required or optional" : NULL;
+}
+
+const char *set_proxy_from(void *settings, const char *value)
+{
+    ((server_settings *)settings)->how.proxy_from = value;
+    return NULL;
+}
+
+const char *set_max_per_peer(void *settings, const char *value)
+{
+    long n;
+    if (!options_number(value, 1, INT32_MAX, &n))
+        return "must be a number above 0";
+    ((server_settings *)settings)->max_per_peer = (uint32_t)n;
+    return NULL;
+}
+
+static int open_listener(server_settings *s, const char *address)
+{
+    if (s->listener_count == LISTEN_MAX)
+        return -E2BIG;
+    int err = th_listen(address, &s->how, &s->listeners[s->listener_count]);
+    if (err == 0)
+        s->listener_count++;
+    return err;
+}
+
+/* systemd may have passed several sockets of one name. */
+static int open_more(server_settings *s, const char *address)
+{
+    int err;
+    do {
+        err = open_listener(s, address);
+    } while (err == 0);
+    return err == -ENOENT ? 0 : err;
+}
+
 int open_listeners(server_settings *s, const char *default_address)
 {
+    int err = 0;
     if (s->listen_count == 0)
         s->listen[s->listen_count++] = default_address;
-    for (size_t i = 0; i < s->listen_count; i++) {
-        int err = th_listen(s->listen[i], NULL, &s->listeners[i]);
-        if (err < 0)
-            return err;
+    for (size_t i = 0; err == 0 && i < s->listen_count; i++) {
+        err = open_listener(s, s->listen[i]);
+        if (err == 0 && strncmp(s->listen[i], "systemd:", 8) == 0)
+            err = open_more(s, s->listen[i]);
     }
-    return 0;
+    return err;
 }
 
 void close_listeners(server_settings *s)
 {
-    for (size_t i = 0; i < s->listen_count; i++)
+    for (size_t i = 0; i < s->listener_count; i++)
         th_listener_close(s->listeners[i]);
 }
 
@@ -73,7 +142,7 @@ void print_start(const server_settings *s, const char *scheme, const char *what)
     if (s->quiet || th_run_get_info(&info) < 0)
         return;
     printf("thrum %s: %s\n", TH_VERSION, what);
-    for (size_t i = 0; i < s->listen_count; i++) {
+    for (size_t i = 0; i < s->listener_count; i++) {
         char text[TH_ADDR_TEXT];
         th_addr addr;
         th_listener_addr(s->listeners[i], &addr);

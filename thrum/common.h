@@ -13,9 +13,12 @@
 typedef struct server_settings {
     const char *listen[LISTEN_MAX];
     size_t listen_count;
+    th_listen_opts how;
+    uint32_t max_per_peer;
     th_run_opts run;
     bool quiet;
     th_listener *listeners[LISTEN_MAX];
+    size_t listener_count;
 } server_settings;
 
 /* For the tables of options; the settings begin with server_settings. */
@@ -23,11 +26,27 @@ const char *set_listen(void *settings, const char *value);
 const char *set_workers(void *settings, const char *value);
 const char *set_backend(void *settings, const char *value);
 const char *set_quiet(void *settings, const char *value);
+const char *set_tune(void *settings, const char *value);
+const char *set_reuse_port(void *settings, const char *value);
+const char *set_proxy_protocol(void *settings, const char *value);
+const char *set_proxy_from(void *settings, const char *value);
+const char *set_max_per_peer(void *settings, const char *value);
 
 #define SERVER_OPTIONS(default_address)                                                            \
     { "listen", "ADDR",                                                                            \
-      "where to listen: HOST:PORT, [IPv6]:PORT, unix:/path; repeatable; " default_address,         \
+      "where to listen: HOST:PORT, [IPv6]:PORT, unix:/path, systemd:NAME, fd:N; "                  \
+      "repeatable; " default_address,                                                              \
       set_listen },                                                                                \
+        { "tune", "OPTIONS", "options of sockets, or a profile, as in latency,rcvbuf=1M",          \
+          set_tune },                                                                              \
+        { "reuse-port", NULL, "share the port with other processes", set_reuse_port },             \
+        { "proxy-protocol", "KIND",                                                                \
+          "a PROXY header names the client: required, or optional (from proxies only)",            \
+          set_proxy_protocol },                                                                    \
+        { "proxy-from", "NETS", "networks of proxies that are believed, as in 10.0.0.0/8,::1",     \
+          set_proxy_from },                                                                        \
+        { "max-per-peer", "N", "connections of one IPv4 address or IPv6 /64; no limit",            \
+          set_max_per_peer },                                                                      \
         { "workers", "N", "threads that serve; one per CPU", set_workers },                        \
         { "backend", "NAME", "event loop: auto, epoll, uring, poll, select", set_backend },        \
     {                                                                                              \

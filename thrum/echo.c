@@ -34,7 +34,8 @@ static int run(void *arg)
     int err = open_listeners(s, "127.0.0.1:7000");
     if (err == 0) {
         print_start(s, "tcp://", "echo");
-        err = th_serve_on(s->listeners, s->listen_count, echo, NULL, NULL);
+        err = th_serve_on(s->listeners, s->listener_count, echo, NULL,
+                          &(th_serve_opts){ .max_per_peer = s->max_per_peer });
     }
     close_listeners(s);
     return err;

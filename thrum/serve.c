@@ -103,12 +103,12 @@ static int add_routes(serve_settings *s, th_http_router *router, th_http_site *s
 
 static int serve_routes(serve_settings *s, th_http_router *router)
 {
-    th_http_opts opts = { .size = sizeof opts };
+    th_http_opts opts = { .size = sizeof opts, .max_per_peer = s->server.max_per_peer };
     if (s->access_log) {
         opts.log = th_access_log_record;
         opts.log_arg = s->access_log;
     }
-    return th_http_serve_on(s->server.listeners, s->server.listen_count, th_http_router_handle,
+    return th_http_serve_on(s->server.listeners, s->server.listener_count, th_http_router_handle,
                             router, &opts);
 }
 

@@ -455,6 +455,10 @@ typedef struct th_http_opts {
     void (*log)(const th_http_record *record, void *arg); /* called after each reply, on the worker,
                                                              must not suspend; may be NULL */
     void *log_arg;
+    const th_listen_opts *listen; /* th_http_serve(): how to listen; NULL: the defaults */
+    uint32_t max_per_peer;        /* connections of one peer; as in th_serve_opts, like the next */
+    uint8_t peer_bits4;
+    uint8_t peer_bits6;
 } th_http_opts;
 
 /**

@@ -15,6 +15,14 @@ TH_BEGIN_DECLS
 
 typedef struct th_listener th_listener;
 
+/* Whether connections begin with a PROXY header, by which a proxy tells who the client is. There is
+ * no guessing, which clients could abuse: from whom a header is to come is settled before. */
+enum {
+    TH_PROXY_NONE,     /* they do not */
+    TH_PROXY_REQUIRED, /* all do; with proxy_from, connections from elsewhere are reset */
+    TH_PROXY_OPTIONAL  /* those from proxy_from do, all others do not */
+};
+
 /* How to listen; all zero is the default. */
 typedef struct th_listen_opts {
     size_t size;    /* sizeof(th_listen_opts), or 0 for the present one */
@@ -22,6 +30,15 @@ typedef struct th_listen_opts {
     int mode;       /* Unix: permissions of the socket file, in place before anyone can connect;
                        0: as the umask says */
     int dual_stack; /* 1: an IPv6 listener takes IPv4 clients too */
+    int reuse_port; /* 1: other listeners of this user that say so too may have the same port; the
+                       kernel then deals clients out by chance, and loses those that are queued at
+                       one that closes */
+    int proxy_protocol;     /* TH_PROXY_* */
+    const char *proxy_from; /* whose headers are believed: "10.0.0.0/8, ::1, unix"; NULL:
+                               everybody's if they are required */
+    int64_t proxy_time;     /* until the header must be there, ns; 0: 5 s; then a reset */
+    const char *tune; /* options of sockets as th_tune_parse() reads them, for the listener and
+                         all that it accepts; NULL: none */
 } th_listen_opts;
 
 /**
@@ -29,11 +46,21 @@ typedef struct th_listen_opts {
  *
  * A Unix socket file that nobody listens on is replaced; anything else at its path is left alone.
  *
- * @param address   where, as th_addr_parse() reads it; port 0 lets the system choose
+ * Two more kinds of address mean a socket that the process was given: `systemd:NAME` the next of
+ * that name (`systemd:` of any) that systemd passed and nobody has taken, and `fd:N` a descriptor
+ * by its number. If it does not listen yet, it does now. It is closed with the listener; who else
+ * holds it goes on listening, so that clients wait in its queue for the next process.
+ *
+ * @param address   where, as th_addr_parse() reads it; port 0 lets the system choose; `unix:@` an
+ *                  abstract name that the system chooses; or an inherited socket
  * @param opts      options, or NULL for the defaults; read during the call only
  * @param listener  out: the listener, to be given back with th_listener_close()
- * @return 0; TH_EADDRESS; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES and other -errno with the address as
- *         detail; -EINVAL for NULL or unknown options; -ENOMEM
+ * @return 0; TH_EADDRESS, also for proxy_from; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES and other
+ * -errno with the address as detail; -ENOPROTOOPT, TH_ECONFIG, -EPERM and others for tune, as
+ *         th_tune_parse() and th_stream_tune(); -ENOENT, -EBUSY, -ENOTSOCK, -EPROTOTYPE for an
+ *         inherited socket that was not passed, is taken, or is not of that kind; -EINVAL for NULL,
+ *         unknown options, TH_PROXY_OPTIONAL without proxy_from, or for an inherited socket options
+ *         that come too late; -ENOMEM
  *
  * Suspends: no
  * Thread: any
@@ -42,6 +69,22 @@ typedef struct th_listen_opts {
  */
 TH_API TH_MUST int th_listen(const char *address, const th_listen_opts *opts,
                              th_listener **listener);
+
+/**
+ * Starts to listen at an address that is a value, such as one with NUL bytes in its abstract name.
+ *
+ * @param addr      where
+ * @param opts      options, or NULL for the defaults; read during the call only
+ * @param listener  out: the listener, to be given back with th_listener_close()
+ * @return as th_listen(); -EINVAL for TH_ADDR_NONE too
+ *
+ * Suspends: no
+ * Thread: any
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API TH_MUST int th_listen_addr(const th_addr *addr, const th_listen_opts *opts,
+                                  th_listener **listener);
 
 /**
  * Tells where a listener listens, with the real port.
@@ -83,6 +126,11 @@ typedef struct th_serve_opts {
     size_t stack_size;        /* of a connection's fiber, bytes; 0: the runtime's default */
     void (*listening)(const th_addr *addr, void *arg); /* called once for each address when clients
                                                           can connect; may be NULL */
+    const th_listen_opts *listen; /* th_serve(): how to listen; NULL: the defaults */
+    uint32_t max_per_peer;        /* connections of one peer at the same time; one more is reset at
+                                     once; Unix sockets are not counted; 0: no limit */
+    uint8_t peer_bits4;           /* what is one peer: addresses that share so many bits; 0: 32 */
+    uint8_t peer_bits6;           /* of IPv6; 0: 64, what one customer usually has */
 } th_serve_opts;
 
 /**
@@ -92,6 +140,11 @@ typedef struct th_serve_opts {
  * that are open may finish until the time of grace is over and are then cancelled. In a scope that
  * has ended before, it returns at once and listens nowhere. When the scope ends later, no more
  * connections are accepted; those that were get their fiber, whose calls say that it is over.
+ *
+ * When the process or the system is out of descriptors or memory, accepting is suspended for a
+ * tenth of a second, then longer, up to a second, and until one of the own connections ends;
+ * clients wait in the kernel's queue meanwhile, and those that are connected are served as ever. A
+ * warning in the log tells that it began, once, and a message that it is over.
  *
  * @param address  where, as th_listen() takes it
  * @param fn       what serves a connection

@@ -18,6 +18,10 @@
     X(GAUGE, CONNS_OPEN, "thrum_connections_open", "", "Accepted connections that are open")       \
     X(COUNTER, CONNS_HANDED_OVER, "thrum_connections_handed_over_total", "",                       \
       "Connections that one worker accepted and another one serves")                               \
+    X(COUNTER, CONNS_REFUSED_PEER, "thrum_connections_refused_total", "reason=\"peer_limit\"",     \
+      "Connections reset because of the limit per peer or for want of a PROXY header")             \
+    X(COUNTER, CONNS_REFUSED_PROXY, "thrum_connections_refused_total", "reason=\"proxy_header\"",  \
+      "Connections reset because of the limit per peer or for want of a PROXY header")             \
     X(COUNTER, ACCEPT_ERRORS, "thrum_accept_errors_total", "", "Failures to accept a connection")  \
     X(COUNTER, BYTES_READ, "thrum_read_bytes_total", "", "Bytes read from streams")                \
     X(COUNTER, BYTES_WRITTEN, "thrum_written_bytes_total", "", "Bytes written to streams")         \

@@ -490,7 +490,7 @@ void thi_http_serve_begin(thi_http_part *part)
     thi_http_outbox_init(&part->outbox, on_posted);
 }
 
-int thi_http_serve_new(thi_server_part *part, int fd)
+int thi_http_serve_new(thi_server_part *part, int fd, thi_origin *origin)
 {
     thi_http_conn *conn = thi_alloc(sizeof *conn);
     if (!conn)
@@ -508,6 +508,7 @@ int thi_http_serve_new(thi_server_part *part, int fd)
         thi_free(conn);
         return -ESHUTDOWN;
     }
+    conn->socket.origin = origin;
     thi_list_push_back(&part->conns, &conn->link);
     thi_worker_add_guests(part->worker, 1);
     return 0;

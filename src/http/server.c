@@ -51,7 +51,8 @@ static void fill_in_defaults(th_http_opts *opts)
 static int check_opts(const th_http_opts *opts)
 {
     if (opts->size > sizeof *opts || opts->head_time < 0 || opts->idle_time < 0 ||
-        opts->body_size < -1 || thi_stack_class(opts->stack_size) < 0)
+        opts->body_size < -1 || thi_stack_class(opts->stack_size) < 0 || opts->peer_bits4 > 32 ||
+        opts->peer_bits6 > 128)
         return thi_err_clear(-EINVAL);
     if (opts->head_size != 0 && (opts->head_size < HEAD_MIN || opts->head_size > HEAD_MAX))
         return thi_err_set(-EINVAL, "head_size must be %d to %d bytes", HEAD_MIN, HEAD_MAX);
@@ -82,9 +83,15 @@ int th_http_serve_on(th_listener *const *listeners, size_t count, th_http_handle
                                    .listeners = listeners,
                                    .listener_count = count,
                                    .limit = service.opts.max_connections };
+    err = thi_peers_new(service.opts.max_per_peer, service.opts.peer_bits4, service.opts.peer_bits6,
+                        &service.server.peers);
+    if (err < 0)
+        return thi_err_clear(err);
     for (size_t i = 0; service.opts.listening && i < count; i++)
         service.opts.listening(&listeners[i]->addr, service.opts.listening_arg);
-    return thi_server_run(&service.server);
+    err = thi_server_run(&service.server);
+    thi_peers_free(service.server.peers);
+    return err;
 }
 
 int th_http_serve(const char *address, th_http_handler handler, void *arg, const th_http_opts *opts)
@@ -97,7 +104,7 @@ int th_http_serve(const char *address, th_http_handler handler, void *arg, const
         return thi_err_clear(err);
     if (strncmp(address, "http://", 7) == 0)
         address += 7;
-    err = th_listen(address, NULL, &listener);
+    err = th_listen(address, opts ? opts->listen : NULL, &listener);
     if (err < 0)
         return err;
     err = th_http_serve_on(&listener, 1, handler, arg, opts);

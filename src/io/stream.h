@@ -11,6 +11,8 @@
 
 #include <thrum/stream.h>
 
+struct thi_origin; /* net/origin.h */
+
 typedef struct thi_stream_ops {
     const char *name;
     /* 1..size bytes, TH_EOF, or an error. */
@@ -24,6 +26,12 @@ typedef struct thi_stream_ops {
     void (*free)(th_stream *stream);
     int (*peer)(th_stream *stream, struct th_addr *addr);
     int (*local)(th_stream *stream, struct th_addr *addr);
+    /* The descriptor below, to set options of; -EBADF when it is closed. NULL where there is none.
+     */
+    int (*descriptor)(th_stream *stream);
+    /* What is known of an accepted connection beyond its socket, NULL when nothing; -EBADF when it
+     * is closed. NULL where there is none ever. */
+    int (*origin)(th_stream *stream, const struct thi_origin **origin);
 } thi_stream_ops;
 
 struct th_stream {

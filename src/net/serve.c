@@ -37,7 +37,7 @@ static int serve_connection(void *arg)
     return 0;
 }
 
-static int arrived(thi_server_part *part, int fd)
+static int arrived(thi_server_part *part, int fd, thi_origin *origin)
 {
     service *sv = part->server->data;
     thi_scope *scope = thi_scope_of(&part->scope);
@@ -50,6 +50,7 @@ static int arrived(thi_server_part *part, int fd)
         return err;
     }
     c->part = part;
+    c->socket.origin = origin;
     scope->live++;
     thi_start start = {
         .fn = serve_connection, .arg = c, .name = "connection", .stack_size = sv->stack_size
@@ -65,11 +66,16 @@ static int arrived(thi_server_part *part, int fd)
 
 static const thi_server_ops serve_ops = { .arrived = arrived };
 
+static bool are_valid(const th_serve_opts *opts)
+{
+    return opts->size <= sizeof *opts && thi_stack_class(opts->stack_size) >= 0 &&
+           opts->peer_bits4 <= 32 && opts->peer_bits6 <= 128;
+}
+
 int th_serve_on(th_listener *const *listeners, size_t count, th_serve_fn fn, void *arg,
                 const th_serve_opts *opts)
 {
-    if (!listeners || count < 1 || count > LISTENERS_MAX || !fn ||
-        (opts && (opts->size > sizeof *opts || thi_stack_class(opts->stack_size) < 0)))
+    if (!listeners || count < 1 || count > LISTENERS_MAX || !fn || (opts && !are_valid(opts)))
         return thi_err_clear(-EINVAL);
     int err = thi_sched_may_park();
     if (err < 0)
@@ -81,9 +87,16 @@ int th_serve_on(th_listener *const *listeners, size_t count, th_serve_fn fn, voi
                               .listeners = listeners,
                               .listener_count = count,
                               .limit = opts ? opts->max_connections : 0 };
+    if (opts)
+        err =
+            thi_peers_new(opts->max_per_peer, opts->peer_bits4, opts->peer_bits6, &sv.server.peers);
+    if (err < 0)
+        return thi_err_clear(err);
     for (size_t i = 0; opts && opts->listening && i < count; i++)
         opts->listening(&listeners[i]->addr, arg);
-    return thi_server_run(&sv.server);
+    err = thi_server_run(&sv.server);
+    thi_peers_free(sv.server.peers);
+    return err;
 }
 
 int th_serve(const char *address, th_serve_fn fn, void *arg, const th_serve_opts *opts)
@@ -92,7 +105,7 @@ int th_serve(const char *address, th_serve_fn fn, void *arg, const th_serve_opts
     int err = thi_sched_may_park();
     if (err < 0)
         return thi_err_clear(err);
-    err = th_listen(address, NULL, &listener);
+    err = th_listen(address, opts ? opts->listen : NULL, &listener);
     if (err < 0)
         return err;
     err = th_serve_on(&listener, 1, fn, arg, opts);

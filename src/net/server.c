@@ -18,7 +18,15 @@
  * it only the news that it is not coming.
  *
  * When there are no descriptors left, a level-triggered listener would spin. Accepting is suspended
- * for a moment instead, and clients wait in the kernel's queue.
+ * for a moment instead, and clients wait in the kernel's queue: that is better than to accept and
+ * close them with a descriptor kept in reserve, because the queue is as long as the system allows
+ * and the lack mostly passes. The pause grows to a second; the end of one of the part's connections
+ * ends it at once. The lack belongs to the server: the first part that meets it warns, and the
+ * one that finds the queue empty again tells that it is over.
+ *
+ * Who may come in is asked where a connection is accepted, so that a refusal costs nobody else
+ * anything; only a client behind a proxy is not known before its header has been read, by the part
+ * that will serve it.
  */
 #include "net/server.h"
 
@@ -26,13 +34,16 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "net/addr.h"
+#include "net/proxy_reader.h"
 #include "runtime/place.h"
 #include "sys/sys.h"
 
 #include <thrum/fiber.h>
 
 #define ACCEPT_BATCH 16
-#define RETRY_AFTER  (100 * TH_MILLISECOND)
+#define PAUSE_MIN    (100 * TH_MILLISECOND)
+#define PAUSE_MAX    TH_SECOND
 #define PATIENCE     TH_SECOND /* with parts that have not begun */
 
 /* One listener in one part. */
@@ -84,7 +95,38 @@ static int listen_here(thi_server_part *part)
 static void suspend_accepting(thi_server_part *part)
 {
     unlisten(part);
-    thi_loop_timer(&part->worker->loop, &part->retry, th_after(RETRY_AFTER));
+    part->pause = part->exhausted ? thi_min(2 * part->pause, PAUSE_MAX) : PAUSE_MIN;
+    part->exhausted = true;
+    thi_loop_timer(&part->worker->loop, &part->retry, th_after(part->pause));
+}
+
+/* Accepting met a lack of descriptors or memory. */
+static void begin_lack(thi_server_part *part, int err)
+{
+    int64_t none = 0;
+    int64_t now = thi_sys_clock();
+    suspend_accepting(part);
+    if (atomic_compare_exchange_strong(&part->server->exhausted_since, &none, now))
+        thi_log(TH_LOG_WARNING, "accepting is suspended, clients wait: %s", th_strerror(err));
+}
+
+/*
+ * Nobody waits any more, and there was a descriptor: accept(2) takes one before it looks into the
+ * queue. A connection that was accepted proves less; the next one may meet the lack again.
+ */
+static void end_lack(thi_server *server)
+{
+    int64_t since = atomic_exchange(&server->exhausted_since, 0);
+    if (since != 0)
+        thi_log(TH_LOG_INFO, "accepting goes on after %lld ms",
+                (long long)((thi_sys_clock() - since) / TH_MILLISECOND));
+}
+
+/* A descriptor may have become free. */
+static void retry_now(thi_server_part *part)
+{
+    if (part->exhausted && thi_timer_active(&part->retry))
+        thi_loop_timer(&part->worker->loop, &part->retry, part->worker->loop.now);
 }
 
 static void stop_part(thi_server_part *part);
@@ -171,17 +213,26 @@ static void free_place(thi_server *server)
 
 /* ---- connections ---- */
 
-static void take_connection(thi_server_part *part, int fd)
+/* A connection on its way from the kernel to who serves it. */
+typedef struct arrival {
+    int fd; /* -1: it was kept after all */
+    bool has_header;
+    const th_listener *listener;
+    thi_origin *origin; /* NULL: there is nothing to be known */
+} arrival;
+
+static void close_arrival(const arrival *a)
 {
-    part->open++;
-    thi_metric_add(THI_M_CONNS_OPEN, 1);
-    int err = part->server->ops->arrived(part, fd);
-    if (err < 0) {
-        thi_sys_close(fd);
-        thi_metric_add(THI_M_ACCEPT_ERRORS, 1);
-        thi_log(TH_LOG_WARNING, "a connection was dropped: %s", th_strerror(err));
-        thi_server_conn_ended(part);
-    }
+    thi_sys_close(a->fd);
+    thi_origin_free(a->origin);
+}
+
+/* Resets it, so that it costs nothing any more, and the client knows. */
+static void refuse_arrival(const arrival *a)
+{
+    static const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+    (void)thi_sys_setsockopt(a->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close_arrival(a);
 }
 
 void thi_server_conn_ended(thi_server_part *part)
@@ -190,15 +241,122 @@ void thi_server_conn_ended(thi_server_part *part)
     thi_metric_add(THI_M_CONNS_OPEN, -1);
     thi_metric_add(THI_M_CONNS_CLOSED, 1);
     free_place(part->server);
+    retry_now(part);
     if (part->open == 0 && part->stopping)
         wake_part(part);
 }
 
-/* A connection on its way to another part; fd is -1 when it was kept after all. */
+static void drop_arrival(thi_server_part *part, const arrival *a, int err)
+{
+    close_arrival(a);
+    thi_metric_add(THI_M_ACCEPT_ERRORS, 1);
+    thi_log(TH_LOG_WARNING, "a connection was dropped: %s", th_strerror(err));
+    thi_server_conn_ended(part);
+}
+
+static void hand_to_user(thi_server_part *part, const arrival *a)
+{
+    int err = part->server->ops->arrived(part, a->fd, a->origin);
+    if (err < 0)
+        drop_arrival(part, a, err);
+}
+
+/* Counts the connection among those of its peer; TH_ELIMIT when that has enough. */
+static int enter_peer(thi_server *server, const th_addr *from, thi_origin *origin)
+{
+    if (!server->peers)
+        return 0;
+    int err = thi_peers_enter(server->peers, from, &origin->peer);
+    if (err == TH_ELIMIT)
+        thi_metric_add(THI_M_CONNS_REFUSED_PEER, 1);
+    return err;
+}
+
+/* ---- PROXY headers ---- */
+
+/* A connection whose header is being read. */
+typedef struct proxied_arrival {
+    thi_proxy_reader reader;
+    thi_server_part *part;
+    arrival arrival;
+} proxied_arrival;
+
+/* Whoever sends a wrong header is told nothing: the specification wants the connection dropped. */
+static void on_header(thi_proxy_reader *reader, int result, const thi_proxy_header *header,
+                      const char *reason)
+{
+    proxied_arrival *p = thi_container_of(reader, proxied_arrival, reader);
+    thi_server_part *part = p->part;
+    arrival a = p->arrival;
+    int err = result < 0 ? 0 : thi_origin_keep(a.origin, header);
+    const th_addr *source = thi_origin_source(a.origin);
+    if (result == 0 && err == 0 && source)
+        err = enter_peer(part->server, source, a.origin);
+    thi_list_remove(&p->reader.link);
+    thi_free(p);
+    if (result == 0 && err == 0) {
+        hand_to_user(part, &a);
+    } else if (result == 0 && err != TH_ELIMIT) {
+        drop_arrival(part, &a, err);
+    } else {
+        if (result < 0) {
+            thi_metric_add(THI_M_CONNS_REFUSED_PROXY, 1);
+            thi_log(TH_LOG_WARNING, "a connection was refused: %s", reason);
+        }
+        refuse_arrival(&a);
+        thi_server_conn_ended(part);
+    }
+}
+
+static int read_header(thi_server_part *part, const arrival *a)
+{
+    thi_loop *loop = &part->worker->loop;
+    proxied_arrival *p = thi_alloc(sizeof *p);
+    if (!p)
+        return -ENOMEM;
+    p->part = part;
+    p->arrival = *a;
+    p->reader.done = on_header;
+    int err = thi_proxy_reader_start(&p->reader, loop, a->fd, th_after(a->listener->proxy_time));
+    if (err < 0) {
+        thi_free(p);
+        return err;
+    }
+    thi_list_push_back(&part->arriving, &p->reader.link);
+    return 0;
+}
+
+static void close_arriving(thi_server_part *part)
+{
+    thi_list *node;
+    while ((node = thi_list_pop_front(&part->arriving))) {
+        proxied_arrival *p = thi_container_of(thi_container_of(node, thi_proxy_reader, link),
+                                              proxied_arrival, reader);
+        thi_proxy_reader_stop(&p->reader);
+        refuse_arrival(&p->arrival);
+        thi_free(p);
+        thi_server_conn_ended(part);
+    }
+}
+
+static void take_connection(thi_server_part *part, const arrival *a)
+{
+    int err = 0;
+    part->open++;
+    thi_metric_add(THI_M_CONNS_OPEN, 1);
+    if (a->listener->has_own && thi_tune_set(a->fd, &a->listener->tune, THI_TUNE_ACCEPTED) < 0)
+        thi_log(TH_LOG_DEBUG, "a connection is not tuned: %s", th_err_detail());
+    if (!a->has_header)
+        hand_to_user(part, a);
+    else if (part->stopping || (err = read_header(part, a)) < 0)
+        drop_arrival(part, a, part->stopping ? -ESHUTDOWN : err);
+}
+
+/* A connection on its way to another part. */
 typedef struct handover {
     thi_msg msg;
     thi_server_part *part;
-    int fd;
+    arrival arrival;
 } handover;
 
 static void on_handover(thi_msg *msg)
@@ -206,8 +364,8 @@ static void on_handover(thi_msg *msg)
     handover h = *thi_container_of(msg, handover, msg);
     thi_free(thi_container_of(msg, handover, msg));
     atomic_fetch_sub(&h.part->incoming, 1);
-    if (h.fd >= 0)
-        take_connection(h.part, h.fd);
+    if (h.arrival.fd >= 0)
+        take_connection(h.part, &h.arrival);
     if (h.part->stopping)
         wake_part(h.part);
 }
@@ -233,24 +391,24 @@ static thi_server_part *choose_part(thi_server_part *here)
     return better ? other : here;
 }
 
-static void share_out(thi_server_part *here, int fd)
+static void share_out(thi_server_part *here, const arrival *a)
 {
     thi_server_part *part = choose_part(here);
     handover *h = part == here ? NULL : thi_alloc(sizeof *h);
     if (!h) {
-        take_connection(here, fd);
+        take_connection(here, a);
         return;
     }
-    *h = (handover){ .msg.fn = on_handover, .part = part, .fd = fd };
+    *h = (handover){ .msg.fn = on_handover, .part = part, .arrival = *a };
     atomic_fetch_add(&part->incoming, 1);
     bool kept = !atomic_load(&part->ready);
     if (kept)
-        h->fd = -1;
+        h->arrival.fd = -1;
     else
         thi_metric_add(THI_M_CONNS_HANDED_OVER, 1);
     thi_loop_post(&part->worker->loop, &h->msg);
     if (kept)
-        take_connection(here, fd);
+        take_connection(here, a);
 }
 
 /* Whether accept(2) failed because of the one connection, not because of us: accept(2) lists them.
@@ -274,26 +432,67 @@ static bool is_of_connection(int err)
     }
 }
 
+/*
+ * Asks whether a connection from an address may come in, and what has to be known of it; only where
+ * the server or the listener wants to know anything. TH_ELIMIT: it may not; -ENOMEM.
+ */
+static int admit(thi_server *server, arrival *a, const th_addr *from)
+{
+    thi_proxy_rule rule = thi_listener_proxy_rule(a->listener, from);
+    if (rule == THI_PROXY_STRANGER) {
+        thi_metric_add(THI_M_CONNS_REFUSED_PROXY, 1);
+        thi_log(TH_LOG_WARNING, "a connection was refused: it came from no known proxy");
+        return TH_ELIMIT;
+    }
+    if (rule == THI_PROXY_PLAIN && !server->peers)
+        return 0;
+    a->origin = thi_calloc(1, sizeof *a->origin);
+    if (!a->origin)
+        return -ENOMEM;
+    a->has_header = rule == THI_PROXY_HEADER;
+    return a->has_header ? 0 : enter_peer(server, from, a->origin);
+}
+
+static bool looks_at_peer(const thi_acceptor *a)
+{
+    return a->part->server->peers || a->listener->proxy != TH_PROXY_NONE;
+}
+
 /* Accepts one connection; whether to go on. */
 static bool accept_one(thi_acceptor *a)
 {
     thi_server_part *part = a->part;
+    thi_sockaddr sa;
+    socklen_t len = sizeof sa;
+    th_addr from;
+    bool look = looks_at_peer(a);
     if (!take_place(part))
         return false;
-    int fd = thi_sys_accept(a->listener->fd, NULL, NULL);
+    int fd = thi_sys_accept(a->listener->fd, look ? &sa.sa : NULL, look ? &len : NULL);
     if (fd >= 0) {
+        arrival new = { .fd = fd, .listener = a->listener };
         thi_metric_add(THI_M_CONNS_ACCEPTED, 1);
-        share_out(part, fd);
+        part->exhausted = false;
+        if (look)
+            thi_addr_from_sockaddr(&sa, len, &from);
+        if (TH_LIKELY(!look || admit(part->server, &new, &from) == 0)) {
+            share_out(part, &new);
+        } else {
+            refuse_arrival(&new);
+            free_place(part->server);
+        }
         return true;
     }
     free_place(part->server);
-    if (fd == -EAGAIN)
+    if (fd == -EAGAIN) {
+        if (TH_UNLIKELY(atomic_load_explicit(&part->server->exhausted_since, memory_order_relaxed)))
+            end_lack(part->server);
         return false;
+    }
     thi_metric_add(THI_M_ACCEPT_ERRORS, 1);
     if (is_of_connection(fd))
         return true;
-    thi_log(TH_LOG_WARNING, "accepting is suspended for a moment: %s", th_strerror(fd));
-    suspend_accepting(part);
+    begin_lack(part, fd);
     return false;
 }
 
@@ -315,6 +514,7 @@ static void stop_part(thi_server_part *part)
     part->stopping = true;
     atomic_store(&part->ready, false);
     unlisten(part);
+    close_arriving(part);
     thi_timer_cancel(&part->worker->loop.timers, &part->retry);
     if (atomic_exchange(&part->wants_resume, false))
         part->full = false; /* otherwise the message is on its way, and is waited for */
@@ -410,6 +610,7 @@ static int run_part(void *arg)
         return err;
     thi_timer_init(&part->retry, on_retry);
     thi_list_init(&part->conns);
+    thi_list_init(&part->arriving);
     err = begin(part);
     thi_stopper_add(&part->stopper, on_stop);
     if (err < 0) /* all parts or none: the others are waited for below */

@@ -11,6 +11,7 @@
 #define THI_NET_SERVER_H
 
 #include "net/listener.h"
+#include "net/origin.h"
 #include "runtime/sched.h"
 #include "runtime/stop.h"
 
@@ -26,8 +27,9 @@ typedef struct thi_server_ops {
      * NULL; begin may fail with -errno. */
     int (*begin)(thi_server_part *part);
     void (*end)(thi_server_part *part);
-    /* A connection for this part, which takes the descriptor; -errno leaves it to the caller. */
-    int (*arrived)(thi_server_part *part, int fd);
+    /* A connection for this part, which takes the descriptor and the origin (NULL: there is none;
+     * to be freed when the descriptor is closed); -errno leaves both to the caller. */
+    int (*arrived)(thi_server_part *part, int fd, thi_origin *origin);
     /* After `begin`: an orderly stop has begun, close what is idle. May be NULL. */
     void (*stopping)(thi_server_part *part);
     /* After `begin`: the time is over, close everything. May be NULL where the scope's cancellation
@@ -44,9 +46,12 @@ struct thi_server_part {
     bool stopping;  /* accepts no more */
     bool listens;   /* its acceptors are in the loop */
     bool has_listened;
-    bool full;   /* does not accept until all parts have begun, or a connection ends somewhere */
-    int failure; /* why it could not start to listen */
+    bool full;      /* does not accept until all parts have begun, or a connection ends somewhere */
+    int failure;    /* why it could not start to listen */
+    bool exhausted; /* the last attempt to accept met a lack of descriptors or memory */
+    int64_t pause;  /* for which accepting is suspended then, ns */
     thi_acceptor *acceptors;
+    thi_list arriving; /* connections whose PROXY header is being read */
     thi_stopper stopper;
     thi_wait *sleeper; /* the wait of the part's own fiber */
     thi_timer retry;   /* runs while accepting is suspended for lack of descriptors or memory, and
@@ -65,7 +70,9 @@ struct thi_server {
     void *data; /* the user's */
     th_listener *const *listeners;
     size_t listener_count;
-    uint32_t limit; /* connections at the same time; 0: none */
+    uint32_t limit;   /* connections at the same time; 0: none */
+    thi_peers *peers; /* how many connections each peer has; NULL: as many as it likes */
+    _Atomic int64_t exhausted_since; /* the first part met a lack; 0: there is none */
     thi_server_part *parts;
     unsigned part_count;
     atomic_size_t open;  /* connections in all parts, counted where there is a limit */
@@ -77,7 +84,7 @@ struct thi_server {
 /*
  * Runs the server from the calling fiber until an orderly stop has drained it, or the fiber's scope
  * is cancelled; returns 0 or that, or the -errno of a start that failed. The caller fills ops,
- * data, listeners, listener_count and limit, and zeroes the rest.
+ * data, listeners, listener_count, limit and peers, and zeroes the rest.
  */
 TH_MUST int thi_server_run(thi_server *server);
 

@@ -241,6 +241,8 @@ void thi_socket_shut(thi_socket *s)
     s->closed = true;
     thi_loop_unwatch(&s->worker->loop, &s->watch);
     (void)thi_sys_close(fd); /* close(2) can only tell of writes long past */
+    thi_origin_free(s->origin);
+    s->origin = NULL;
     if (s->reader)
         s->reader->abort(s->reader, -ECANCELED);
     if (s->writer)
@@ -286,6 +288,11 @@ static int socket_peer(th_stream *stream, th_addr *addr)
     thi_socket *s = of(stream);
     thi_sockaddr sa;
     socklen_t len = sizeof sa;
+    const th_addr *client = thi_origin_source(s->origin);
+    if (client) {
+        *addr = *client;
+        return 0;
+    }
     int err = s->closed ? -EBADF : thi_sys_getpeername(s->watch.fd, &sa.sa, &len);
     if (err == 0)
         thi_addr_from_sockaddr(&sa, len, addr);
@@ -303,6 +310,21 @@ static int socket_local(th_stream *stream, th_addr *addr)
     return (int)thi_err_plain(err);
 }
 
+static int socket_descriptor(th_stream *stream)
+{
+    thi_socket *s = of(stream);
+    return s->closed ? -EBADF : s->watch.fd;
+}
+
+static int socket_origin(th_stream *stream, const thi_origin **origin)
+{
+    thi_socket *s = of(stream);
+    if (s->closed)
+        return -EBADF;
+    *origin = s->origin;
+    return 0;
+}
+
 static const thi_stream_ops socket_ops = {
     .name = "socket",
     .read = socket_read,
@@ -313,6 +335,8 @@ static const thi_stream_ops socket_ops = {
     .free = socket_free,
     .peer = socket_peer,
     .local = socket_local,
+    .descriptor = socket_descriptor,
+    .origin = socket_origin,
 };
 
 int thi_socket_init(thi_socket *s, int fd)

@@ -10,6 +10,7 @@
 #define THI_NET_SOCKET_H
 
 #include "io/stream.h"
+#include "net/origin.h"
 #include "runtime/sched.h"
 
 typedef struct thi_socket thi_socket;
@@ -24,6 +25,7 @@ struct thi_socket {
                                             waits for it; NULL: nobody wants to know */
     void (*waits)(thi_socket *socket);   /* on a fiber that is about to wait for the peer; likewise
                                           */
+    thi_origin *origin;                  /* of an accepted connection; NULL: nothing is known */
     bool closed;
     bool more; /* what is written now is followed by more at once: let the kernel wait for it */
     bool heap; /* allocated by thi_socket_new */

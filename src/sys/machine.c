@@ -180,6 +180,11 @@ size_t thi_machine_page_size(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
+int thi_machine_process(void)
+{
+    return getpid();
+}
+
 int thi_machine_thread(void)
 {
     return gettid();

@@ -21,6 +21,9 @@ size_t thi_machine_page_size(void);
 /* The kernel's number of the calling thread. */
 int thi_machine_thread(void);
 
+/* The kernel's number of this process. */
+int thi_machine_process(void);
+
 /* The longest queue of connections that listen(2) grants: net.core.somaxconn. */
 int thi_machine_somaxconn(void);
 
