@@ -155,6 +155,16 @@ static ssize_t real_recvmsg(int fd, struct msghdr *msg, int flags)
     return RESTART(recvmsg(fd, msg, flags | MSG_CMSG_CLOEXEC));
 }
 
+static int real_sendmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags)
+{
+    return RESTART(sendmmsg(fd, msgs, count, flags | MSG_NOSIGNAL));
+}
+
+static int real_recvmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags)
+{
+    return RESTART(recvmmsg(fd, msgs, count, flags | MSG_CMSG_CLOEXEC, NULL));
+}
+
 /* Linux frees the descriptor even when close(2) reports EINTR: never try again. */
 static int real_close(int fd)
 {

@@ -34,7 +34,11 @@
     X(ssize_t, recv, (int fd, void *buf, size_t n, int flags), (fd, buf, n, flags))                \
     X(ssize_t, send, (int fd, const void *buf, size_t n, int flags), (fd, buf, n, flags))          \
     X(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags), (fd, msg, flags))           \
-    X(ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags), (fd, msg, flags))
+    X(ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags), (fd, msg, flags))                 \
+    X(int, sendmmsg, (int fd, struct mmsghdr *msgs, unsigned count, int flags),                    \
+      (fd, msgs, count, flags))                                                                    \
+    X(int, recvmmsg, (int fd, struct mmsghdr *msgs, unsigned count, int flags),                    \
+      (fd, msgs, count, flags))
 
 /* Descriptors and files. */
 #define THI_SYS_LIST_FILE(X)                                                                       \
