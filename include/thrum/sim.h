@@ -43,6 +43,9 @@ TH_BEGIN_DECLS
  * - NO_SPACE: a write to a file fails with ENOSPC
  * - WALL_JUMP: the calendar clock jumps by up to an hour, either way
  * - NAME_FAILS: a question about a name gets no useful answer: TH_ENAMESERVER
+ * - LOST: a datagram never arrives
+ * - TWICE: a datagram arrives a second time
+ * - OVERTAKEN: a datagram arrives after some that were sent later
  */
 #define TH_SIM_FAULT_LIST(X)                                                                       \
     X(SHORT_READ, "short-read")                                                                    \
@@ -62,7 +65,10 @@ TH_BEGIN_DECLS
     X(NEVER_READS, "never-reads")                                                                  \
     X(NO_SPACE, "no-space")                                                                        \
     X(WALL_JUMP, "wall-jump")                                                                      \
-    X(NAME_FAILS, "name-fails")
+    X(NAME_FAILS, "name-fails")                                                                    \
+    X(LOST, "lost")                                                                                \
+    X(TWICE, "twice")                                                                              \
+    X(OVERTAKEN, "overtaken")
 
 enum th_sim_fault {
 #define TH_SIM_FAULT_ENUM(name, text) TH_SIM_##name,

@@ -8,6 +8,7 @@
 #include "loop/sim_clock.h"
 #include "loop/sim_desc.h"
 #include "loop/sim_engine.h"
+#include "loop/sim_mail.h"
 #include "loop/sim_name.h"
 #include "loop/sim_sys.h"
 #include "loop/sim_trace.h"
@@ -52,6 +53,7 @@ void thi_sim_open(thi_sim *w, const th_sim_opts *opts)
     thi_random_seed(&w->scenario, ~w->opts.seed);
     thi_heap_init(&w->events);
     thi_list_init(&w->bound);
+    thi_list_init(&w->letters);
     thi_list_init(&w->names);
     w->former = thi_sys_table;
     thi_sim_self = w;
@@ -63,6 +65,7 @@ void thi_sim_close(thi_sim *w)
     for (size_t i = 0; i < w->desc_room; i++)
         if (w->descs[i])
             thi_sim_desc_close(w, w->descs[i]);
+    thi_sim_mail_clear(w);
     thi_free(w->descs);
     thi_sim_name_clear(w);
     thi_sys_table = w->former;

@@ -24,6 +24,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #define BACKLOG_MAX 4096 /* net.core.somaxconn */
@@ -54,7 +55,7 @@ static bool only_v6(const thi_sim_endpoint *ep)
 /* A path is held by its file, which may be gone while its socket is still bound. */
 static bool overlap(const thi_sim_endpoint *a, const thi_sim_endpoint *b)
 {
-    if (a->inode > 0 || b->inode > 0)
+    if (a->inode > 0 || b->inode > 0 || !a->mail != !b->mail)
         return false;
     return thi_sim_addr_match(&a->local, only_v6(a), &b->local) ||
            thi_sim_addr_match(&b->local, only_v6(b), &a->local);
@@ -134,14 +135,29 @@ static int hold(thi_sim *w, thi_sim_endpoint *ep)
     return err;
 }
 
+/* Five hexadecimal digits in the abstract name space, when none is asked for: unix(7). */
+static int hold_any_name(thi_sim *w, thi_sim_endpoint *ep)
+{
+    size_t at = offsetof(struct sockaddr_un, sun_path);
+    ep->local = (thi_sim_addr){ .len = (socklen_t)(at + 6), .u.un.sun_family = AF_UNIX };
+    do
+        snprintf(ep->local.u.un.sun_path + 1, 6, "%05x", w->next_name++ & 0xfffffu);
+    while (is_taken(w, ep, share_never));
+    thi_list_push_back(&w->bound, &ep->bound);
+    return 0;
+}
+
 int thi_sim_bind(thi_sim *w, thi_sim_endpoint *ep, const struct sockaddr *sa, socklen_t n)
 {
     thi_sim_addr addr;
-    int err = thi_sim_addr_read(sa, n, ep->family, &addr);
+    bool any_name = ep->family == AF_UNIX && n == sizeof(sa_family_t);
+    int err = any_name ? 0 : thi_sim_addr_read(sa, n, ep->family, &addr);
     if (err < 0)
         return err;
     if (ep->state != THI_SIM_FRESH || ep->local.len > 0)
         return -EINVAL;
+    if (any_name)
+        return hold_any_name(w, ep);
     ep->local = addr;
     return hold(w, ep);
 }

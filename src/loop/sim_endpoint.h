@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Simulated stream sockets, and the link between two that are connected. */
+/* Simulated sockets, and the link between two that are connected. */
 #ifndef THI_LOOP_SIM_ENDPOINT_H
 #define THI_LOOP_SIM_ENDPOINT_H
 
@@ -56,6 +56,9 @@ struct thi_sim_endpoint {
     thi_list waiting;  /* in the accept queue of the listener below */
     thi_sim_event try; /* when the attempt to connect gets on */
     unsigned tries;
+
+    /* A datagram socket, which is FRESH, or CONNECTED while it has a peer; NULL: a stream's. */
+    struct thi_sim_mailbox *mail;
 
     /* Listening. */
     thi_list queue; /* connections to be accepted, oldest first */

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "loop/sim_connect.h"
+#include "loop/sim_dgram.h"
 #include "loop/sim_fault.h"
 #include "loop/sim_stream.h"
 
@@ -14,6 +15,8 @@
 static unsigned socket_level(thi_sim_desc *desc)
 {
     const thi_sim_endpoint *ep = thi_sim_endpoint_of(desc);
+    if (ep->mail)
+        return thi_sim_dgram_level(ep);
     if (ep->state == THI_SIM_LISTENING)
         return thi_list_empty(&ep->queue) ? 0 : THI_READ;
     return thi_sim_stream_level(ep);
@@ -22,12 +25,17 @@ static unsigned socket_level(thi_sim_desc *desc)
 static ssize_t socket_read(thi_sim *w, thi_sim_desc *desc, const struct iovec *iov, int count,
                            int flags)
 {
-    return thi_sim_stream_read(w, thi_sim_endpoint_of(desc), iov, count, flags);
+    thi_sim_endpoint *ep = thi_sim_endpoint_of(desc);
+    struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count };
+    return ep->mail ? thi_sim_dgram_recvmsg(w, ep, &msg, flags)
+                    : thi_sim_stream_read(w, ep, iov, count, flags);
 }
 
 static ssize_t socket_write(thi_sim *w, thi_sim_desc *desc, const struct iovec *iov, int count)
 {
-    return thi_sim_stream_write(w, thi_sim_endpoint_of(desc), iov, count);
+    thi_sim_endpoint *ep = thi_sim_endpoint_of(desc);
+    struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count };
+    return ep->mail ? thi_sim_dgram_sendmsg(w, ep, &msg) : thi_sim_stream_write(w, ep, iov, count);
 }
 
 /* A listener that goes resets those who wait in its queue: they were never read. */
@@ -36,6 +44,7 @@ static void socket_close(thi_sim *w, thi_sim_desc *desc)
     thi_sim_endpoint *ep = thi_sim_endpoint_of(desc);
     thi_sim_unbind(w, ep);
     thi_sim_stream_leave(w, ep);
+    thi_sim_dgram_leave(w, ep);
     thi_free(ep);
 }
 
@@ -60,18 +69,22 @@ int thi_sim_socket(thi_sim *w, int domain, int type, int protocol)
 {
     if (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX)
         return -EAFNOSUPPORT;
-    if ((type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != SOCK_STREAM)
+    type &= ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (type != SOCK_STREAM && type != SOCK_DGRAM)
         return domain == AF_UNIX ? -ESOCKTNOSUPPORT : -EPROTONOSUPPORT;
-    if (protocol != 0 && (domain == AF_UNIX || protocol != IPPROTO_TCP))
+    int only = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
+    if (protocol != 0 && (domain == AF_UNIX || protocol != only))
         return -EPROTONOSUPPORT;
     if (thi_sim_fault(w, TH_SIM_NO_FILES))
         return -EMFILE;
     thi_sim_endpoint *ep = new_endpoint(domain);
     if (!ep)
         return -ENOMEM;
-    int fd = thi_sim_desc_number(w, &ep->desc);
+    int fd = type == SOCK_DGRAM ? thi_sim_dgram_init(ep) : 0;
+    if (fd == 0)
+        fd = thi_sim_desc_number(w, &ep->desc);
     if (fd < 0)
-        thi_free(ep);
+        thi_sim_desc_close(w, &ep->desc);
     return fd;
 }
 

@@ -4,6 +4,7 @@
 #include "loop/sim_sockopt.h"
 
 #include "base/util.h"
+#include "loop/sim_group.h"
 
 #include <errno.h>
 #include <linux/sock_diag.h>
@@ -23,6 +24,8 @@ int thi_sim_sockopt_set(thi_sim_endpoint *ep, int level, int name, const void *v
         return -EOPNOTSUPP;
     if (!val && n > 0)
         return -EFAULT;
+    if (ep->mail && thi_sim_group_is_option(level, name))
+        return thi_sim_group_change(ep, name, val, n);
     if (n < 1 || n > THI_SIM_OPTION_SIZE)
         return -EINVAL;
     thi_sim_option *o = find(ep, level, name);
@@ -50,13 +53,13 @@ static bool ask_socket(thi_sim_endpoint *ep, int name, int *value)
         *value = take_error(ep);
         return true;
     case SO_TYPE:
-        *value = SOCK_STREAM;
+        *value = ep->mail ? SOCK_DGRAM : SOCK_STREAM;
         return true;
     case SO_DOMAIN:
         *value = ep->family;
         return true;
     case SO_PROTOCOL:
-        *value = ep->family == AF_UNIX ? 0 : IPPROTO_TCP;
+        *value = ep->family == AF_UNIX ? 0 : ep->mail ? IPPROTO_UDP : IPPROTO_TCP;
         return true;
     case SO_ACCEPTCONN:
         *value = ep->state == THI_SIM_LISTENING;
@@ -69,7 +72,7 @@ static bool ask_socket(thi_sim_endpoint *ep, int name, int *value)
 /* How much of what was written waits in the sender's buffer: SO_MEMINFO, which is in no manual. */
 static void ask_memory(const thi_sim_endpoint *ep, uint32_t info[SK_MEMINFO_VARS])
 {
-    if (ep->state != THI_SIM_CONNECTED)
+    if (ep->state != THI_SIM_CONNECTED || ep->mail)
         return;
     const thi_sim_flow *out = thi_sim_outflow(ep);
     info[SK_MEMINFO_SNDBUF] = (uint32_t)out->size;

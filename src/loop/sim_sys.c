@@ -14,6 +14,7 @@
 #include "loop/sim_choice.h"
 #include "loop/sim_clock.h"
 #include "loop/sim_connect.h"
+#include "loop/sim_dgram.h"
 #include "loop/sim_eventfd.h"
 #include "loop/sim_fault.h"
 #include "loop/sim_flow.h"
@@ -78,17 +79,27 @@ static int do_bind(int fd, const struct sockaddr *sa, socklen_t n)
     return ep ? thi_sim_bind(thi_sim_self, ep, sa, n) : err;
 }
 
+/* The same for what only streams can. */
+static thi_sim_endpoint *find_stream(int fd, int *err)
+{
+    thi_sim_endpoint *ep = find_socket(fd, err);
+    if (!ep || !ep->mail)
+        return ep;
+    *err = -EOPNOTSUPP;
+    return NULL;
+}
+
 static int do_listen(int fd, int backlog)
 {
     int err;
-    thi_sim_endpoint *ep = find_socket(fd, &err);
+    thi_sim_endpoint *ep = find_stream(fd, &err);
     return ep ? thi_sim_listen(thi_sim_self, ep, backlog) : err;
 }
 
 static int do_accept(int fd, struct sockaddr *sa, socklen_t *n)
 {
     int err;
-    thi_sim_endpoint *ep = find_socket(fd, &err);
+    thi_sim_endpoint *ep = find_stream(fd, &err);
     thi_sim_endpoint *accepted;
     if (ep)
         err = thi_sim_accept(thi_sim_self, ep, &accepted);
@@ -101,6 +112,8 @@ static int do_connect(int fd, const struct sockaddr *sa, socklen_t n)
 {
     int err;
     thi_sim_endpoint *ep = find_socket(fd, &err);
+    if (ep && ep->mail)
+        return thi_sim_dgram_connect(thi_sim_self, ep, sa, n);
     return ep ? thi_sim_connect(thi_sim_self, ep, sa, n) : err;
 }
 
@@ -142,7 +155,7 @@ static int do_getsockopt(int fd, int level, int name, void *val, socklen_t *n)
 static int do_shutdown(int fd, int how)
 {
     int err;
-    thi_sim_endpoint *ep = find_socket(fd, &err);
+    thi_sim_endpoint *ep = find_stream(fd, &err);
     return ep ? thi_sim_stream_shutdown(thi_sim_self, ep, how) : err;
 }
 
@@ -178,6 +191,8 @@ static ssize_t do_recv(int fd, void *buf, size_t n, int flags)
     struct iovec iov = one_piece(buf, n);
     if (ep && (flags & MSG_OOB))
         return -EOPNOTSUPP;
+    if (ep && ep->mail)
+        return ep->desc.kind->read(thi_sim_self, &ep->desc, &iov, 1, flags);
     return ep ? read_pieces(&ep->desc, &iov, 1, flags) : err;
 }
 
@@ -188,6 +203,8 @@ static ssize_t do_send(int fd, const void *buf, size_t n, int flags)
     struct iovec iov = one_piece(buf, n);
     if (ep && (flags & MSG_OOB))
         return -EOPNOTSUPP;
+    if (ep && ep->mail)
+        return ep->desc.kind->write(thi_sim_self, &ep->desc, &iov, 1);
     return ep ? write_pieces(&ep->desc, &iov, 1) : err;
 }
 
@@ -198,6 +215,8 @@ static ssize_t do_sendmsg(int fd, const struct msghdr *msg, int flags)
     thi_sim_endpoint *ep = find_socket(fd, &err);
     if (!ep)
         return err;
+    if (ep->mail)
+        return thi_sim_dgram_sendmsg(thi_sim_self, ep, msg);
     if (msg->msg_controllen > 0 || (flags & MSG_OOB))
         return -EOPNOTSUPP;
     return write_pieces(&ep->desc, msg->msg_iov, (int)thi_min(msg->msg_iovlen, (size_t)INT_MAX));
@@ -209,6 +228,8 @@ static ssize_t do_recvmsg(int fd, struct msghdr *msg, int flags)
     thi_sim_endpoint *ep = find_socket(fd, &err);
     if (!ep)
         return err;
+    if (ep->mail)
+        return thi_sim_dgram_recvmsg(thi_sim_self, ep, msg, flags);
     int count = (int)thi_min(msg->msg_iovlen, (size_t)INT_MAX);
     ssize_t n = read_pieces(&ep->desc, msg->msg_iov, count, flags);
     if (n >= 0) {
@@ -217,6 +238,31 @@ static ssize_t do_recvmsg(int fd, struct msghdr *msg, int flags)
         msg->msg_flags = 0;
     }
     return n;
+}
+
+/* Several at once are one after the other: an error is told if it strikes the first. */
+static int do_sendmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags)
+{
+    int done = 0;
+    while ((unsigned)done < count) {
+        ssize_t n = do_sendmsg(fd, &msgs[done].msg_hdr, flags);
+        if (n < 0)
+            return done > 0 ? done : (int)n;
+        msgs[done++].msg_len = (unsigned)n;
+    }
+    return done;
+}
+
+static int do_recvmmsg(int fd, struct mmsghdr *msgs, unsigned count, int flags)
+{
+    int done = 0;
+    while ((unsigned)done < count) {
+        ssize_t n = do_recvmsg(fd, &msgs[done].msg_hdr, flags);
+        if (n < 0)
+            return done > 0 ? done : (int)n;
+        msgs[done++].msg_len = (unsigned)n;
+    }
+    return done;
 }
 
 /* ---- descriptors and files ---- */

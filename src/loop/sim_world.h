@@ -48,10 +48,13 @@ struct thi_sim {
     size_t desc_room;
     size_t desc_count;
 
+    thi_list letters; /* sim_mail: datagrams under way */
+
     /* sim_connect, sim_name */
     thi_list bound;     /* sockets that hold an address of their own */
     thi_list names;     /* files of Unix sockets */
     uint16_t next_port; /* where the search for a free one begins */
+    uint32_t next_name; /* likewise for names of Unix sockets that have none */
     uint64_t last_inode;
 
     /* sim_sys */

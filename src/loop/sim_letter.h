@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+
+/* What a simulated datagram is, and what a socket has that sends and receives such. */
+#ifndef THI_LOOP_SIM_LETTER_H
+#define THI_LOOP_SIM_LETTER_H
+
+#include "loop/sim_endpoint.h"
+
+/* A datagram. */
+typedef struct thi_sim_letter {
+    thi_list link; /* in w->letters, an inbox, or among those that came back */
+    thi_sim_event arrival;
+    thi_sim_addr from;
+    thi_sim_addr to;
+    size_t size;
+    char data[];
+} thi_sim_letter;
+
+/* What a datagram socket has besides. */
+typedef struct thi_sim_mailbox {
+    thi_list inbox;       /* letters that have arrived, the oldest first */
+    size_t size;          /* bytes in it, as the kernel counts them */
+    size_t count;         /* letters in it */
+    thi_list returned;    /* letters that came back and are to be told: IP_RECVERR in ip(7) */
+    thi_list groups;      /* multicast groups that were joined */
+    int64_t last_arrival; /* of what was sent last, so that nothing overtakes it */
+    bool turned_away;     /* Unix, connected: the peer had no room, and nothing has changed since */
+} thi_sim_mailbox;
+
+#endif
