@@ -54,6 +54,7 @@
 #include <thrum/transport.h>
 #include <thrum/trace.h>
 #include <thrum/tune.h>
+#include <thrum/udp.h>
 #include <thrum/wait_fd.h>
 #include <thrum/waitgroup.h>
 #include <thrum/watch.h>

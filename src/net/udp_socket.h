@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Datagram sockets as descriptors: made, bound, connected. No loop and no fibers here. */
+#ifndef THI_NET_UDP_SOCKET_H
+#define THI_NET_UDP_SOCKET_H
+
+#include "net/sockfile.h"
+
+#include <thrum/udp.h>
+
+/* Reads the address of a datagram socket; `unix:` alone is any abstract name. */
+TH_MUST int thi_udp_address(const char *text, th_addr *addr);
+
+/* Whether options are valid. */
+bool thi_udp_opts_valid(const th_udp_opts *opts);
+
+/* A socket of the family with the options, which may be NULL. A descriptor or -errno. */
+TH_MUST int thi_udp_socket(int family, const th_udp_opts *opts);
+
+/* Binds it; *addr becomes the real address. */
+TH_MUST int thi_udp_bind(int fd, const th_udp_opts *opts, th_addr *addr, thi_sockfile *file);
+
+/* Connects it to a peer, the unspecified address meaning this machine; NULL: to none any more. */
+TH_MUST int thi_udp_aim(int fd, const th_addr *peer);
+
+/* Its own address. */
+TH_MUST int thi_udp_name(int fd, th_addr *addr);
+
+#endif
