@@ -54,6 +54,8 @@ void thi_sim_open(thi_sim *w, const th_sim_opts *opts)
     thi_heap_init(&w->events);
     thi_list_init(&w->bound);
     thi_list_init(&w->letters);
+    for (size_t i = 0; i < THI_SIM_PORT_LISTS; i++)
+        thi_list_init(&w->by_port[i]);
     thi_list_init(&w->names);
     w->former = thi_sys_table;
     thi_sim_self = w;

@@ -38,6 +38,7 @@ void thi_sim_endpoint_init(thi_sim_endpoint *ep, const thi_sim_kind *kind, int f
     thi_sim_desc_init(&ep->desc, kind);
     ep->family = family;
     thi_list_init(&ep->bound);
+    thi_list_init(&ep->by_port);
     thi_list_init(&ep->waiting);
     thi_list_init(&ep->queue);
 }
@@ -45,6 +46,18 @@ void thi_sim_endpoint_init(thi_sim_endpoint *ep, const thi_sim_kind *kind, int f
 static thi_sim_endpoint *bound_item(thi_list *node)
 {
     return thi_list_item(node, thi_sim_endpoint, bound);
+}
+
+static thi_sim_endpoint *port_item(thi_list *node)
+{
+    return thi_list_item(node, thi_sim_endpoint, by_port);
+}
+
+/* Those who hold an address that can be the same as this one: ports are equal where addresses are.
+ */
+static thi_list *neighbours(thi_sim *w, const thi_sim_addr *addr)
+{
+    return &w->by_port[thi_sim_addr_port(addr) % THI_SIM_PORT_LISTS];
 }
 
 static bool only_v6(const thi_sim_endpoint *ep)
@@ -85,11 +98,11 @@ static bool share_never(const thi_sim_endpoint *a, const thi_sim_endpoint *b)
 }
 
 /* Whether somebody holds the address of an endpoint with whom it cannot share. */
-static bool is_taken(const thi_sim *w, const thi_sim_endpoint *ep,
+static bool is_taken(thi_sim *w, const thi_sim_endpoint *ep,
                      bool (*share)(const thi_sim_endpoint *, const thi_sim_endpoint *))
 {
-    thi_list_each (node, &w->bound) {
-        const thi_sim_endpoint *other = bound_item(node);
+    thi_list_each (node, neighbours(w, &ep->local)) {
+        const thi_sim_endpoint *other = port_item(node);
         if (other != ep && overlap(ep, other) && !share(ep, other))
             return true;
     }
@@ -128,11 +141,13 @@ static int hold(thi_sim *w, thi_sim_endpoint *ep)
         err = take_any_port(w, ep);
     else if (is_taken(w, ep, may_share))
         err = -EADDRINUSE;
-    if (err < 0)
+    if (err < 0) {
         ep->local.len = 0;
-    else
-        thi_list_push_back(&w->bound, &ep->bound);
-    return err;
+        return err;
+    }
+    thi_list_push_back(&w->bound, &ep->bound);
+    thi_list_push_back(neighbours(w, &ep->local), &ep->by_port);
+    return 0;
 }
 
 /* Five hexadecimal digits in the abstract name space, when none is asked for: unix(7). */
@@ -188,8 +203,8 @@ static thi_sim_endpoint *find_listener(thi_sim *w, const thi_sim_addr *target)
 {
     int best = 1;
     size_t count = 0;
-    thi_list_each (node, &w->bound) {
-        const thi_sim_endpoint *ep = bound_item(node);
+    thi_list_each (node, neighbours(w, target)) {
+        const thi_sim_endpoint *ep = port_item(node);
         int match = ep->state == THI_SIM_LISTENING
                         ? thi_sim_addr_match(&ep->local, only_v6(ep), target)
                         : 0;
@@ -197,8 +212,8 @@ static thi_sim_endpoint *find_listener(thi_sim *w, const thi_sim_addr *target)
         best = thi_max(match, best);
     }
     unsigned pick = thi_sim_choose(w, "listener", count);
-    thi_list_each (node, &w->bound) {
-        thi_sim_endpoint *ep = bound_item(node);
+    thi_list_each (node, neighbours(w, target)) {
+        thi_sim_endpoint *ep = port_item(node);
         if (ep->state == THI_SIM_LISTENING &&
             thi_sim_addr_match(&ep->local, only_v6(ep), target) == best && pick-- == 0)
             return ep;
@@ -423,6 +438,7 @@ int thi_sim_accept(thi_sim *w, thi_sim_endpoint *listener, thi_sim_endpoint **ac
 void thi_sim_unbind(thi_sim *w, thi_sim_endpoint *ep)
 {
     thi_list_remove(&ep->bound);
+    thi_list_remove(&ep->by_port);
     thi_list_remove(&ep->waiting);
     thi_sim_event_cancel(w, &ep->try);
     if (ep->state == THI_SIM_CONNECTING) {

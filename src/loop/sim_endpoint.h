@@ -42,6 +42,7 @@ struct thi_sim_endpoint {
     thi_sim_addr local;
     thi_sim_addr peer;
     thi_list bound; /* in w->bound while it holds its local address */
+    thi_list by_port;
     uint64_t inode; /* of the file of a bound Unix socket; 0: none */
     thi_sim_option options[THI_SIM_OPTIONS];
     unsigned option_count;

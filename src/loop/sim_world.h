@@ -19,6 +19,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Lists of sockets by port: with a million of them, some hundred are in each. */
+#define THI_SIM_PORT_LISTS 4096
+
 typedef struct thi_sim thi_sim;
 typedef struct thi_sim_desc thi_sim_desc;
 typedef struct thi_sim_schedule thi_sim_schedule;
@@ -51,10 +54,11 @@ struct thi_sim {
     thi_list letters; /* sim_mail: datagrams under way */
 
     /* sim_connect, sim_name */
-    thi_list bound;     /* sockets that hold an address of their own */
-    thi_list names;     /* files of Unix sockets */
-    uint16_t next_port; /* where the search for a free one begins */
-    uint32_t next_name; /* likewise for names of Unix sockets that have none */
+    thi_list bound;                       /* sockets that hold an address of their own */
+    thi_list by_port[THI_SIM_PORT_LISTS]; /* the same, by what is left of their ports; 0: Unix */
+    thi_list names;                       /* files of Unix sockets */
+    uint16_t next_port;                   /* where the search for a free one begins */
+    uint32_t next_name;                   /* likewise for names of Unix sockets that have none */
     uint64_t last_inode;
 
     /* sim_sys */
