@@ -31,18 +31,18 @@ static inline int64_t thi_trace_begin(void)
 }
 
 /* Records what began and ended then. */
-void thi_trace_record_until(int64_t began, int64_t ended, unsigned kind, uint64_t channel,
+void thi_trace_record_until(int64_t began, int64_t ended, unsigned kind, uint64_t object,
                             unsigned extra, uintptr_t function);
 
 /* Records what began then and ends now; gives the time of the end, 0 when the trace is off. */
-int64_t thi_trace_record(int64_t began, unsigned kind, uint64_t channel, unsigned extra,
+int64_t thi_trace_record(int64_t began, unsigned kind, uint64_t object, unsigned extra,
                          uintptr_t function);
 
-static inline void thi_trace_end(int64_t began, unsigned kind, uint64_t channel, unsigned extra,
+static inline void thi_trace_end(int64_t began, unsigned kind, uint64_t object, unsigned extra,
                                  uintptr_t function)
 {
     if (TH_UNLIKELY(began != 0))
-        (void)thi_trace_record(began, kind, channel, extra, function);
+        (void)thi_trace_record(began, kind, object, extra, function);
 }
 
 /* The calling thread is a worker from now on, until it is none any more. */

@@ -159,6 +159,7 @@ static int hold_any_name(thi_sim *w, thi_sim_endpoint *ep)
         snprintf(ep->local.u.un.sun_path + 1, 6, "%05x", w->next_name++ & 0xfffffu);
     while (is_taken(w, ep, share_never));
     thi_list_push_back(&w->bound, &ep->bound);
+    thi_list_push_back(neighbours(w, &ep->local), &ep->by_port);
     return 0;
 }
 
