@@ -173,15 +173,23 @@ static void tell_made(th_transport *t)
         thi_transport_judge(t, "connection_made", t->protocol->connection_made(t, t->self));
 }
 
-static void tell_marks(th_transport *t)
+static void tell_mark(th_transport *t, bool over)
 {
-    if (t->over == t->over_told || t->dead)
-        return;
-    t->over_told = t->over;
     void (*fn)(th_transport *, void *) =
-        t->over ? t->protocol->pause_writing : t->protocol->resume_writing;
+        over ? t->protocol->pause_writing : t->protocol->resume_writing;
+    t->over_told = over;
+    t->promised = false;
     if (fn)
         fn(t, t->self);
+}
+
+/* Both in a row if a write said that resuming would be told, and all has left since. */
+static void tell_marks(th_transport *t)
+{
+    if (!t->dead && !t->over_told && (t->over || t->promised))
+        tell_mark(t, true);
+    if (!t->dead && t->over_told && !t->over)
+        tell_mark(t, false);
 }
 
 /* Each half that has ended, and that both have. */

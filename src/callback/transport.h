@@ -98,6 +98,7 @@ struct th_transport {
     bool end_sent_told;
     bool over; /* more than `high` have waited, and not yet fewer than `low` */
     bool over_told;
+    bool promised;   /* a write has said that resuming will be told */
     bool held;       /* the producer was told to pause */
     bool primed;     /* the producer has been asked since something was last written */
     bool owes_stop;  /* one registered at the end holds a reference until it is told */

@@ -153,6 +153,7 @@ static int write_all(th_transport *t, const struct iovec *iov, int count, size_t
     thi_transport_settle(t);
     if (t->watch.ready & THI_WRITE) /* it took a part only, and may take more */
         thi_transport_later(t);
+    t->promised = t->over;
     return t->over;
 }
 

@@ -120,6 +120,24 @@ FIBER_TEST(what_is_over_the_mark_and_gone_again_is_not_told)
     close_probe(&p);
 }
 
+/* The peer takes everything before the loop gets round to telling. */
+FIBER_TEST(who_was_held_back_is_told_to_go_on_though_all_has_left_since)
+{
+    static char sink[1 << 16];
+    probe p = { .peer = -1 };
+    open_probe(&p);
+    small_buffers(&p);
+    stuff(&p);
+    ck_assert_int_eq(CALL(th_transport_set_marks(p.t, info_of(p.t).waiting, 0)), 0);
+    ck_assert_int_eq(CALL(th_transport_write(p.t, big, 10)), 1);
+    while (peer_reads(&p, sink, sizeof sink) > 0)
+        continue;
+    let_loop_run();
+    ck_assert_uint_eq(info_of(p.t).waiting, 0);
+    ck_assert_str_eq(p.told, "mpr");
+    close_probe(&p);
+}
+
 FIBER_TEST(new_marks_count_at_once)
 {
     probe p = { .peer = -1 };
@@ -341,6 +359,7 @@ static void fill_suite(Suite *suite)
     tcase = thi_check_case(suite, "marks");
     add_on_engines(tcase, pausing_and_resuming_are_told_in_turns);
     tcase_add_test(tcase, what_is_over_the_mark_and_gone_again_is_not_told);
+    add_on_engines(tcase, who_was_held_back_is_told_to_go_on_though_all_has_left_since);
     tcase_add_test(tcase, new_marks_count_at_once);
     tcase_add_test(tcase, at_the_mark_nothing_is_told_and_one_byte_above_it_is);
     tcase_add_test(tcase, a_peer_that_never_reads_makes_nothing_grow);

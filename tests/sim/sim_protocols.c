@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Servers and clients that are protocols, in worlds from friendly to hostile.
+ *
+ * Both ends are callbacks: what is sent comes back while it is being sent, through small marks,
+ * with readers that pause and fibers that let them go on. While there are faults a client tries
+ * again until it succeeds. Every connection that was made is lost once, and no byte is ever wrong.
+ */
+#include "sim_seeds.h"
+
+#include <thrum/addr.h>
+#include <thrum/event.h>
+#include <thrum/framing.h>
+#include <thrum/protocol.h>
+#include <thrum/runtime.h>
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#define FAULTS_END (20 * TH_SECOND)
+#define PATIENCE   (10 * TH_SECOND)
+#define CLIENTS    6
+#define SIZE_MAX_  3000
+
+/* One run's stage. */
+typedef struct stage {
+    const char *address;
+    th_protocol_factory serve;
+    th_protocol_factory call;
+    bool faulty;
+    int64_t calm; /* when the faults are over */
+    th_listener *listener;
+    char dial_at[TH_ADDR_TEXT];
+    unsigned done; /* clients that succeeded */
+    int open;      /* connections made and not lost */
+} stage;
+
+static stage *now; /* the one that is played */
+
+static bool faults_are_on(void)
+{
+    return now->faulty && th_now() < now->calm;
+}
+
+static unsigned char pattern(uint64_t n, size_t i)
+{
+    return (unsigned char)(n * 31 + i * 7 + i / 256);
+}
+
+static bool sometimes(unsigned n)
+{
+    return th_sim_random(n) == 0;
+}
+
+static void choose_marks(th_transport *t)
+{
+    if (sometimes(2))
+        expect(th_transport_set_marks(t, (size_t)th_sim_random(400), SIZE_MAX) == 0);
+}
+
+/* ---- the server ------------------------------------------------------------------------------ */
+
+/* Lets a transport that may be gone by then read again after a while. */
+static int resume_later(void *arg)
+{
+    th_transport *t = arg;
+    (void)th_sleep((int64_t)th_sim_random(10 * TH_MILLISECOND));
+    expect(th_transport_resume_reading(t) == 0);
+    th_transport_unref(t);
+    return 0;
+}
+
+static int pause_for_a_while(th_transport *t)
+{
+    expect(th_transport_pause_reading(t) == 0);
+    int err = th_spawn(th_transport_scope(t), resume_later, th_transport_ref(t));
+    if (err < 0)
+        th_transport_unref(t);
+    return err;
+}
+
+static int count_made(th_transport *t, void *self)
+{
+    (void)self;
+    now->open++;
+    choose_marks(t);
+    return 0;
+}
+
+static void count_lost(th_transport *t, void *self, int reason)
+{
+    (void)t;
+    (void)self;
+    (void)reason;
+    now->open--;
+}
+
+/* Takes a part, if it is in the mood. */
+static int echo_data(th_transport *t, void *self, th_str data)
+{
+    size_t part = sometimes(3) ? 1 + (size_t)th_sim_random(data.len) : data.len;
+    (void)self;
+    int result = th_transport_write(t, data.ptr, part);
+    if (result == 1)
+        expect(th_transport_pause_reading(t) == 0);
+    if (result >= 0 && part < data.len)
+        result = th_transport_unread(t, data.ptr + part, data.len - part);
+    if (result >= 0 && sometimes(5))
+        result = pause_for_a_while(t);
+    return result < 0 ? result : 0;
+}
+
+static void echo_resume(th_transport *t, void *self)
+{
+    (void)self;
+    expect(th_transport_resume_reading(t) == 0);
+}
+
+static int echo_eof(th_transport *t, void *self)
+{
+    (void)self;
+    int err = th_transport_write_eof(t);
+    return err < 0 ? err : 1;
+}
+
+static const th_protocol echo_protocol = { .connection_made = count_made,
+                                           .data_received = echo_data,
+                                           .eof_received = echo_eof,
+                                           .resume_writing = echo_resume,
+                                           .connection_lost = count_lost };
+
+static int serve_echo(th_transport *t, void *arg)
+{
+    return th_transport_set_protocol(t, &echo_protocol, arg);
+}
+
+static int echo_frame(th_framing *f, void *self, th_str frame)
+{
+    (void)self;
+    int err = th_framing_send(f, frame);
+    if (err >= 0 && sometimes(4))
+        err = pause_for_a_while(th_framing_transport(f));
+    return err < 0 ? err : 0;
+}
+
+static int frames_made(th_framing *f, void *self)
+{
+    return count_made(th_framing_transport(f), self);
+}
+
+static void frames_lost(th_framing *f, void *self, int reason)
+{
+    (void)f;
+    count_lost(NULL, self, reason);
+}
+
+static int serve_frames(th_transport *t, void *arg)
+{
+    static const th_frames frames = { .made = frames_made,
+                                      .frame = echo_frame,
+                                      .lost = frames_lost };
+    th_framing_opts opts = { .kind = TH_FRAMING_NETSTRINGS };
+    return th_framing_start(t, &opts, &frames, arg, NULL);
+}
+
+static int run_server(void *arg)
+{
+    stage *st = arg;
+    th_protocol_serve_opts opts = { .max_connections = th_sim_random(2) ? 3 : 0 };
+    for (;;) {
+        bool excused = faults_are_on();
+        int result = th_protocol_serve_on(&st->listener, 1, st->serve, NULL, &opts);
+        if (result == 0 || result == -ECANCELED)
+            return 0;
+        expect_value(excused, result);
+        th_sleep(100 * TH_MILLISECOND);
+    }
+}
+
+/* ---- the clients ----------------------------------------------------------------------------- */
+
+typedef struct client {
+    th_transport *t;
+    th_framing *f;
+    uint64_t n; /* of the pattern */
+    size_t size;
+    size_t sent;
+    size_t got;
+    bool made;
+    int result;
+    th_event over;
+} client;
+
+/* Sends until it is held back. */
+static int send_some(client *c)
+{
+    unsigned char block[300];
+    int result = 0;
+    while (c->sent < c->size && result == 0) {
+        size_t part = 1 + (size_t)th_sim_random(sizeof block);
+        part = part < c->size - c->sent ? part : c->size - c->sent;
+        for (size_t i = 0; i < part; i++)
+            block[i] = pattern(c->n, c->sent + i);
+        th_str bytes = th_str_make((char *)block, part);
+        result =
+            c->f ? th_framing_send(c->f, bytes) : th_transport_write(c->t, bytes.ptr, bytes.len);
+        c->sent += part;
+    }
+    if (c->sent == c->size && result >= 0 && !c->f)
+        result = th_transport_write_eof(c->t);
+    return result < 0 ? result : 0;
+}
+
+static int client_made(th_transport *t, void *self)
+{
+    client *c = self;
+    c->made = true;
+    (void)count_made(t, NULL);
+    int err = send_some(c);
+    if (err == 0 && c->f && c->size == 0)
+        err = th_transport_close(t);
+    return err;
+}
+
+static int client_data(th_transport *t, void *self, th_str data)
+{
+    client *c = self;
+    for (size_t i = 0; i < data.len; i++)
+        expect((unsigned char)data.ptr[i] == pattern(c->n, c->got + i));
+    c->got += data.len;
+    expect(c->got <= c->size);
+    return sometimes(6) ? pause_for_a_while(t) : 0;
+}
+
+static void client_resume(th_transport *t, void *self)
+{
+    int err = send_some(self);
+    if (err < 0)
+        (void)th_transport_abort(t, err);
+}
+
+static void client_lost(th_transport *t, void *self, int reason)
+{
+    client *c = self;
+    expect(c->made);
+    count_lost(t, NULL, reason);
+    c->result = reason < 0 ? reason : c->got == c->size ? 0 : TH_ETRUNCATED;
+    th_event_set(&c->over);
+}
+
+static int call_echo(th_transport *t, void *arg)
+{
+    static const th_protocol protocol = { .connection_made = client_made,
+                                          .data_received = client_data,
+                                          .resume_writing = client_resume,
+                                          .connection_lost = client_lost };
+    client *c = arg;
+    c->t = t;
+    return th_transport_set_protocol(t, &protocol, c);
+}
+
+static int framed_made(th_framing *f, void *self)
+{
+    return client_made(th_framing_transport(f), self);
+}
+
+static int framed_frame(th_framing *f, void *self, th_str frame)
+{
+    client *c = self;
+    int err = client_data(th_framing_transport(f), c, frame);
+    return err == 0 && c->got == c->size ? th_transport_close(c->t) : err;
+}
+
+static void framed_resume(th_framing *f, void *self)
+{
+    client_resume(th_framing_transport(f), self);
+}
+
+static void framed_lost(th_framing *f, void *self, int reason)
+{
+    client_lost(th_framing_transport(f), self, reason);
+}
+
+static int call_framed(th_transport *t, void *arg)
+{
+    static const th_frames frames = { .made = framed_made,
+                                      .frame = framed_frame,
+                                      .resume_writing = framed_resume,
+                                      .lost = framed_lost };
+    client *c = arg;
+    c->t = t;
+    th_framing_opts opts = { .kind = TH_FRAMING_NETSTRINGS };
+    return th_framing_start(t, &opts, &frames, c, &c->f);
+}
+
+static void client_failed(void *arg, int error)
+{
+    client *c = arg;
+    c->result = error;
+    th_event_set(&c->over);
+}
+
+/* One connection in a scope of its own, whose deadline ends it. */
+static int attempt(stage *st)
+{
+    client c = { .n = th_sim_random(1000), .size = (size_t)th_sim_random(SIZE_MAX_) };
+    th_protocol_opts opts = { .failed = client_failed };
+    th_scope scope;
+    int result = th_scope_open(&scope, &(th_scope_opts){ .deadline = th_after(PATIENCE) });
+    if (result < 0)
+        return result;
+    result = th_protocol_connect(st->dial_at, st->call, &c, &opts);
+    (void)th_scope_close(&scope);
+    if (result == 0) {
+        expect(th_event_is_set(&c.over));
+        result = c.result;
+    }
+    return result;
+}
+
+static bool is_network_error(int error)
+{
+    static const int errors[] = { -ECONNRESET, -EPIPE,    -ECONNREFUSED, -ETIMEDOUT,
+                                  -EMFILE,     -ENFILE,   -ENOBUFS,      -ENOMEM,
+                                  -ECANCELED,  -ENOTCONN, TH_ETRUNCATED, -ECONNABORTED };
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
+        if (error == errors[i])
+            return true;
+    return false;
+}
+
+/* Tries until it succeeds. */
+static int run_client(void *arg)
+{
+    stage *st = arg;
+    th_sleep((int64_t)th_sim_random(TH_SECOND));
+    for (;;) {
+        bool excused = faults_are_on();
+        int result = attempt(st);
+        if (result == 0)
+            break;
+        expect_value(excused && is_network_error(result), result);
+        if (!excused)
+            return 0;
+        th_sleep((int64_t)th_sim_random(TH_SECOND));
+    }
+    st->done++;
+    return 0;
+}
+
+/* ---- the play -------------------------------------------------------------------------------- */
+
+/* Does something that may fail while there are faults. */
+#define until_it_works(call)                                                                       \
+    for (;;) {                                                                                     \
+        bool excused_ = faults_are_on();                                                           \
+        int result_ = (call);                                                                      \
+        if (result_ == 0)                                                                          \
+            break;                                                                                 \
+        expect_value(excused_, result_);                                                           \
+        if (!excused_)                                                                             \
+            return result_;                                                                        \
+        th_sleep(100 * TH_MILLISECOND);                                                            \
+    }
+
+static int play(void *arg)
+{
+    stage *st = arg;
+    th_spawn_opts around = { .place = TH_PLACE_ROUND };
+    now = st;
+    st->calm = th_now() + FAULTS_END;
+    st->done = 0;
+    st->open = 0;
+    until_it_works(th_listen(st->address, NULL, &st->listener));
+    th_addr addr;
+    th_listener_addr(st->listener, &addr);
+    th_addr_format(&addr, st->dial_at, sizeof st->dial_at);
+    th_scope serving, asking;
+    expect(th_scope_open(&serving, NULL) == 0);
+    until_it_works(th_spawn(&serving, run_server, st));
+    expect(th_scope_open(&asking, NULL) == 0);
+    for (int i = 0; i < CLIENTS; i++)
+        until_it_works(th_spawn_with(&asking, run_client, st, &around, NULL));
+    int lost = th_scope_close(&asking);
+    expect_value(st->done == CLIENTS || (st->faulty && lost == -ENOMEM), st->done);
+    if (st->faulty)
+        th_sleep_until(st->calm);
+    expect(th_stop() == 0);
+    th_scope_close(&serving);
+    expect_value(st->open == 0, st->open);
+    th_listener_close(st->listener);
+    return 0;
+}
+
+static void friendly(th_sim_opts *opts)
+{
+    opts->workers = 1 + (unsigned)(opts->seed % 3);
+}
+
+static void hostile(th_sim_opts *opts)
+{
+    friendly(opts);
+    th_sim_set_faults(opts, 1 << (opts->seed % 15));
+    opts->fault_until = FAULTS_END;
+}
+
+/* What may slow things down, but must never make anything fail. */
+static void slow(th_sim_opts *opts)
+{
+    friendly(opts);
+    opts->faults[TH_SIM_SHORT_READ].per_million = 100000;
+    opts->faults[TH_SIM_SHORT_WRITE].per_million = 100000;
+    opts->faults[TH_SIM_AGAIN].per_million = 100000;
+    opts->faults[TH_SIM_STALL].per_million = 100;
+}
+
+START_TEST(echo_returns_every_byte)
+{
+    stage st = { .address = "127.0.0.1:0", .serve = serve_echo, .call = call_echo };
+    sim_seeds(play, &st, friendly);
+}
+END_TEST
+
+START_TEST(echo_over_a_unix_socket_returns_every_byte)
+{
+    stage st = { .address = "unix:/thrum-sim-echo", .serve = serve_echo, .call = call_echo };
+    sim_seeds(play, &st, slow);
+}
+END_TEST
+
+START_TEST(short_transfers_and_false_eagain_change_nothing)
+{
+    stage st = { .address = "[::1]:0", .serve = serve_echo, .call = call_echo };
+    sim_seeds(play, &st, slow);
+}
+END_TEST
+
+START_TEST(frames_come_back_whole)
+{
+    stage st = { .address = "127.0.0.1:0", .serve = serve_frames, .call = call_framed };
+    sim_seeds(play, &st, slow);
+}
+END_TEST
+
+START_TEST(echo_recovers_from_every_fault)
+{
+    stage st = { .address = "127.0.0.1:0", .serve = serve_echo, .call = call_echo, .faulty = true };
+    sim_seeds(play, &st, hostile);
+}
+END_TEST
+
+START_TEST(frames_recover_from_every_fault)
+{
+    stage st = {
+        .address = "127.0.0.1:0", .serve = serve_frames, .call = call_framed, .faulty = true
+    };
+    sim_seeds(play, &st, hostile);
+}
+END_TEST
+
+static void fill_suite(Suite *suite)
+{
+    TCase *tcase = sim_case(suite, "friendly");
+    tcase_add_test(tcase, echo_returns_every_byte);
+    tcase_add_test(tcase, echo_over_a_unix_socket_returns_every_byte);
+    tcase_add_test(tcase, short_transfers_and_false_eagain_change_nothing);
+    tcase_add_test(tcase, frames_come_back_whole);
+    tcase = sim_case(suite, "hostile");
+    tcase_add_test(tcase, echo_recovers_from_every_fault);
+    tcase_add_test(tcase, frames_recover_from_every_fault);
+}
+
+int main(void)
+{
+    return thi_check_run("sim/protocols", fill_suite);
+}
