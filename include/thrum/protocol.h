@@ -30,7 +30,8 @@ TH_BEGIN_DECLS
 
 /*
  * The functions of a protocol; a constant of the program, mostly. NULL where nothing is to be done.
- * A protocol of streams has either data_received() or both get_buffer() and buffer_updated().
+ * A protocol of streams has either data_received() or both get_buffer() and buffer_updated(), one
+ * of datagrams has datagram_received().
  */
 typedef struct th_protocol {
     size_t size; /* sizeof(th_protocol), or 0 for the present one */
@@ -53,6 +54,11 @@ typedef struct th_protocol {
     void (*stopping)(th_transport *transport, void *self);
     /* The connection is gone: 0 in order, else why. The last call; here `self` is freed. */
     void (*connection_lost)(th_transport *transport, void *self, int reason);
+    /* Of datagrams: one that has come, perhaps empty, and from where; both borrowed during the
+     * call. */
+    int (*datagram_received)(th_transport *transport, void *self, th_str data, const th_addr *from);
+    /* Receiving has failed (to is NULL), or sending one that waited; the transport lives on. */
+    void (*error_received)(th_transport *transport, void *self, int error, const th_addr *to);
 } th_protocol;
 
 /*
@@ -145,7 +151,8 @@ TH_API TH_MUST int th_protocol_connect(const char *address, th_protocol_factory 
                                        const th_protocol_opts *opts);
 
 /**
- * Hands a descriptor to a protocol: a connected socket, the end of a pipe, a terminal.
+ * Hands a descriptor to a protocol: a connected socket, the end of a pipe, a terminal; or a socket
+ * of datagrams, connected or not, whose transport then sends and receives datagrams.
  *
  * @param fd       the descriptor, which is made non-blocking and is the transport's on success
  * @param factory  called at once, from within this call

@@ -116,6 +116,30 @@ TH_API TH_MUST int th_transport_sendfile(th_transport *transport, int fd, int64_
                                          int64_t size, th_transport_sent_fn done, void *arg);
 
 /**
+ * Sends a datagram; with no room in the kernel it waits, with its address, and keeps its place.
+ *
+ * An empty one is sent as well. One that waited and cannot be sent is told by error_received(), and
+ * those behind it are sent all the same.
+ *
+ * @param transport  a transport of datagrams
+ * @param buf        the bytes; borrowed during the call
+ * @param size       how many; may be 0
+ * @param to         where to; NULL on a connected socket, and only there
+ * @return 0; 1 when now more bytes wait than the high mark says; 0 on a transport that is closing
+ *         or gone, where it is dropped and counted; -EISCONN for an address on a connected socket,
+ *         -EDESTADDRREQ for none on another; -EMSGSIZE, -ENETUNREACH, -EACCES and other -errno of
+ *         the network, and -ENOMEM: it was not sent, and the transport lives on; -EINVAL for NULL
+ *         or a transport of streams; -EPERM on another worker
+ *
+ * Suspends: no
+ * Thread: worker
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API int th_transport_send_to(th_transport *transport, const void *buf, size_t size,
+                                const struct th_addr *to);
+
+/**
  * Ends the sending direction once all that waits has left: the peer then reads the end.
  *
  * The protocol is told by eof_sent(). Reading goes on. When both directions have ended the

@@ -16,12 +16,12 @@ static void on_event(thi_watch *watch, unsigned events)
     thi_transport_event(thi_container_of(watch, th_transport, watch), events);
 }
 
-static int fd_want(th_transport *t, unsigned dirs)
+int thi_carrier_fd_want(th_transport *t, unsigned dirs)
 {
     return thi_loop_want(&t->worker->loop, &t->watch, dirs);
 }
 
-static void fd_close(th_transport *t, bool reset)
+void thi_carrier_fd_close(th_transport *t, bool reset)
 {
     int fd = t->watch.fd;
     (void)reset;
@@ -69,10 +69,10 @@ static void socket_close(th_transport *t, bool reset)
     static const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
     if (reset && !t->lent)
         (void)thi_sys_setsockopt(t->watch.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-    fd_close(t, reset);
+    thi_carrier_fd_close(t, reset);
 }
 
-static int socket_peer(const th_transport *t, th_addr *addr)
+int thi_carrier_fd_peer(const th_transport *t, th_addr *addr)
 {
     thi_sockaddr sa;
     socklen_t len = sizeof sa;
@@ -82,7 +82,7 @@ static int socket_peer(const th_transport *t, th_addr *addr)
     return err;
 }
 
-static int socket_local(const th_transport *t, th_addr *addr)
+int thi_carrier_fd_local(const th_transport *t, th_addr *addr)
 {
     thi_sockaddr sa;
     socklen_t len = sizeof sa;
@@ -98,10 +98,10 @@ static const thi_carrier socket_carrier = {
     .writev = socket_writev,
     .sendfile = socket_sendfile,
     .shutdown = socket_shutdown,
-    .want = fd_want,
+    .want = thi_carrier_fd_want,
     .close = socket_close,
-    .peer = socket_peer,
-    .local = socket_local,
+    .peer = thi_carrier_fd_peer,
+    .local = thi_carrier_fd_local,
 };
 
 /* ---- others ---- */
@@ -139,14 +139,14 @@ static const thi_carrier plain_carrier = {
     .read = plain_read,
     .writev = plain_writev,
     .shutdown = plain_shutdown,
-    .want = fd_want,
+    .want = thi_carrier_fd_want,
     .is_gone = plain_is_gone,
-    .close = fd_close,
+    .close = thi_carrier_fd_close,
 };
 
 /* ---- making one ---- */
 
-static int make(const thi_carrier *carrier, int fd, bool reads, th_transport **out)
+int thi_carrier_fd_make(const thi_carrier *carrier, int fd, bool reads, th_transport **out)
 {
     th_transport *t = thi_transport_new(carrier);
     if (!t)
@@ -161,9 +161,17 @@ static int make(const thi_carrier *carrier, int fd, bool reads, th_transport **o
     return 0;
 }
 
+static int type_of(int fd)
+{
+    int type = SOCK_STREAM;
+    socklen_t len = sizeof type;
+    (void)thi_sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
+    return type;
+}
+
 int thi_carrier_socket(int fd, th_transport **out)
 {
-    return make(&socket_carrier, fd, true, out);
+    return thi_carrier_fd_make(&socket_carrier, fd, true, out);
 }
 
 int thi_carrier_descriptor(int fd, th_transport **out)
@@ -177,7 +185,11 @@ int thi_carrier_descriptor(int fd, th_transport **out)
     if (err < 0)
         return err;
     bool reads = (flags & O_ACCMODE) != O_WRONLY;
-    err = make(S_ISSOCK(st.st_mode) ? &socket_carrier : &plain_carrier, fd, reads, out);
+    int type = S_ISSOCK(st.st_mode) ? type_of(fd) : -1;
+    if (type == SOCK_DGRAM)
+        err = thi_carrier_datagram(fd, out);
+    else
+        err = thi_carrier_fd_make(type < 0 ? &plain_carrier : &socket_carrier, fd, reads, out);
     if (err < 0 && !(flags & O_NONBLOCK))
         (void)thi_sys_fcntl(fd, F_SETFL, flags);
     return err;

@@ -142,7 +142,7 @@ void thi_transport_judge(th_transport *t, const char *what, int result)
 /* Whether nothing keeps one that closes from being dead. */
 static bool is_drained(const th_transport *t)
 {
-    return t->closing && !t->dead && thi_outqueue_empty(&t->out) && !t->producer && !t->finished;
+    return t->closing && !t->dead && thi_transport_is_idle(t) && !t->producer && !t->finished;
 }
 
 static void lose(th_transport *t)
@@ -250,7 +250,7 @@ void thi_transport_event(th_transport *t, unsigned events)
 {
     if (TH_UNLIKELY(!t->made || t->dead))
         return; /* the deferred function looks at everything anyway */
-    if ((events & THI_WRITE) && !thi_outqueue_empty(&t->out))
+    if ((events & THI_WRITE) && !thi_transport_is_idle(t))
         thi_transport_flush(t);
     if (events & THI_READ)
         thi_transport_read(t);
@@ -297,6 +297,8 @@ static bool suffices(const th_transport *t, const th_protocol *protocol)
 {
     if (!protocol || protocol->size > sizeof *protocol)
         return false;
+    if (t->carrier->datagrams)
+        return protocol->datagram_received != NULL;
     bool buffered = protocol->get_buffer && protocol->buffer_updated;
     return !t->reads || protocol->data_received || buffered;
 }

@@ -28,6 +28,7 @@
 /* What carries the bytes. All but `close` return -EAGAIN where they would have to wait. */
 typedef struct thi_carrier {
     const char *name;
+    bool datagrams;
     /* Bytes read, 0 at the end, or an error. */
     ssize_t (*read)(th_transport *transport, void *buf, size_t size);
     /* Bytes of the pieces that were taken, at least 1, or an error. */
@@ -38,6 +39,10 @@ typedef struct thi_carrier {
     int (*shutdown)(th_transport *transport);
     /* Asks for an event when a direction is ready. */
     int (*want)(th_transport *transport, unsigned dirs);
+    /* Those of datagrams receive and send in their own way, and have none of the above. */
+    void (*receive_datagrams)(th_transport *transport);
+    void (*flush_datagrams)(th_transport *transport);
+    void (*drop_datagrams)(th_transport *transport);
     /* Whether an event of one that is only written to says that nobody reads; may be NULL. */
     bool (*is_gone)(th_transport *transport, unsigned events);
     /* Ends both, and gives the carrier back. With `reset` the peer sees it broken off. */
@@ -63,7 +68,8 @@ struct th_transport {
     thi_watch watch; /* of a descriptor; of other carriers only `ready` is used */
     void *carried;   /* the carrier's own */
 
-    thi_outqueue out;
+    thi_outqueue out; /* datagrams are only counted here, and wait elsewhere */
+    size_t waiting;   /* datagrams that wait */
     size_t high;
     size_t low;
     thi_unread *unread;  /* first to be received first */
@@ -178,16 +184,28 @@ static inline void thi_transport_want(th_transport *transport, unsigned dir)
 /* Takes what there is to the protocol, some of it; by the loop. */
 void thi_transport_read(th_transport *transport);
 
+/* Whether the protocol may be handed something. */
+bool thi_transport_may_read(const th_transport *transport);
+
 /* Drops what was given back. */
 void thi_transport_drop_unread(th_transport *transport);
 
 /* ---- transport_write.c ---- */
+
+/* Whether nothing waits to be sent. */
+static inline bool thi_transport_is_idle(const th_transport *transport)
+{
+    return thi_outqueue_empty(&transport->out) && transport->waiting == 0;
+}
 
 /* Sends what waits, as far as that goes; by the loop, or before it knows. */
 void thi_transport_flush(th_transport *transport);
 
 /* Compares what waits with the marks, and sees what follows when nothing waits. */
 void thi_transport_settle(th_transport *transport);
+
+/* Counts a write that came after the end. */
+void thi_transport_count_drop(th_transport *transport);
 
 /* Drops what waits; files go to `finished`. */
 void thi_transport_drop_waiting(th_transport *transport);

@@ -217,7 +217,7 @@ int th_transport_sendfile(th_transport *t, int fd, int64_t offset, int64_t size,
     int err = thi_transport_check(t);
     if (err < 0)
         return err;
-    if (offset < 0 || size < -1 || t->ends)
+    if (offset < 0 || size < -1 || t->ends || t->carrier->datagrams)
         return -EINVAL;
     if (t->closing || t->dead)
         return -EBADF;

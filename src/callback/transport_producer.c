@@ -72,7 +72,8 @@ int th_transport_set_producer(th_transport *t, const th_transport_producer *prod
     int err = thi_transport_check(t);
     if (err < 0)
         return err;
-    if (!producer || producer->size > sizeof *producer || !producer->produce)
+    if (!producer || producer->size > sizeof *producer || !producer->produce ||
+        t->carrier->datagrams)
         return -EINVAL;
     if (t->producer)
         return -EBUSY;

@@ -22,7 +22,7 @@
 
 #define READS 4 /* of one look */
 
-static bool may_read(const th_transport *t)
+bool thi_transport_may_read(const th_transport *t)
 {
     return t->made && !t->paused && !t->closing && !t->dead && !t->end_told;
 }
@@ -40,7 +40,7 @@ static bool get_room(th_transport *t, struct iovec *room)
     if (err == 0 && (!room->iov_base || room->iov_len == 0))
         err = -ENOBUFS;
     thi_transport_judge(t, "get_buffer", err);
-    return err >= 0 && may_read(t);
+    return err >= 0 && thi_transport_may_read(t);
 }
 
 static void tell_filled(th_transport *t, size_t n)
@@ -122,7 +122,7 @@ int th_transport_unread(th_transport *t, const void *buf, size_t size)
     int err = thi_transport_check(t);
     if (err < 0)
         return err;
-    if (!t->reads || (!buf && size > 0))
+    if (!t->reads || t->carrier->datagrams || (!buf && size > 0))
         return -EINVAL;
     if (size == 0 || t->closing || t->dead)
         return 0;
@@ -178,10 +178,10 @@ static bool read_once(th_transport *t)
     return receive(t, n, room.iov_base, room.iov_len);
 }
 
-void thi_transport_read(th_transport *t)
+static void read_stream(th_transport *t)
 {
     for (int i = 0; i < READS; i++) {
-        if (!may_read(t))
+        if (!thi_transport_may_read(t))
             return;
         if (t->unread) {
             reread(t);
@@ -192,8 +192,16 @@ void thi_transport_read(th_transport *t)
                 return;
         }
     }
-    if (may_read(t))
+    if (thi_transport_may_read(t))
         thi_transport_later(t);
+}
+
+void thi_transport_read(th_transport *t)
+{
+    if (TH_UNLIKELY(t->carrier->datagrams))
+        t->carrier->receive_datagrams(t);
+    else
+        read_stream(t);
 }
 
 int th_transport_pause_reading(th_transport *t)

@@ -44,7 +44,7 @@ void thi_transport_settle(th_transport *t)
         t->over = true;
     else if (t->out.bytes <= t->low)
         t->over = false;
-    bool empty = thi_outqueue_empty(&t->out);
+    bool empty = thi_transport_is_idle(t);
     if (empty && t->ends && !t->end_sent && !t->dead) {
         int err = t->carrier->shutdown(t);
         t->end_sent = true;
@@ -60,6 +60,8 @@ void thi_transport_settle(th_transport *t)
 
 void thi_transport_drop_waiting(th_transport *t)
 {
+    if (t->carrier->datagrams)
+        t->carrier->drop_datagrams(t);
     thi_outfile *file = thi_outqueue_clear(&t->out);
     while (file) {
         thi_outfile *next = file->next;
@@ -105,11 +107,19 @@ static bool flush_some(th_transport *t)
 
 void thi_transport_flush(th_transport *t)
 {
-    if (flush_some(t))
+    if (TH_UNLIKELY(t->carrier->datagrams))
+        t->carrier->flush_datagrams(t);
+    else if (flush_some(t))
         thi_transport_settle(t);
 }
 
 /* ---- calls ---- */
+
+void thi_transport_count_drop(th_transport *t)
+{
+    if (++t->dropped == DROPS_TOLD)
+        thi_log(TH_LOG_WARNING, "a connection that has ended is still written to");
+}
 
 /* Whether a write is to be made: 1; 0 when it is dropped; an error. */
 static int may_write(th_transport *t)
@@ -117,9 +127,10 @@ static int may_write(th_transport *t)
     int err = thi_transport_check(t);
     if (err < 0)
         return err;
+    if (t->carrier->datagrams)
+        return -EINVAL;
     if (t->dead || (t->closing && !t->producer)) {
-        if (++t->dropped == DROPS_TOLD)
-            thi_log(TH_LOG_WARNING, "a connection that has ended is still written to");
+        thi_transport_count_drop(t);
         return 0;
     }
     return t->ends ? -EINVAL : 1;
@@ -187,7 +198,7 @@ ssize_t th_transport_try_write(th_transport *t, const void *buf, size_t size)
         return err;
     if (t->closing || t->dead)
         return -EBADF;
-    if (t->ends || (!buf && size > 0))
+    if (t->ends || t->carrier->datagrams || (!buf && size > 0))
         return -EINVAL;
     if (size == 0)
         return 0;
@@ -200,6 +211,8 @@ ssize_t th_transport_try_write(th_transport *t, const void *buf, size_t size)
 int th_transport_write_eof(th_transport *t)
 {
     int err = thi_transport_check(t);
+    if (err == 0 && t->carrier->datagrams)
+        err = -EINVAL;
     if (err < 0 || t->ends || t->closing || t->dead)
         return err;
     t->ends = true;
