@@ -21,6 +21,7 @@
 
 #include <thrum/addr.h>
 #include <thrum/defs.h>
+#include <thrum/dial.h>
 #include <thrum/scope.h>
 #include <thrum/serve.h>
 #include <thrum/str.h>
@@ -74,6 +75,8 @@ typedef struct th_protocol_opts {
     th_scope *scope; /* what it belongs to, a scope of this worker; NULL: the innermost one of the
                         calling fiber. Outside a fiber it must be given. */
     int64_t time;    /* th_protocol_connect(): ns for the attempt; 0: no limit of its own */
+    const th_dial_opts *dial; /* th_protocol_connect(): how to dial; NULL: the defaults. What it
+                                 points to must last until the attempt is over */
     void (*failed)(void *arg, int error); /* th_protocol_connect(): told by the loop that there will
                                              be no connection; NULL: nobody wants to know */
 } th_protocol_opts;
@@ -85,6 +88,10 @@ typedef struct th_protocol_serve_opts {
                                  kernel's queue; 0: no limit */
     void (*listening)(const th_addr *addr, void *arg); /* called once for each address when clients
                                                           can connect; may be NULL */
+    const th_listen_opts *listen; /* th_protocol_serve(): how to listen; NULL: the defaults */
+    uint32_t max_per_peer;        /* as in th_serve_opts, these three */
+    uint8_t peer_bits4;
+    uint8_t peer_bits6;
 } th_protocol_serve_opts;
 
 /**

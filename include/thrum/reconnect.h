@@ -34,6 +34,8 @@ typedef struct th_reconnect_opts {
     int scatter;      /* standard deviation of a delay, in thousandths of it; 0: 120; -1: none */
     unsigned retries; /* attempts in a row without a reset, after the first one; 0: no limit */
     int64_t time;     /* for one attempt, ns; 0: 30 s */
+    const th_dial_opts *dial; /* how to dial; NULL: the defaults. What it points to must last as
+                                 long as the client is not stopped */
     /* Told by the loop that an attempt has failed (error < 0), or a connection has been lost, in
      * order (0) or not; and after how long the next attempt comes, ns; -1: there will be none. */
     void (*waits)(void *arg, int error, int64_t delay);

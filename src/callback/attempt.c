@@ -50,7 +50,7 @@ static int dial(thi_attempt *a)
     if (err < 0)
         return err;
     a->dialling = true;
-    err = th_dial(a->address, &stream);
+    err = th_dial(a->address, a->dial, &stream);
     a->dialling = false;
     (void)th_scope_close(&a->inner);
     return err < 0 ? err : take_descriptor(stream);

@@ -26,6 +26,7 @@ struct thi_attempt {
     void *arg;
     void (*failed)(void *arg, int error);
     void *maker;
+    const th_dial_opts *dial; /* borrowed until `done`; or NULL */
     /* its own */
     thi_deferred later;
     th_scope inner; /* of the fiber, while it dials */

@@ -104,5 +104,6 @@ int th_protocol_connect(const char *address, th_protocol_factory factory, void *
     a->arg = arg;
     a->failed = opts ? opts->failed : NULL;
     a->time = opts ? opts->time : 0;
+    a->dial = opts ? opts->dial : NULL;
     return (int)thi_err_plain(thi_attempt_begin(a, scope));
 }

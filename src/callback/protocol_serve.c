@@ -25,7 +25,15 @@ static void on_ended(th_transport *t)
     thi_server_conn_ended(t->maker);
 }
 
-static int arrived(thi_server_part *part, int fd)
+/* What is known of where it comes from is there for the factory, and stays the server's if that
+ * fails. */
+static int start(th_transport *t, thi_scope *scope, const service *sv, thi_origin *origin)
+{
+    t->origin = origin;
+    return thi_transport_start_lent(t, scope, sv->factory, sv->arg);
+}
+
+static int arrived(thi_server_part *part, int fd, thi_origin *origin)
 {
     service *sv = part->server->data;
     thi_scope *scope = thi_scope_of(&part->scope);
@@ -35,7 +43,7 @@ static int arrived(thi_server_part *part, int fd)
         return err;
     err = thi_carrier_socket(fd, &t);
     if (err == 0)
-        err = thi_transport_start_lent(t, scope, sv->factory, sv->arg);
+        err = start(t, scope, sv, origin);
     if (err < 0) {
         thi_scope_child_ended(scope, 0);
         return err;
@@ -58,11 +66,15 @@ static void stopping(thi_server_part *part)
 
 static const thi_server_ops protocol_ops = { .arrived = arrived, .stopping = stopping };
 
+static bool are_valid(const th_protocol_serve_opts *opts)
+{
+    return opts->size <= sizeof *opts && opts->peer_bits4 <= 32 && opts->peer_bits6 <= 128;
+}
+
 int th_protocol_serve_on(th_listener *const *listeners, size_t count, th_protocol_factory factory,
                          void *arg, const th_protocol_serve_opts *opts)
 {
-    if (!listeners || count < 1 || count > LISTENERS_MAX || !factory ||
-        (opts && opts->size > sizeof *opts))
+    if (!listeners || count < 1 || count > LISTENERS_MAX || !factory || (opts && !are_valid(opts)))
         return thi_err_clear(-EINVAL);
     int err = thi_sched_may_park();
     if (err < 0)
@@ -73,9 +85,16 @@ int th_protocol_serve_on(th_listener *const *listeners, size_t count, th_protoco
                               .listeners = listeners,
                               .listener_count = count,
                               .limit = opts ? opts->max_connections : 0 };
+    if (opts)
+        err =
+            thi_peers_new(opts->max_per_peer, opts->peer_bits4, opts->peer_bits6, &sv.server.peers);
+    if (err < 0)
+        return thi_err_clear(err);
     for (size_t i = 0; opts && opts->listening && i < count; i++)
         opts->listening(&listeners[i]->addr, arg);
-    return thi_server_run(&sv.server);
+    err = thi_server_run(&sv.server);
+    thi_peers_free(sv.server.peers);
+    return err;
 }
 
 int th_protocol_serve(const char *address, th_protocol_factory factory, void *arg,
@@ -85,7 +104,7 @@ int th_protocol_serve(const char *address, th_protocol_factory factory, void *ar
     int err = thi_sched_may_park();
     if (err < 0)
         return thi_err_clear(err);
-    err = th_listen(address, NULL, &listener);
+    err = th_listen(address, opts ? opts->listen : NULL, &listener);
     if (err < 0)
         return err;
     err = th_protocol_serve_on(&listener, 1, factory, arg, opts);

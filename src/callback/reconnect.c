@@ -37,8 +37,9 @@ struct th_reconnect {
     unsigned retries; /* since the last reset */
     unsigned most;    /* of these; 0: no limit */
     int64_t time;
-    bool busy;  /* a function of the user is being called: do not free yet */
-    bool freed; /* by the user, meanwhile */
+    const th_dial_opts *dial; /* borrowed; or NULL */
+    bool busy;                /* a function of the user is being called: do not free yet */
+    bool freed;               /* by the user, meanwhile */
     th_protocol_factory factory;
     void *arg;
     void (*waits)(void *arg, int error, int64_t delay);
@@ -181,6 +182,7 @@ static int attempt(th_reconnect *r)
     a->factory = r->factory;
     a->arg = r->arg;
     a->time = r->time;
+    a->dial = r->dial;
     int err = thi_attempt_begin(a, r->scope);
     if (err == 0)
         r->attempt = a;
@@ -206,6 +208,7 @@ static th_reconnect *new_client(const char *address, const th_reconnect_opts *op
     r->most = opts->retries;
     r->time = opts->time ? opts->time : ATTEMPT_TIME;
     r->waits = opts->waits;
+    r->dial = opts->dial;
     thi_backoff_init(&r->backoff, opts);
     thi_timer_init(&r->timer, on_due);
     thi_deferred_init(&r->later, on_later);

@@ -152,6 +152,8 @@ static void lose(th_transport *t)
         t->protocol->connection_lost(t, t->self, t->reason);
     thi_transport_drop_unread(t);
     t->carrier->close(t, t->resets);
+    thi_origin_free(t->origin);
+    t->origin = NULL;
     thi_scope *scope = t->scope;
     thi_list_remove(&t->told.link);
     thi_worker_add_guests(t->worker, (size_t)-1);
@@ -363,7 +365,13 @@ static int tell_address(const th_transport *t, th_addr *addr,
 int th_transport_peer(const th_transport *t, th_addr *addr)
 {
     int err = addr ? thi_transport_check(t) : -EINVAL;
-    return err < 0 ? err : tell_address(t, addr, t->carrier->peer);
+    if (err < 0)
+        return err;
+    const th_addr *client = thi_origin_source(t->origin);
+    if (!client)
+        return tell_address(t, addr, t->carrier->peer);
+    *addr = *client;
+    return 0;
 }
 
 int th_transport_local(const th_transport *t, th_addr *addr)

@@ -16,6 +16,7 @@
 #define THI_CALLBACK_TRANSPORT_H
 
 #include "callback/outqueue.h"
+#include "net/origin.h"
 #include "runtime/tree.h"
 #include "runtime/worker.h"
 
@@ -65,8 +66,9 @@ struct th_transport {
     void *self;
     int (*left)(th_transport *transport, void *self); /* told when it gets another one; or NULL */
     thi_worker *worker;
-    thi_watch watch; /* of a descriptor; of other carriers only `ready` is used */
-    void *carried;   /* the carrier's own */
+    thi_watch watch;    /* of a descriptor; of other carriers only `ready` is used */
+    void *carried;      /* the carrier's own */
+    thi_origin *origin; /* of an accepted connection; NULL: nothing is known */
 
     thi_outqueue out; /* datagrams are only counted here, and wait elsewhere */
     size_t waiting;   /* datagrams that wait */

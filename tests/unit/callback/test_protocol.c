@@ -230,7 +230,7 @@ static void wait_for_server(server *s)
 static th_stream *call(server *s)
 {
     th_stream *stream;
-    ck_assert_int_eq(th_dial(s->address, &stream), 0);
+    ck_assert_int_eq(th_dial(s->address, NULL, &stream), 0);
     return stream;
 }
 
@@ -288,7 +288,7 @@ FIBER_TEST_ON(2, an_orderly_stop_tells_the_connections_and_waits_for_them)
     }
     th_scope_close(&s.scope);
     ck_assert_int_eq(s.result, 0);
-    ck_assert_int_eq(th_dial(s.address, &late), -ECONNREFUSED);
+    ck_assert_int_eq(th_dial(s.address, NULL, &late), -ECONNREFUSED);
     th_listener_close(s.listener);
     ck_assert_int_eq(atomic_load(&reasons[0]), 4);
 }
