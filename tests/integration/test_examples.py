@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 import pytest
@@ -233,3 +234,57 @@ def test_a_foreign_loop_says_what_is_wrong(example, monkeypatch):
     monkeypatch.setenv("THRUM_BACKEND", "poll")
     assert run(program, "hosted", status=1) == ("", f"{program}: Operation not supported\n")
     assert run(program, "hosting")[1] == ""  # the other way round any back end will do
+
+
+# ---- protocols
+
+def test_protocol_echo_over_tcp_and_udp(start, example):
+    server = start(example("protocol_echo"), "127.0.0.1:0", "udp://127.0.0.1:0")
+    host, port = server.out.lines[0].removeprefix("receiving on ").split(":")
+    data = bytes(range(256)) * 4000  # more than all buffers on the way hold
+    with server.connect() as client:
+        sender = threading.Thread(target=client.send, args=(data,))
+        sender.start()
+        assert client.take(len(data)) == data
+        sender.join()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+            datagrams.settimeout(TIMEOUT)
+            datagrams.connect((host, int(port)))
+            for message in (b"warp", b"", b"weft" * 300):
+                datagrams.send(message)
+                assert datagrams.recv(2000) == message
+        server.signal()
+        client.send(b"last")
+        assert client.take(4) == b"last"
+    assert (server.wait(), server.err.lines) == (0, [])
+
+
+def test_reconnecting_client_comes_back_until_it_is_told_bye(example):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(TIMEOUT)
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with subprocess.Popen([example("reconnecting_client"), address], text=True,
+                              stdout=subprocess.PIPE) as client:
+            for text in (b"one\r\nhalf a l", b"", b"two\r\nthree\r\n", b"bye\r\nnever\r\n"):
+                connection, _ = server.accept()
+                connection.sendall(text)
+                if text.startswith(b"bye"):
+                    assert connection.recv(1) == b""
+                connection.close()
+            shown = client.stdout.read()
+            assert client.wait(TIMEOUT) == 0
+    assert [line for line in shown.splitlines() if " ms" not in line] == [
+        "one", "two", "three", "bye"]
+    assert len(re.findall(r"^the server has hung up: again in \d+ ms$", shown, re.M)) == 3
+
+
+def test_reconnecting_client_gives_up_after_ten_attempts(example):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        client = example("reconnecting_client")
+        printed, errors = run(client, f"127.0.0.1:{nobody.getsockname()[1]}", status=1)
+    delays = [int(ms) for ms in re.findall(r"^Connection refused: again in (\d+) ms$", printed,
+                                           re.M)]
+    assert len(delays) == 10 and max(delays[7:]) > 2 * delays[0]
+    assert printed.endswith("Connection refused: giving up\n")
+    assert errors == f"{client}: Connection refused\n"
