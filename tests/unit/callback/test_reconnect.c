@@ -425,23 +425,23 @@ static void run_scenario(size_t i)
     }
 }
 
-#define SCENARIO(name, index)                                                                      \
+#define SCENARIO(index, name)                                                                      \
     START_TEST(name)                                                                               \
     {                                                                                              \
         run_scenario(index);                                                                       \
     }                                                                                              \
     END_TEST
 
-SCENARIO(each_attempt_comes_after_a_longer_delay, 0)
-SCENARIO(after_so_many_attempts_it_gives_up, 1)
-SCENARIO(stopping_cancels_the_attempt_that_waits, 2)
-SCENARIO(it_may_be_stopped_or_freed_when_it_tells, 3)
-SCENARIO(the_end_of_its_scope_ends_it_whatever_it_is_at, 4)
-SCENARIO(a_connection_that_is_lost_is_made_again, 5)
-SCENARIO(a_connection_alone_does_not_reset_the_count, 6)
-SCENARIO(stopping_leaves_the_connection_that_is_there, 7)
-SCENARIO(stopping_cancels_the_attempt_in_progress, 8)
-SCENARIO(misuse_is_refused, 9)
+SCENARIO(0, each_attempt_comes_after_a_longer_delay)
+SCENARIO(1, after_so_many_attempts_it_gives_up)
+SCENARIO(2, stopping_cancels_the_attempt_that_waits)
+SCENARIO(3, it_may_be_stopped_or_freed_when_it_tells)
+SCENARIO(4, the_end_of_its_scope_ends_it_whatever_it_is_at)
+SCENARIO(5, a_connection_that_is_lost_is_made_again)
+SCENARIO(6, a_connection_alone_does_not_reset_the_count)
+SCENARIO(7, stopping_leaves_the_connection_that_is_there)
+SCENARIO(8, stopping_cancels_the_attempt_in_progress)
+SCENARIO(9, misuse_is_refused)
 
 static void fill_suite(Suite *suite)
 {
