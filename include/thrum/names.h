@@ -132,17 +132,17 @@ TH_API TH_MUST int th_resolve(const char *host, const char *service, const th_re
 TH_API void th_answer_free(th_answer *answer);
 
 /* One place where a service is offered. */
-typedef struct th_service {
+typedef struct th_srv {
     const char *host; /* a name, to be looked up */
     uint16_t port;
     uint16_t priority; /* lower ones are to be tried first */
     uint16_t weight;   /* among those of one priority */
-} th_service;
+} th_srv;
 
 /* Where a service is offered. */
 typedef struct th_services {
     size_t count; /* at least 1 */
-    const th_service *at;
+    const th_srv *at;
     int64_t ttl; /* as in th_answer */
 } th_services;
 

@@ -236,14 +236,14 @@ static int begin_question(question *q, const th_resolve_opts *o)
 
 static int by_priority(const void *a, const void *b)
 {
-    const th_service *x = a, *y = b;
+    const th_srv *x = a, *y = b;
     if (x->priority != y->priority)
         return x->priority < y->priority ? -1 : 1;
     return (x->weight > 0) - (y->weight > 0); /* those of weight 0 first: RFC 2782 */
 }
 
 /* RFC 2782: of those that are left, each comes next with the chance that its weight says. */
-static void draw(th_service *at, size_t count, thi_random *random)
+static void draw(th_srv *at, size_t count, thi_random *random)
 {
     for (; count > 1; at++, count--) {
         uint64_t sum = 0, i = 0;
@@ -252,13 +252,13 @@ static void draw(th_service *at, size_t count, thi_random *random)
         uint64_t pick = thi_random_below(random, sum + 1);
         for (sum = at[0].weight; sum < pick; sum += at[i].weight)
             i++;
-        th_service chosen = at[i];
+        th_srv chosen = at[i];
         memmove(at + 1, at, i * sizeof *at); /* the others keep their order */
         at[0] = chosen;
     }
 }
 
-static void put_in_order(th_service *at, size_t count, thi_random *random)
+static void put_in_order(th_srv *at, size_t count, thi_random *random)
 {
     qsort(at, count, sizeof *at, by_priority);
     for (size_t from = 0, to; from < count; from = to) {
@@ -279,15 +279,15 @@ static size_t bytes_of_names(const thi_names_set *set)
 static int services_from(const question *q, th_services **services)
 {
     const thi_names_set *set = q->asker.set;
-    size_t size = set->count * sizeof(th_service);
+    size_t size = set->count * sizeof(th_srv);
     th_services *made = thi_alloc(sizeof *made + size + bytes_of_names(set));
     if (!made)
         return thi_err_clear(-ENOMEM);
-    th_service *at = (th_service *)(void *)(made + 1);
+    th_srv *at = (th_srv *)(void *)(made + 1);
     char *name = (char *)at + size;
     for (size_t i = 0; i < set->count; i++) {
         const thi_names_record *r = &set->records[i];
-        at[i] = (th_service){ name, r->port, r->priority, r->weight };
+        at[i] = (th_srv){ name, r->port, r->priority, r->weight };
         name = stpcpy(name, r->name) + 1;
     }
     *made = (th_services){ set->count, at, ttl_of(set, q->cache->loop) };
