@@ -158,8 +158,10 @@ TH_API TH_MUST int th_protocol_connect(const char *address, th_protocol_factory 
                                        const th_protocol_opts *opts);
 
 /**
- * Hands a descriptor to a protocol: a connected socket, the end of a pipe, a terminal; or a socket
- * of datagrams, connected or not, whose transport then sends and receives datagrams.
+ * Hands a descriptor to a protocol.
+ *
+ * That is a connected socket, the end of a pipe, a terminal; or a socket of datagrams, connected or
+ * not, whose transport then sends and receives datagrams.
  *
  * @param fd       the descriptor, which is made non-blocking and is the transport's on success
  * @param factory  called at once, from within this call
