@@ -10,6 +10,10 @@
  * each time it is told to, but an engine may tell only once: so it is told again until the kernel
  * has said EAGAIN, or until it did not even try.
  *
+ * That nobody listens at a name server's port is told by the kernel once, to whichever call comes
+ * next on that socket. If that is the sending of another question, c-ares moves that one alone to
+ * the next server. So it is told of it when it reads, which moves all of them.
+ *
  * A loop may be unable to watch for want of memory. Nobody could be told: then the sockets are
  * looked at from time to time until it works.
  *
@@ -57,6 +61,8 @@ typedef struct wire_socket {
     ares_wire *wire;
     uint8_t wants; /* directions that c-ares wants to hear of */
     bool watched;
+    bool datagrams;
+    int error;    /* that the next reading finds; 0: none */
     bool touched; /* c-ares has read from it since it was told to */
 } wire_socket;
 
@@ -100,6 +106,7 @@ static int on_socket(int domain, int type, int protocol, void *arg)
     }
     s->watch.fd = fd;
     s->wire = w;
+    s->datagrams = type == SOCK_DGRAM;
     thi_list_push_back(&w->sockets, &s->link);
     return fd;
 }
@@ -174,22 +181,38 @@ static ssize_t on_receive(int fd, void *buf, size_t size, int flags, struct sock
     };
     ares_wire *w = arg;
     wire_socket *s = find(w, fd);
+    TH_ASSERT(s != NULL);
+    s->touched = true;
+    if (s->error)
+        return by_errno(s->error);
     ssize_t n = thi_sys_recvmsg(fd, &msg, flags);
     if (n >= 0 && from)
         *from_len = msg.msg_namelen;
-    if (s) {
-        s->touched = true;
-        if (n == -EAGAIN)
-            s->watch.ready &= (uint8_t)~THI_READ;
-    }
+    if (n == -EAGAIN)
+        s->watch.ready &= (uint8_t)~THI_READ;
     return by_errno(n);
+}
+
+static ssize_t bytes_of(const struct iovec *iov, int count)
+{
+    size_t sum = 0;
+    while (count > 0)
+        sum += iov[--count].iov_len;
+    return (ssize_t)sum;
 }
 
 static ssize_t on_send(int fd, const struct iovec *iov, int count, void *arg)
 {
-    (void)arg;
     struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count };
-    return by_errno(thi_sys_sendmsg(fd, &msg, 0));
+    ares_wire *w = arg;
+    wire_socket *s = find(w, fd);
+    TH_ASSERT(s != NULL);
+    ssize_t n = thi_sys_sendmsg(fd, &msg, 0);
+    if (n != -ECONNREFUSED || !s->datagrams)
+        return by_errno(n);
+    s->error = (int)n;
+    s->watch.ready |= THI_READ;
+    return bytes_of(iov, count);
 }
 
 static const struct ares_socket_functions calls = { .asocket = on_socket,
@@ -210,21 +233,6 @@ static void on_state(void *arg, int fd, int readable, int writable)
 
 /* ---- turns ---- */
 
-/* Has c-ares called again when its next time-out is due. */
-static void set_timer(ares_wire *w)
-{
-    struct timeval tv;
-    int64_t span = TH_NEVER;
-    if (ares_timeout(w->channel, NULL, &tv))
-        span = (int64_t)tv.tv_sec * TH_SECOND + tv.tv_usec * TH_MICROSECOND;
-    if (w->blind)
-        span = thi_min(span, LOOK_AGAIN);
-    if (span == TH_NEVER)
-        thi_timer_cancel(&w->loop->timers, &w->timer);
-    else
-        thi_loop_timer(w->loop, &w->timer, thi_sys_clock() + thi_max(span, SOONEST));
-}
-
 /* One that something can be done on; NULL when there is none. */
 static wire_socket *find_ready(ares_wire *w)
 {
@@ -233,6 +241,26 @@ static wire_socket *find_ready(ares_wire *w)
             return socket_at(node);
     }
     return NULL;
+}
+
+/* Has c-ares called again when its next time-out is due, or at once if there is something to do.
+ * Not by what is deferred: a fiber that this makes ready would find the loop asleep. */
+static void set_timer(ares_wire *w)
+{
+    struct timeval tv;
+    int64_t span = TH_NEVER;
+    if (find_ready(w)) {
+        thi_loop_timer(w->loop, &w->timer, w->loop->now);
+        return;
+    }
+    if (ares_timeout(w->channel, NULL, &tv))
+        span = (int64_t)tv.tv_sec * TH_SECOND + tv.tv_usec * TH_MICROSECOND;
+    if (w->blind)
+        span = thi_min(span, LOOK_AGAIN);
+    if (span == TH_NEVER)
+        thi_timer_cancel(&w->loop->timers, &w->timer);
+    else
+        thi_loop_timer(w->loop, &w->timer, thi_sys_clock() + thi_max(span, SOONEST));
 }
 
 static void work_on(ares_wire *w, wire_socket *s)
@@ -255,8 +283,6 @@ static void work(ares_wire *w)
     for (int i = 0; i < ROUNDS_MAX && (s = find_ready(w)); i++)
         work_on(w, s);
     w->at_work = false;
-    if (find_ready(w))
-        thi_loop_defer(w->loop, &w->work);
     w->blind = false;
     thi_list_each (node, &w->sockets)
         want(socket_at(node));

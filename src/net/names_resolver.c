@@ -340,11 +340,10 @@ static void put(th_resolver *r, thi_names_conf *conf, const stamps *seen)
     thi_names_conf_unref(before);
 }
 
-/* What a thread does; the text of a failure is taken along to the fiber. */
+/* What a thread does. */
 typedef struct renewal {
     th_resolver *resolver;
     bool first; /* there is nothing to go on with */
-    char detail[THI_ERR_DETAIL_SIZE];
 } renewal;
 
 static int renew(void *arg)
@@ -357,8 +356,6 @@ static int renew(void *arg)
     int err = load(n->resolver, false, &conf, &seen);
     if (err == 0)
         put(n->resolver, conf, &seen);
-    else
-        (void)strncpy(n->detail, th_err_detail(), sizeof n->detail - 1);
     return n->first ? err : 0;
 }
 
@@ -366,11 +363,8 @@ static int renew_by_thread(th_resolver *r, bool first)
 {
     renewal n = { .resolver = r, .first = first };
     int err = thi_fileway_run(renew, &n);
-    if (err < 0 && n.detail[0])
-        return thi_err_set(err, "%s", n.detail);
-    if (err < 0 && !first && err != -ECANCELED && err != -ETIMEDOUT)
-        return 0;
-    return (int)thi_err_plain(err);
+    bool goes_on = err < 0 && !first && err != -ECANCELED && err != -ETIMEDOUT;
+    return goes_on ? 0 : err; /* with the detail that the thread has set */
 }
 
 /* The configuration as it is now, with a reference for the caller. */
