@@ -87,7 +87,9 @@ struct th_deadlock; /* <thrum/runtime.h> */
 
 /*
  * A name of the simulated world. Names that are not in its table do not exist; files and name
- * servers of the machine are not asked.
+ * servers of the machine are not asked. A name may have several entries, say one for each family of
+ * addresses, with delays of their own: a question is answered by the first that has what is asked
+ * for.
  */
 typedef struct th_sim_host {
     const char *name;
@@ -126,6 +128,8 @@ typedef struct th_sim_opts {
     uint64_t cancel_at; /* as in th_run_opts: which wait is cancelled, counted from 1; 0: none */
     const th_sim_host *hosts; /* the names that there are; borrowed for the run */
     size_t host_count;
+    const char *silent; /* addresses where nobody answers an attempt to connect, with blanks between
+                           them, as th_addr_format() writes them but for port and brackets */
 } th_sim_opts;
 
 /* How a run went. */

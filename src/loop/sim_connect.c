@@ -22,6 +22,7 @@
 
 #include <thrum/time.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -267,12 +268,32 @@ static void on_failed(thi_sim *w, thi_sim_event *event)
     fail(w, thi_container_of(event, thi_sim_endpoint, try), ETIMEDOUT);
 }
 
+/* Whether nobody answers at that address, by the scenario's word. */
+static bool is_silent(const thi_sim *w, const thi_sim_addr *target)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    const char *at = w->opts.silent;
+    bool six = target->u.sa.sa_family == AF_INET6;
+    if (!at)
+        return false;
+    (void)inet_ntop(target->u.sa.sa_family,
+                    six ? (const void *)&target->u.in6.sin6_addr : &target->u.in.sin_addr, text,
+                    sizeof text);
+    size_t len = strlen(text);
+    for (size_t n; *(at += strspn(at, " ")); at += n) {
+        n = strcspn(at, " ");
+        if (n == len && memcmp(at, text, n) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* The attempt has come to where the listener should be. */
 static void on_try(thi_sim *w, thi_sim_event *event)
 {
     thi_sim_endpoint *ep = thi_container_of(event, thi_sim_endpoint, try);
     thi_sim_endpoint *listener = find_listener(w, &ep->peer);
-    if (thi_sim_fault(w, TH_SIM_NO_ANSWER)) {
+    if (is_silent(w, &ep->peer) || thi_sim_fault(w, TH_SIM_NO_ANSWER)) {
         thi_sim_event_set(w, &ep->try, w->now + NO_ANSWER, on_failed);
     } else if (!listener || thi_sim_fault(w, TH_SIM_REFUSE)) {
         fail(w, ep, ECONNREFUSED);

@@ -79,13 +79,14 @@ static bool read_name(const char *text, target *t)
         return false;
     if (th_str_to_u64((th_str){ colon + 1, strlen(colon + 1) }, &port) < 0 || port > 65535)
         return false;
-    size_t bare = len > 1 && host[len - 1] == '.' ? len - 1 : len;
-    if (!thi_dns_name_ok(host, bare))
-        return false;
     memcpy(t->host, host, len);
+    len -= len > 1 && host[len - 1] == '.';
     t->host[len] = '\0';
     t->port = (uint16_t)port;
-    return !thi_lookup_is_number(t->host);
+    bool is_name = thi_dns_name_ok(t->host, len) && !thi_lookup_is_number(t->host);
+    if (host[len] == '.') /* it is not searched for */
+        (void)memcpy(t->host + len, ".", 2);
+    return is_name;
 }
 
 static int read_target(const char *text, target *t)

@@ -318,24 +318,33 @@ static thi_names_conf *present(th_resolver *r)
     return conf;
 }
 
+static bool is_like(const th_resolver *r, const stamps *seen)
+{
+    return r->conf && same(&seen->hosts, &r->stamps.hosts) &&
+           same(&seen->resolv, &r->stamps.resolv);
+}
+
 static bool is_up_to_date(th_resolver *r)
 {
     stamps seen;
     if (look_at(hosts_path(r), &seen.hosts) < 0 || look_at(resolv_path(r), &seen.resolv) < 0)
         return true; /* what there is stays in force */
     pthread_mutex_lock(&r->lock);
-    bool is =
-        r->conf && same(&seen.hosts, &r->stamps.hosts) && same(&seen.resolv, &r->stamps.resolv);
+    bool is = is_like(r, &seen);
     pthread_mutex_unlock(&r->lock);
     return is;
 }
 
+/* One that somebody else has read from the same files meanwhile stays: others have it already. */
 static void put(th_resolver *r, thi_names_conf *conf, const stamps *seen)
 {
     pthread_mutex_lock(&r->lock);
-    thi_names_conf *before = r->conf;
-    r->conf = conf;
-    r->stamps = *seen;
+    thi_names_conf *before = conf;
+    if (!is_like(r, seen)) {
+        before = r->conf;
+        r->conf = conf;
+        r->stamps = *seen;
+    }
     pthread_mutex_unlock(&r->lock);
     thi_names_conf_unref(before);
 }

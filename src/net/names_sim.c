@@ -50,15 +50,6 @@ static bool same(const char *a, const char *b)
     return th_str_eq_nocase((th_str){ a, strlen(a) }, (th_str){ b, strlen(b) });
 }
 
-static const th_sim_host *entry_of(const char *name)
-{
-    const th_sim_opts *opts = &thi_sim_self->opts;
-    for (size_t i = 0; i < opts->host_count; i++)
-        if (same(opts->hosts[i].name, name))
-            return &opts->hosts[i];
-    return NULL;
-}
-
 /* ---- answers ---- */
 
 /* A piece of the text up to one of the marks; false when none is left. */
@@ -72,6 +63,34 @@ static bool next_piece(const char **text, const char *marks, char piece[WORD_MAX
     piece[len] = '\0';
     *text += len;
     return true;
+}
+
+static bool has_family(const th_sim_host *entry, uint16_t type)
+{
+    char word[WORD_MAX];
+    const char *text = entry->answer ? entry->answer : "";
+    th_addr addr;
+    while (next_piece(&text, " ,", word)) {
+        if (thi_names_literal(word, &addr) &&
+            addr.kind == (type == THI_DNS_A ? TH_ADDR_IP4 : TH_ADDR_IP6))
+            return true;
+    }
+    return false;
+}
+
+/* The first entry of the name that has addresses of the family; else the first. */
+static const th_sim_host *entry_of(const char *name, uint16_t type)
+{
+    const th_sim_opts *opts = &thi_sim_self->opts;
+    const th_sim_host *first = NULL;
+    for (size_t i = 0; i < opts->host_count; i++) {
+        if (!same(opts->hosts[i].name, name))
+            continue;
+        if (type == THI_DNS_SRV || has_family(&opts->hosts[i], type))
+            return &opts->hosts[i];
+        first = first ? first : &opts->hosts[i];
+    }
+    return first;
 }
 
 /* The addresses of an entry, on the stack of who answers; nothing that is no address. */
@@ -230,7 +249,8 @@ static thi_names_set *name_of(const th_sim_host *entry, const char *reverse)
 
 static const th_sim_host *find_entry(const thi_wire_query *query)
 {
-    return query->type == THI_DNS_PTR ? entry_of_reverse(query->name) : entry_of(query->name);
+    return query->type == THI_DNS_PTR ? entry_of_reverse(query->name)
+                                      : entry_of(query->name, query->type);
 }
 
 static thi_names_set *records(const th_sim_host *entry, const thi_wire_query *query)
