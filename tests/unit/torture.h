@@ -32,7 +32,7 @@ typedef struct torment {
 
 static const torment torments[] = {
     { EMFILE, "socket accept eventfd epoll_create uring_setup pipe openat openat2" },
-    { ENOMEM, "socket connect recv send sendmsg sendfile epoll_ctl poll select uring_enter "
+    { ENOMEM, "socket connect recv recvmsg send sendmsg sendfile epoll_ctl poll select uring_enter "
               "uring_register openat openat2 fstat fstatat preadv2 mmap mprotect madvise" },
     { ENOBUFS, "socket bind listen connect setsockopt getsockopt getsockname getpeername send "
                "sendmsg" },
@@ -40,7 +40,8 @@ static const torment torments[] = {
     { ECONNABORTED, "accept" },
     { EINTR, "epoll_wait poll select uring_enter" },
     { EAGAIN, "accept recv send sendmsg sendfile uring_enter madvise" },
-    { EIO, "openat openat2 fstat fstatat preadv2 sendfile" },
+    { ECONNREFUSED, "recvmsg sendmsg" }, /* of datagrams: what became of an earlier one */
+    { EIO, "openat openat2 fstat fstatat read preadv2 sendfile" },
 };
 
 /* The run at hand: what fails, and how often it has been counted. */
