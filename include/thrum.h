@@ -39,6 +39,7 @@
 #include <thrum/proxied.h>
 #include <thrum/queue.h>
 #include <thrum/reconnect.h>
+#include <thrum/reader.h>
 #include <thrum/runtime.h>
 #include <thrum/rwlock.h>
 #include <thrum/scope.h>
@@ -58,5 +59,6 @@
 #include <thrum/wait_fd.h>
 #include <thrum/waitgroup.h>
 #include <thrum/watch.h>
+#include <thrum/writer.h>
 
 #endif

@@ -307,16 +307,104 @@ static ssize_t fd_stream_writev(th_stream *stream, const struct iovec *iov, int 
     return thi_err_plain(write_step(of(stream), iov, count));
 }
 
-/* Takes the descriptor out of the loop and closes it; whoever waits is told. */
-static void let_go(fd_stream *s)
+/* ---- without waiting, and through pipes ---- */
+
+/* Why a call that does not wait must not be made. */
+static int may_try(const fd_stream *s, unsigned dir)
+{
+    if (!thi_sched_self() || thi_worker_self != s->worker)
+        return -EPERM;
+    if (s->closed)
+        return -EBADF;
+    if (s->way == FILED)
+        return -EOPNOTSUPP;
+    return (dir == THI_READ ? s->reader : s->writer) ? -EBUSY : 0;
+}
+
+static ssize_t fd_stream_try_read(th_stream *stream, void *buf, size_t size)
+{
+    fd_stream *s = of(stream);
+    struct iovec iov = { .iov_base = buf, .iov_len = size };
+    ssize_t n = may_try(s, THI_READ);
+    if (n < 0)
+        return thi_err_clear((int)n);
+    n = try_read(s, &iov, 1);
+    if (n == -EAGAIN)
+        s->watch.ready &= (uint8_t)~THI_READ;
+    if (n == -EIO && s->terminal)
+        n = 0;
+    if (n > 0)
+        thi_metric_add(THI_M_BYTES_READ, n);
+    return n == 0 ? thi_err_clear(TH_EOF) : thi_err_plain(n);
+}
+
+static ssize_t fd_stream_try_writev(th_stream *stream, const struct iovec *iov, int count)
+{
+    fd_stream *s = of(stream);
+    ssize_t n = may_try(s, THI_WRITE);
+    if (n == 0)
+        n = s->shut ? -EPIPE : try_write(s, iov, count);
+    if (n == -EAGAIN)
+        s->watch.ready &= (uint8_t)~THI_WRITE;
+    if (n > 0)
+        thi_metric_add(THI_M_BYTES_WRITTEN, n);
+    return thi_err_plain(n);
+}
+
+/* Only what is non-blocking itself can be spliced without a risk to wait in the kernel. */
+static ssize_t splice_step(fd_stream *s, unsigned dir, int pipe, size_t size)
+{
+    int over = 0;
+    ssize_t n = may_step(s, dir);
+    if (n == 0 && (s->way != WATCHED || s->terminal))
+        n = -EOPNOTSUPP;
+    if (n == 0 && dir == THI_WRITE && s->shut)
+        n = -EPIPE;
+    while (n == 0) {
+        if ((s->watch.ready & dir) || over < 0) {
+            n = dir == THI_READ ? thi_sys_splice(s->fd, pipe, size)
+                                : thi_sys_splice(pipe, s->fd, size);
+            if (n != -EAGAIN)
+                return n == 0 ? TH_EOF : n == -EINVAL ? -EOPNOTSUPP : n;
+        }
+        n = wait_after_try(s, dir, &over);
+    }
+    return n;
+}
+
+static ssize_t fd_stream_splice_in(th_stream *stream, int pipe, size_t size)
+{
+    ssize_t n = splice_step(of(stream), THI_READ, pipe, size);
+    if (n > 0)
+        thi_metric_add(THI_M_BYTES_READ, n);
+    return thi_err_plain(n);
+}
+
+static ssize_t fd_stream_splice_out(th_stream *stream, int pipe, size_t size)
+{
+    ssize_t n = splice_step(of(stream), THI_WRITE, pipe, size);
+    if (n > 0)
+        thi_metric_add(THI_M_BYTES_WRITTEN, n);
+    return thi_err_plain(n);
+}
+
+/* ---- the end ---- */
+
+/* Takes the descriptor out of the loop; whoever waits is told. */
+static void leave_loop(fd_stream *s)
 {
     if (s->watch.fd >= 0 && is_watched(s))
         thi_loop_unwatch(&s->worker->loop, &s->watch);
-    close_fd(s);
     if (s->reader)
         s->reader->abort(s->reader, -ECANCELED);
     if (s->writer)
         s->writer->abort(s->writer, -ECANCELED);
+}
+
+static void let_go(fd_stream *s)
+{
+    leave_loop(s);
+    close_fd(s);
 }
 
 static int shutdown_step(fd_stream *s)
@@ -347,6 +435,19 @@ static int fd_stream_close(th_stream *stream)
     return 0;
 }
 
+static int fd_stream_detach(th_stream *stream)
+{
+    fd_stream *s = of(stream);
+    if (s->closed || !s->fd_open)
+        return thi_err_clear(-EBADF);
+    if (s->reading || s->writing)
+        return thi_err_clear(-EBUSY);
+    s->closed = true;
+    s->fd_open = false;
+    leave_loop(s);
+    return s->fd;
+}
+
 static void fd_stream_free(th_stream *stream)
 {
     fd_stream *s = of(stream);
@@ -372,6 +473,11 @@ static const thi_stream_ops fd_stream_ops = {
     .free = fd_stream_free,
     .peer = fd_stream_address,
     .local = fd_stream_address,
+    .try_read = fd_stream_try_read,
+    .try_writev = fd_stream_try_writev,
+    .splice_in = fd_stream_splice_in,
+    .splice_out = fd_stream_splice_out,
+    .detach = fd_stream_detach,
 };
 
 /* ---- making one ---- */

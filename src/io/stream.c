@@ -21,6 +21,28 @@ ssize_t th_stream_read(th_stream *stream, void *buf, size_t size)
     return stream->ops->read(stream, buf, thi_min(size, (size_t)SSIZE_MAX));
 }
 
+ssize_t th_stream_try_read(th_stream *stream, void *buf, size_t size)
+{
+    if (!stream || (!buf && size > 0))
+        return thi_err_clear(-EINVAL);
+    if (!stream->ops->try_read)
+        return thi_err_clear(-EOPNOTSUPP);
+    if (size == 0)
+        return 0;
+    return stream->ops->try_read(stream, buf, thi_min(size, (size_t)SSIZE_MAX));
+}
+
+ssize_t th_stream_peek(th_stream *stream, void *buf, size_t size)
+{
+    if (!stream || (!buf && size > 0))
+        return thi_err_clear(-EINVAL);
+    if (!stream->ops->peek)
+        return thi_err_clear(-EOPNOTSUPP);
+    if (size == 0)
+        return 0;
+    return stream->ops->peek(stream, buf, thi_min(size, (size_t)SSIZE_MAX));
+}
+
 ssize_t th_stream_read_all(th_stream *stream, void *buf, size_t size)
 {
     char *at = buf;
@@ -85,6 +107,16 @@ ssize_t th_stream_writev(th_stream *stream, const struct iovec *iov, int count)
     return (ssize_t)done;
 }
 
+ssize_t th_stream_try_write(th_stream *stream, const void *buf, size_t size)
+{
+    struct iovec iov = { .iov_base = (void *)(uintptr_t)buf, .iov_len = size };
+    if (!stream || (!buf && size > 0) || size > SSIZE_MAX)
+        return thi_err_clear(-EINVAL);
+    if (!stream->ops->try_writev)
+        return thi_err_clear(-EOPNOTSUPP);
+    return size > 0 ? stream->ops->try_writev(stream, &iov, 1) : 0;
+}
+
 #define COPY_SIZE (16 * 1024)
 
 /* Where the carrier has no way from file to wire: through memory. */
@@ -116,6 +148,9 @@ ssize_t th_stream_sendfile(th_stream *stream, int fd, int64_t offset, size_t siz
     size_t done = 0;
     while (done < size) {
         ssize_t n = stream->ops->sendfile(stream, fd, offset + (int64_t)done, size - done);
+        /* The kernel cannot send from such a file, which it says before it has begun. */
+        if (done == 0 && (n == -EINVAL || n == -ENOSYS || n == -EOPNOTSUPP))
+            return send_copied(stream, fd, offset, size);
         if (n < 0)
             return stopped_after(done, n);
         if (n == 0)
@@ -128,6 +163,46 @@ ssize_t th_stream_sendfile(th_stream *stream, int fd, int64_t offset, size_t siz
 int th_stream_shutdown(th_stream *stream)
 {
     return stream ? stream->ops->shutdown(stream) : thi_err_clear(-EINVAL);
+}
+
+int th_stream_reset(th_stream *stream)
+{
+    if (!stream)
+        return thi_err_clear(-EINVAL);
+    return stream->ops->reset ? stream->ops->reset(stream) : stream->ops->close(stream);
+}
+
+int th_stream_detach(th_stream *stream)
+{
+    if (!stream)
+        return thi_err_clear(-EINVAL);
+    return stream->ops->detach ? stream->ops->detach(stream) : thi_err_clear(-EOPNOTSUPP);
+}
+
+/* Until the end, or more bytes than anybody should have to read in vain. */
+static int discard(th_stream *stream, size_t limit)
+{
+    char bin[1024];
+    size_t done = 0;
+    for (;;) {
+        ssize_t n = th_stream_read(stream, bin, sizeof bin);
+        if (n < 0)
+            return n == TH_EOF ? 0 : (int)n;
+        done += (size_t)n;
+        if (done > limit)
+            return thi_err_set(TH_ELIMIT, "the peer goes on sending after %zu bytes", limit);
+    }
+}
+
+int th_stream_finish(th_stream *stream, size_t limit)
+{
+    int err = th_stream_shutdown(stream);
+    if (err == 0)
+        err = discard(stream, limit);
+    if (err == -EINVAL && !stream)
+        return err;
+    int closed = err < 0 ? th_stream_reset(stream) : th_stream_close(stream);
+    return err < 0 ? err : closed;
 }
 
 int th_stream_close(th_stream *stream)

@@ -32,6 +32,24 @@ typedef struct thi_stream_ops {
     /* What is known of an accepted connection beyond its socket, NULL when nothing; -EBADF when it
      * is closed. NULL where there is none ever. */
     int (*origin)(th_stream *stream, const struct thi_origin **origin);
+    /* The rest may be NULL: the carrier cannot do it, or has nothing to do. */
+    /* As read, but leaves the bytes in the stream. */
+    ssize_t (*peek)(th_stream *stream, void *buf, size_t size);
+    /* As read and writev, but -EAGAIN instead of a wait; they do not ask the scope. */
+    ssize_t (*try_read)(th_stream *stream, void *buf, size_t size);
+    ssize_t (*try_writev)(th_stream *stream, const struct iovec *iov, int count);
+    /* Waits as read does, and reads nothing. */
+    int (*wait)(th_stream *stream);
+    /*
+     * From the stream to a pipe of the caller's that is empty, from such a pipe to the stream: as
+     * read and writev. -EOPNOTSUPP when bytes have to take another way, now or for good.
+     */
+    ssize_t (*splice_in)(th_stream *stream, int pipe, size_t size);
+    ssize_t (*splice_out)(th_stream *stream, int pipe, size_t size);
+    /* Closes and lets the peer know that this is not the ordinary end; NULL: as close. */
+    int (*reset)(th_stream *stream);
+    /* As close, but the descriptor stays open; returns it. */
+    int (*detach)(th_stream *stream);
 } thi_stream_ops;
 
 struct th_stream {

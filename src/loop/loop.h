@@ -141,9 +141,10 @@ void thi_loop_close(thi_loop *loop);
 
 /*
  * Starts watching fd, in no direction yet. Reading and writing count as ready until the owner
- * has found out otherwise. -EPERM for a regular file or a directory, whatever the engine; -EEXIST when this
- * loop watches it already; -EBADF; -ENFILE when the engine can hold no more. A shared watch needs
- * no want(): it is called in each turn while there is something to read, until it is hung up.
+ * has found out otherwise. -EPERM for a regular file or a directory, whatever the engine; -EEXIST
+ * when this loop watches it already; -EBADF; -ENFILE when the engine can hold no more. A shared
+ * watch needs no want(): it is called in each turn while there is something to read, until it is
+ * hung up.
  */
 TH_MUST int thi_loop_watch(thi_loop *loop, thi_watch *watch, int fd, unsigned flags,
                            void (*fn)(thi_watch *watch, unsigned events));

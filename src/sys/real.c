@@ -219,7 +219,7 @@ static ssize_t real_writev(int fd, const struct iovec *iov, int count)
     return RESTART(writev(fd, iov, count));
 }
 
-/* sendfile(2) has no MSG_NOSIGNAL. Workers hold SIGPIPE back all the time. */
+/* What has no MSG_NOSIGNAL. Workers hold SIGPIPE back all the time. */
 static ssize_t real_sendfile(int out, int in, off_t *at, size_t n)
 {
     if (thi_sigpipe_held)
@@ -228,6 +228,17 @@ static ssize_t real_sendfile(int out, int in, off_t *at, size_t n)
     ssize_t sent = RESTART(sendfile(out, in, at, n));
     thi_sigpipe_release(held);
     return sent;
+}
+
+static ssize_t real_splice(int in, int out, size_t n)
+{
+    const unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
+    if (thi_sigpipe_held)
+        return RESTART(splice(in, NULL, out, NULL, n, flags));
+    bool held = thi_sigpipe_hold();
+    ssize_t moved = RESTART(splice(in, NULL, out, NULL, n, flags));
+    thi_sigpipe_release(held);
+    return moved;
 }
 
 static int real_openat(int dir, const char *path, int flags, mode_t mode)

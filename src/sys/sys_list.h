@@ -50,6 +50,7 @@
     X(ssize_t, readv, (int fd, const struct iovec *iov, int count), (fd, iov, count))              \
     X(ssize_t, writev, (int fd, const struct iovec *iov, int count), (fd, iov, count))             \
     X(ssize_t, sendfile, (int out, int in, off_t *at, size_t n), (out, in, at, n))                 \
+    X(ssize_t, splice, (int in, int out, size_t n), (in, out, n))                                  \
     X(int, openat, (int dir, const char *path, int flags, mode_t mode), (dir, path, flags, mode))  \
     X(int, openat2, (int dir, const char *path, int flags, uint64_t resolve),                      \
       (dir, path, flags, resolve))                                                                 \
