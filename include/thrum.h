@@ -49,6 +49,7 @@
 #include <thrum/service.h>
 #include <thrum/signals.h>
 #include <thrum/sim.h>
+#include <thrum/socket.h>
 #include <thrum/str.h>
 #include <thrum/stream.h>
 #include <thrum/time.h>
@@ -56,6 +57,7 @@
 #include <thrum/trace.h>
 #include <thrum/tune.h>
 #include <thrum/udp.h>
+#include <thrum/unix.h>
 #include <thrum/wait_fd.h>
 #include <thrum/waitgroup.h>
 #include <thrum/watch.h>

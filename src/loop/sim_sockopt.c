@@ -5,6 +5,7 @@
 
 #include "base/util.h"
 #include "loop/sim_group.h"
+#include "sys/sys.h"
 
 #include <errno.h>
 #include <linux/sock_diag.h>
@@ -26,6 +27,8 @@ int thi_sim_sockopt_set(thi_sim_endpoint *ep, int level, int name, const void *v
         return -EFAULT;
     if (ep->mail && thi_sim_group_is_option(level, name))
         return thi_sim_group_change(ep, name, val, n);
+    if (level == SOL_SOCKET && name == SO_ZEROCOPY) /* memory is never lent here */
+        return -EOPNOTSUPP;
     if (n < 1 || n > THI_SIM_OPTION_SIZE)
         return -EINVAL;
     thi_sim_option *o = find(ep, level, name);
@@ -79,6 +82,21 @@ static void ask_memory(const thi_sim_endpoint *ep, uint32_t info[SK_MEMINFO_VARS
     info[SK_MEMINFO_WMEM_QUEUED] = (uint32_t)(out->sent - out->acked);
 }
 
+/* Both ends are of this process, and it is real. */
+static int ask_peer(thi_sim_endpoint *ep, void *val, socklen_t *n)
+{
+    int fds[2];
+    if (ep->family != AF_UNIX || ep->state != THI_SIM_CONNECTED)
+        return -EOPNOTSUPP;
+    int err = thi_sys_real.socketpair(AF_UNIX, SOCK_STREAM, fds);
+    if (err < 0)
+        return err;
+    err = thi_sys_real.getsockopt(fds[0], SOL_SOCKET, SO_PEERCRED, val, n);
+    (void)thi_sys_real.close(fds[0]);
+    (void)thi_sys_real.close(fds[1]);
+    return err;
+}
+
 static int give(const void *value, socklen_t len, void *val, socklen_t *n)
 {
     *n = thi_min(*n, len);
@@ -93,6 +111,8 @@ int thi_sim_sockopt_get(thi_sim_endpoint *ep, int level, int name, void *val, so
         return -EFAULT;
     if (level == SOL_SOCKET && ask_socket(ep, name, &value))
         return give(&value, sizeof value, val, n);
+    if (level == SOL_SOCKET && name == SO_PEERCRED)
+        return ask_peer(ep, val, n);
     if (level == SOL_SOCKET && name == SO_MEMINFO) {
         uint32_t info[SK_MEMINFO_VARS] = { 0 };
         ask_memory(ep, info);

@@ -8,6 +8,13 @@
  * only find nothing; not when a hang-up was seen, because then no further event would announce the
  * end.
  *
+ * Urgent data of TCP leaves a mark in the stream at which a read stops short although there is more
+ * behind it; so do bytes on a Unix socket that come with descriptors, which is told beside them. So
+ * a read that comes back short clears nothing after such bytes, or while THI_PRI is in `ready`. The
+ * kernel sets that bit with the events; it is cleared when a read has found nothing, and by nobody
+ * else: a mark that was passed over, or whose byte was taken out of line, may be told in no other
+ * way.
+ *
  * A connection that always has something ready would never suspend; thi_sched_spend() sees to that.
  *
  * A step asks the scope before anything else, whatever is ready: what it returns must not depend on
@@ -26,7 +33,7 @@
 
 #include <linux/sock_diag.h>
 
-static thi_socket *of(th_stream *stream)
+static inline thi_socket *of(th_stream *stream)
 {
     return thi_container_of(stream, thi_socket, base);
 }
@@ -36,6 +43,8 @@ static void on_event(thi_watch *watch, unsigned events)
     thi_socket *s = thi_container_of(watch, thi_socket, watch);
     if ((events & THI_WRITE) && s->writer)
         s->writer->abort(s->writer, 0);
+    if (TH_UNLIKELY((events & (THI_PRI | THI_HUP)) && s->rare && s->rare->urgent))
+        s->rare->urgent->abort(s->rare->urgent, 0);
     if (events & THI_READ) {
         if (s->reader)
             s->reader->abort(s->reader, 0);
@@ -58,23 +67,43 @@ static void wake(thi_wait *wait, int result)
     thi_sched_ready(w->fiber, result);
 }
 
-static const thi_wait_kind waits_for[] = {
-    { "read", THI_BY_DESCRIPTOR, offsetof(thi_socket, watch.fd) },
-    { "write", THI_BY_DESCRIPTOR, offsetof(thi_socket, watch.fd) },
-};
+static const thi_wait_kind to_read = { "read", THI_BY_DESCRIPTOR, offsetof(thi_socket, watch.fd) };
+static const thi_wait_kind to_write = { "write", THI_BY_DESCRIPTOR,
+                                        offsetof(thi_socket, watch.fd) };
+static const thi_wait_kind for_urgent = { "urgent", THI_BY_DESCRIPTOR,
+                                          offsetof(thi_socket, watch.fd) };
+
+static inline thi_wait **slot_of(thi_socket *s, unsigned dir)
+{
+    if (dir == THI_READ)
+        return &s->reader;
+    return dir == THI_WRITE ? &s->writer : &s->rare->urgent;
+}
+
+static inline const thi_wait_kind *kind_of(unsigned dir)
+{
+    if (dir == THI_READ)
+        return &to_read;
+    return dir == THI_WRITE ? &to_write : &for_urgent;
+}
 
 int thi_socket_wait(thi_socket *s, unsigned dir)
+{
+    return thi_socket_wait_for(s, dir, dir);
+}
+
+int thi_socket_wait_for(thi_socket *s, unsigned dir, unsigned want)
 {
     int err = thi_sched_may_park();
     if (err < 0)
         return err;
-    thi_wait **slot = dir == THI_READ ? &s->reader : &s->writer;
+    thi_wait **slot = slot_of(s, dir);
     if (*slot)
         return -EBUSY;
-    err = thi_loop_want(&s->worker->loop, &s->watch, dir);
+    err = thi_loop_want(&s->worker->loop, &s->watch, want);
     if (err < 0)
         return err;
-    socket_wait w = { .wait = { .kind = &waits_for[dir == THI_WRITE], .object = s, .abort = wake },
+    socket_wait w = { .wait = { .kind = kind_of(dir), .object = s, .abort = wake },
                       .slot = slot,
                       .fiber = thi_sched_self() };
     *slot = &w.wait;
@@ -84,7 +113,7 @@ int thi_socket_wait(thi_socket *s, unsigned dir)
 }
 
 /* What every step asks first. The scope is obeyed even by steps that need not wait. */
-static int may_step(thi_socket *s)
+static inline int may_step(thi_socket *s)
 {
     th_fiber *self = thi_sched_self();
     if (TH_UNLIKELY(!self || self->worker != s->worker))
@@ -95,6 +124,11 @@ static int may_step(thi_socket *s)
     if (TH_UNLIKELY(s->closed)) /* by who ran meanwhile */
         return -ECANCELED;
     return thi_sched_may_park_as(self);
+}
+
+int thi_socket_may_step(thi_socket *s)
+{
+    return may_step(s);
 }
 
 /*
@@ -115,9 +149,83 @@ static int wait_after_try(thi_socket *s, unsigned dir, int *over)
     return 0;
 }
 
+ssize_t thi_socket_step(thi_socket *s, unsigned dir, thi_socket_try *try, void *arg)
+{
+    int over = 0;
+    ssize_t n = may_step(s);
+    if (n < 0)
+        return n;
+    if (*slot_of(s, dir))
+        return -EBUSY;
+    for (;;) {
+        if ((s->watch.ready & dir) || over < 0) {
+            n = try(s, arg);
+            if (n != -EAGAIN)
+                return n;
+        }
+        n = wait_after_try(s, dir, &over);
+        if (n < 0)
+            return n;
+    }
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/*
+ * There was nothing, so no mark of urgent data lies ahead any more; but if one did, the kernel may
+ * have stopped at it for a signal that was pending: that calls for one more try.
+ */
+static inline bool passed_mark(thi_socket *s)
+{
+    bool marked = s->watch.ready & THI_PRI;
+    s->watch.ready &= (uint8_t)~THI_PRI;
+    return TH_UNLIKELY(marked);
+}
+
+/* Not every engine lets who waits for an urgent byte hear of the end. */
+static ssize_t end_of_reading(thi_socket *s, ssize_t n)
+{
+    if (TH_UNLIKELY(s->rare && s->rare->urgent))
+        s->rare->urgent->abort(s->rare->urgent, 0);
+    return n == 0 ? TH_EOF : n;
+}
+
+/* A Unix socket, or one of which nobody has asked yet. */
+static ssize_t receive_unix(thi_socket *s, void *buf, size_t size, bool *stopped)
+{
+    int family = AF_UNIX;
+    socklen_t len = sizeof family;
+    struct iovec iov = { .iov_base = buf, .iov_len = size };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+    if (s->family == THI_SOCKET_UNKNOWN) {
+        int err = thi_sys_getsockopt(s->watch.fd, SOL_SOCKET, SO_DOMAIN, &family, &len);
+        s->family = err == 0 && family != AF_UNIX ? THI_SOCKET_INTERNET : THI_SOCKET_UNIX;
+    }
+    if (s->family == THI_SOCKET_INTERNET)
+        return thi_sys_recv(s->watch.fd, buf, size, 0);
+    ssize_t n = thi_sys_recvmsg(s->watch.fd, &msg, 0);
+    *stopped = msg.msg_flags & MSG_CTRUNC; /* by descriptors, which the kernel has closed */
+    return n;
+}
+
+static inline ssize_t receive(thi_socket *s, void *buf, size_t size, bool *stopped)
+{
+    if (TH_LIKELY(s->family == THI_SOCKET_INTERNET))
+        return thi_sys_recv(s->watch.fd, buf, size, 0);
+    return receive_unix(s, buf, size, stopped);
+}
+
+static inline void note_read(thi_socket *s, ssize_t n, size_t size, bool stopped)
+{
+    if ((size_t)n < size && !stopped && !(s->watch.ready & (THI_HUP | THI_PRI)))
+        s->watch.ready &= (uint8_t)~THI_READ;
+    thi_metric_add(THI_M_BYTES_READ, n);
+}
+
 static ssize_t read_step(thi_socket *s, void *buf, size_t size)
 {
     int over = 0;
+    bool stopped = false;
     ssize_t n = may_step(s);
     if (n < 0)
         return n;
@@ -125,15 +233,15 @@ static ssize_t read_step(thi_socket *s, void *buf, size_t size)
         return -EBUSY;
     for (;;) {
         if ((s->watch.ready & THI_READ) || over < 0) {
-            n = thi_sys_recv(s->watch.fd, buf, size, 0);
+            n = receive(s, buf, size, &stopped);
             if (n > 0) {
-                if ((size_t)n < size && !(s->watch.ready & THI_HUP))
-                    s->watch.ready &= (uint8_t)~THI_READ;
-                thi_metric_add(THI_M_BYTES_READ, n);
+                note_read(s, n, size, stopped);
                 return n;
             }
             if (n != -EAGAIN)
-                return n == 0 ? TH_EOF : n;
+                return end_of_reading(s, n);
+            if (passed_mark(s))
+                continue;
         }
         n = wait_after_try(s, THI_READ, &over);
         if (n < 0)
@@ -145,6 +253,66 @@ static ssize_t socket_read(th_stream *stream, void *buf, size_t size)
 {
     return thi_err_plain(read_step(of(stream), buf, size));
 }
+
+static ssize_t try_peek(thi_socket *s, void *arg)
+{
+    struct iovec *iov = arg;
+    ssize_t n = thi_sys_recv(s->watch.fd, iov->iov_base, iov->iov_len, MSG_PEEK);
+    if (n == -EAGAIN && passed_mark(s))
+        n = thi_sys_recv(s->watch.fd, iov->iov_base, iov->iov_len, MSG_PEEK);
+    return n == 0 ? TH_EOF : n;
+}
+
+static ssize_t socket_peek(th_stream *stream, void *buf, size_t size)
+{
+    struct iovec iov = { .iov_base = buf, .iov_len = size };
+    return thi_err_plain(thi_socket_step(of(stream), THI_READ, try_peek, &iov));
+}
+
+/* Why a call that does not wait must not be made. */
+static int may_try(const thi_socket *s)
+{
+    if (thi_worker_self != s->worker || !thi_sched_self())
+        return -EPERM;
+    return s->closed ? -EBADF : 0;
+}
+
+static ssize_t try_read_step(thi_socket *s, void *buf, size_t size)
+{
+    bool stopped = false;
+    int err = may_try(s);
+    if (err < 0)
+        return err;
+    if (s->reader)
+        return -EBUSY;
+    ssize_t n = receive(s, buf, size, &stopped);
+    if (n == -EAGAIN && passed_mark(s))
+        n = receive(s, buf, size, &stopped);
+    if (n > 0)
+        note_read(s, n, size, stopped);
+    else if (n == -EAGAIN)
+        s->watch.ready &= (uint8_t)~THI_READ;
+    return n > 0 || n == -EAGAIN ? n : end_of_reading(s, n);
+}
+
+static ssize_t socket_try_read(th_stream *stream, void *buf, size_t size)
+{
+    return thi_err_plain(try_read_step(of(stream), buf, size));
+}
+
+static ssize_t try_nothing(thi_socket *s, void *arg)
+{
+    (void)s;
+    (void)arg;
+    return 0;
+}
+
+static int socket_wait_readable(th_stream *stream)
+{
+    return (int)thi_err_plain(thi_socket_step(of(stream), THI_READ, try_nothing, NULL));
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
 
 ssize_t thi_socket_send_now(thi_socket *s, const void *buf, size_t size)
 {
@@ -160,10 +328,18 @@ ssize_t thi_socket_send_now(thi_socket *s, const void *buf, size_t size)
     return n;
 }
 
-static ssize_t write_step(thi_socket *s, const struct iovec *iov, int count)
+static inline ssize_t send_pieces(thi_socket *s, const struct iovec *iov, int count, int flags)
 {
     struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count };
+    return count == 1 ? thi_sys_send(s->watch.fd, iov->iov_base, iov->iov_len, flags)
+                      : thi_sys_sendmsg(s->watch.fd, &msg, flags);
+}
+
+static ssize_t write_step(thi_socket *s, const struct iovec *iov, int count)
+{
     int over = 0;
+    if (TH_UNLIKELY(s->rare != NULL) && s->rare->write)
+        return s->rare->write(s, iov, count);
     ssize_t n = may_step(s);
     if (n < 0)
         return n;
@@ -172,8 +348,7 @@ static ssize_t write_step(thi_socket *s, const struct iovec *iov, int count)
     for (;;) {
         if ((s->watch.ready & THI_WRITE) || over < 0) {
             int flags = s->more ? MSG_MORE : 0;
-            n = count == 1 ? thi_sys_send(s->watch.fd, iov->iov_base, iov->iov_len, flags)
-                           : thi_sys_sendmsg(s->watch.fd, &msg, flags);
+            n = send_pieces(s, iov, count, flags);
             if (n > 0)
                 thi_metric_add(THI_M_BYTES_WRITTEN, n);
             if (n != -EAGAIN)
@@ -188,6 +363,19 @@ static ssize_t write_step(thi_socket *s, const struct iovec *iov, int count)
 static ssize_t socket_writev(th_stream *stream, const struct iovec *iov, int count)
 {
     return thi_err_plain(write_step(of(stream), iov, count));
+}
+
+static ssize_t socket_try_writev(th_stream *stream, const struct iovec *iov, int count)
+{
+    thi_socket *s = of(stream);
+    ssize_t n = may_try(s);
+    if (n == 0)
+        n = s->writer ? -EBUSY : send_pieces(s, iov, count, 0);
+    if (n > 0)
+        thi_metric_add(THI_M_BYTES_WRITTEN, n);
+    else if (n == -EAGAIN)
+        s->watch.ready &= (uint8_t)~THI_WRITE;
+    return thi_err_plain(n);
 }
 
 /* One system call moves no more than this, so that a fast peer does not hold up the others. */
@@ -227,26 +415,81 @@ static ssize_t socket_sendfile(th_stream *stream, int fd, int64_t offset, size_t
     return thi_err_plain(sendfile_step(of(stream), fd, offset, size));
 }
 
+/* ---- through pipes --------------------------------------------------------------------------- */
+
+typedef struct through_pipe {
+    int pipe;
+    size_t size;
+    bool tried; /* once, and then waited */
+} through_pipe;
+
+/*
+ * splice(2) does not get past urgent data, and says EAGAIN for ever, though the socket is readable
+ * for whoever reads it. So when it says so right after a wait, bytes have to be read this time.
+ */
+static ssize_t try_splice_in(thi_socket *s, void *arg)
+{
+    through_pipe *t = arg;
+    ssize_t n = thi_sys_splice(s->watch.fd, t->pipe, t->size);
+    if (n == -EINVAL || (n == -EAGAIN && t->tried))
+        return -EOPNOTSUPP;
+    t->tried = true;
+    if (n > 0)
+        thi_metric_add(THI_M_BYTES_READ, n);
+    return n == 0 ? TH_EOF : n;
+}
+
+static ssize_t socket_splice_in(th_stream *stream, int pipe, size_t size)
+{
+    through_pipe t = { .pipe = pipe, .size = size };
+    return thi_err_plain(thi_socket_step(of(stream), THI_READ, try_splice_in, &t));
+}
+
+static ssize_t try_splice_out(thi_socket *s, void *arg)
+{
+    through_pipe *t = arg;
+    ssize_t n = thi_sys_splice(t->pipe, s->watch.fd, t->size);
+    if (n > 0)
+        thi_metric_add(THI_M_BYTES_WRITTEN, n);
+    return n == -EINVAL ? -EOPNOTSUPP : n;
+}
+
+static ssize_t socket_splice_out(th_stream *stream, int pipe, size_t size)
+{
+    through_pipe t = { .pipe = pipe, .size = size };
+    return thi_err_plain(thi_socket_step(of(stream), THI_WRITE, try_splice_out, &t));
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
 static int socket_shutdown(th_stream *stream)
 {
     thi_socket *s = of(stream);
     return (int)thi_err_plain(s->closed ? -EBADF : thi_sys_shutdown(s->watch.fd, SHUT_WR));
 }
 
-void thi_socket_shut(thi_socket *s)
+/* Takes the descriptor out of the loop and tells whoever waits; the descriptor is the caller's. */
+static int let_go(thi_socket *s)
 {
-    if (s->closed)
-        return;
     int fd = s->watch.fd;
     s->closed = true;
     thi_loop_unwatch(&s->worker->loop, &s->watch);
-    (void)thi_sys_close(fd); /* close(2) can only tell of writes long past */
     thi_origin_free(s->origin);
     s->origin = NULL;
     if (s->reader)
         s->reader->abort(s->reader, -ECANCELED);
     if (s->writer)
         s->writer->abort(s->writer, -ECANCELED);
+    if (s->rare && s->rare->urgent)
+        s->rare->urgent->abort(s->rare->urgent, -ECANCELED);
+    thi_free(s->rare);
+    s->rare = NULL;
+    return fd;
+}
+
+int thi_socket_shut(thi_socket *s)
+{
+    return s->closed ? 0 : thi_sys_close(let_go(s));
 }
 
 void thi_socket_drop_unsent(thi_socket *s)
@@ -271,8 +514,19 @@ static int socket_close(th_stream *stream)
     thi_socket *s = of(stream);
     if (s->closed)
         return thi_err_clear(-EBADF);
-    thi_socket_shut(s);
-    return 0;
+    return (int)thi_err_plain(thi_socket_shut(s));
+}
+
+static int socket_reset(th_stream *stream)
+{
+    thi_socket_drop_unsent(of(stream));
+    return socket_close(stream);
+}
+
+static int socket_detach(th_stream *stream)
+{
+    thi_socket *s = of(stream);
+    return s->closed ? thi_err_clear(-EBADF) : let_go(s);
 }
 
 static void socket_free(th_stream *stream)
@@ -337,7 +591,31 @@ static const thi_stream_ops socket_ops = {
     .local = socket_local,
     .descriptor = socket_descriptor,
     .origin = socket_origin,
+    .peek = socket_peek,
+    .try_read = socket_try_read,
+    .try_writev = socket_try_writev,
+    .wait = socket_wait_readable,
+    .splice_in = socket_splice_in,
+    .splice_out = socket_splice_out,
+    .reset = socket_reset,
+    .detach = socket_detach,
 };
+
+thi_socket *thi_socket_of(th_stream *stream)
+{
+    return stream && stream->ops == &socket_ops ? of(stream) : NULL;
+}
+
+int thi_socket_make_rare(thi_socket *s)
+{
+    if (s->rare)
+        return 0;
+    s->rare = thi_calloc(1, sizeof *s->rare);
+    if (!s->rare)
+        return -ENOMEM;
+    s->rare->lend_from = SIZE_MAX;
+    return 0;
+}
 
 int thi_socket_init(thi_socket *s, int fd)
 {

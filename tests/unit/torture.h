@@ -36,10 +36,10 @@ static const torment torments[] = {
               "uring_register openat openat2 fstat fstatat preadv2 mmap mprotect madvise" },
     { ENOBUFS, "socket bind listen connect setsockopt getsockopt getsockname getpeername send "
                "sendmsg" },
-    { ECONNRESET, "recv send sendmsg sendfile" },
+    { ECONNRESET, "recv recvmsg send sendmsg sendfile" },
     { ECONNABORTED, "accept" },
     { EINTR, "epoll_wait poll select uring_enter" },
-    { EAGAIN, "accept recv send sendmsg sendfile uring_enter madvise" },
+    { EAGAIN, "accept recv recvmsg send sendmsg sendfile uring_enter madvise" },
     { ECONNREFUSED, "recvmsg sendmsg" }, /* of datagrams: what became of an earlier one */
     { EIO, "openat openat2 fstat fstatat read preadv2 sendfile" },
 };
@@ -86,6 +86,13 @@ static inline void nudge(int fd, ssize_t result, int option)
 static ssize_t torture_recv(int fd, void *buf, size_t size, int flags)
 {
     ssize_t n = torture_below->recv(fd, buf, size, flags);
+    nudge(fd, n, SO_RCVLOWAT);
+    return n;
+}
+
+static ssize_t torture_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+    ssize_t n = torture_below->recvmsg(fd, msg, flags);
     nudge(fd, n, SO_RCVLOWAT);
     return n;
 }
@@ -138,6 +145,7 @@ static inline void begin_torture(const run *r)
     torture_below = thi_sys_table;
     torture_table = *torture_below;
     torture_table.recv = torture_recv;
+    torture_table.recvmsg = torture_recvmsg;
     torture_table.send = torture_send;
     torture_table.sendmsg = torture_sendmsg;
     torture_table.sendfile = torture_sendfile;
