@@ -40,6 +40,7 @@
 #include <thrum/queue.h>
 #include <thrum/reconnect.h>
 #include <thrum/reader.h>
+#include <thrum/relay.h>
 #include <thrum/runtime.h>
 #include <thrum/rwlock.h>
 #include <thrum/scope.h>

@@ -74,6 +74,27 @@ def test_echo_client_says_what_is_wrong(example):
             "", f"{client}: Connection refused: cannot connect to {address}\n")
 
 
+def test_forward_passes_on_both_ways_and_both_ends(start, example):
+    much = bytes(range(256)) * 16384
+    echo = start(example("echo_server"), "127.0.0.1:0")
+    target = echo.out.lines[0].removeprefix("listening on ")
+    forward = start(example("forward"), "127.0.0.1:0", target)
+    assert forward.out.lines[0] == f"forwarding to {target}"
+    with socket.create_connection(forward.address, timeout=TIMEOUT) as client:
+        sender = threading.Thread(target=lambda: (client.sendall(much),
+                                                  client.shutdown(socket.SHUT_WR)))
+        sender.start()
+        with client.makefile("rb") as back:
+            assert back.read() == much
+        sender.join()
+    forward.signal()
+    assert (forward.wait(), forward.err.lines) == (0, [])
+
+
+def test_forward_says_what_is_wrong(example):
+    assert run(example("forward"), status=2) == ("", "usage: forward LISTEN TARGET\n")
+
+
 def test_count_words_counts_as_wc_does(example, tmp_path):
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "one").write_text("warp and\tweft\n")
