@@ -12,7 +12,7 @@
  *   After thi_loop_want(watch, dirs) the watch's function is called once the descriptor is ready in
  *   one of these directions, and then not again before it is wanted again. An edge-triggered engine
  *   needs no telling and may call without being asked: whoever reads the event looks at `ready`.
- *   PRI is a level on all of them: while it lasts, other events may come with it.
+ *   PRI has to be wanted once on any of them, and may come with other events while it lasts.
  *
  * So the owner of a watch tries first; when the kernel says EAGAIN it clears the direction in
  * `ready`, wants it, and waits for the call. Events are never delivered to a watch after

@@ -20,6 +20,9 @@
  * watch->wanted is zero while the watch is silent: after a failed request, and after a hang-up of a
  * shared one, it stays so until it is wanted again.
  *
+ * Urgent data is told only to those who have asked for THI_PRI once, and then looked for anew: the
+ * kernel reports what it wakes with, and wakes for any bytes with POLLPRI among the rest.
+ *
  * Calls on files are requests, too. Their number is the address of the operation, which is even;
  * numbers of watches are odd. Requests are worked on in their order, so one that takes back an
  * operation never meets another one that has come to lie at the same address since. Should the
@@ -104,7 +107,8 @@ static void arm(uring_state *st, thi_watch *watch)
     if (watch->flags & THI_WATCH_SHARED) {
         request->poll32_events = kernel_events(EPOLLIN | EPOLLEXCLUSIVE);
     } else {
-        request->poll32_events = kernel_events(EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP);
+        uint32_t urgent = watch->wanted & THI_PRI ? EPOLLPRI : 0;
+        request->poll32_events = kernel_events(EPOLLIN | EPOLLOUT | EPOLLRDHUP | urgent);
         request->len = IORING_POLL_ADD_MULTI;
     }
 }
@@ -201,14 +205,19 @@ static int uring_add(thi_loop *loop, thi_watch *watch)
     return 0;
 }
 
-/* Events come without being asked for, except to a watch that has fallen silent. */
+/* Events come without being asked for, except urgent ones, and those of a watch that has fallen
+ * silent. */
 static int uring_want(thi_loop *loop, thi_watch *watch, unsigned dirs)
 {
-    (void)dirs;
-    if (!watch->wanted) {
-        watch->wanted = THI_READ | THI_WRITE;
-        arm(loop->state, watch);
-    }
+    uring_state *st = loop->state;
+    unsigned wanted = watch->wanted | THI_READ | THI_WRITE | (dirs & THI_PRI);
+    if (wanted == watch->wanted)
+        return 0;
+    watch->wanted = (uint8_t)wanted;
+    if (watch->slot != 0)
+        disarm(st, number_of(watch->fd, watch->slot));
+    watch->slot = 0;
+    arm(st, watch);
     return 0;
 }
 
@@ -269,6 +278,19 @@ static void on_answer(thi_loop *loop, thi_uring_done done)
     }
 }
 
+/* What is there indeed, of what may be urgent. */
+static unsigned without_rumour(const thi_watch *watch, unsigned events)
+{
+    struct pollfd p = { .fd = watch->fd, .events = POLLIN | POLLPRI };
+    if (!(events & THI_PRI) || thi_sys_poll(&p, 1, 0) < 0)
+        return events;
+    if (!(p.revents & POLLPRI))
+        events &= ~(unsigned)THI_PRI;
+    if (!(p.revents & POLLIN))
+        events &= ~(unsigned)THI_READ;
+    return events;
+}
+
 static void dispatch_event(thi_loop *loop, thi_uring_done done)
 {
     uring_state *st = loop->state;
@@ -287,7 +309,9 @@ static void dispatch_event(thi_loop *loop, thi_uring_done done)
         else
             arm(st, watch);
     }
-    thi_loop_deliver(loop, watch, events);
+    events = without_rumour(watch, events);
+    if (events != 0)
+        thi_loop_deliver(loop, watch, events);
 }
 
 static void dispatch(thi_loop *loop, thi_uring_done done)
