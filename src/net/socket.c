@@ -11,9 +11,10 @@
  * Urgent data of TCP leaves a mark in the stream at which a read stops short although there is more
  * behind it; so do bytes on a Unix socket that come with descriptors, which is told beside them. So
  * a read that comes back short clears nothing after such bytes, or while THI_PRI is in `ready`. The
- * kernel sets that bit with the events; it is cleared when a read has found nothing, and by nobody
- * else: a mark that was passed over, or whose byte was taken out of line, may be told in no other
- * way.
+ * loop sets that bit with the events (io_uring's only after it was wanted, so that there a peer who
+ * sends urgent data unasked may have to send more before it is read); it is cleared when a read has
+ * found nothing, and by nobody else: a mark that was passed over, or whose byte was taken out of
+ * line, may be told in no other way.
  *
  * A connection that always has something ready would never suspend; thi_sched_spend() sees to that.
  *

@@ -32,8 +32,11 @@ static int tcp_of(th_stream *stream, thi_socket **socket)
     int err = thi_sys_getsockopt(s->watch.fd, SOL_SOCKET, SO_DOMAIN, &family, &len);
     if (err < 0)
         return err;
+    if (family != AF_INET && family != AF_INET6)
+        return -EOPNOTSUPP;
     *socket = s;
-    return family == AF_INET || family == AF_INET6 ? 0 : -EOPNOTSUPP;
+    /* From now on reads have to know of marks. */
+    return thi_loop_want(&s->worker->loop, &s->watch, THI_PRI);
 }
 
 static ssize_t try_write(thi_socket *s, void *arg)
