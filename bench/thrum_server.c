@@ -6,10 +6,13 @@
  * `thrum_server http PORT` answers /hello from a handler, with everything a request gets: strict
  * parsing, limits, time-outs, a fiber and a scope of its own. `thrum_server echo PORT` is the echo
  * server of the guide, a fiber per connection; `thrum_server protocol PORT` the same with a
- * protocol, whose functions the loop calls.
+ * protocol, whose functions the loop calls. `thrum_server forward PORT TO` passes on what it gets to
+ * another port.
  */
+#include <thrum/dial.h>
 #include <thrum/http.h>
 #include <thrum/protocol.h>
+#include <thrum/relay.h>
 #include <thrum/runtime.h>
 #include <thrum/serve.h>
 #include <thrum/str.h>
@@ -60,17 +63,33 @@ static int make_echo(th_transport *transport, void *arg)
     return th_transport_set_protocol(transport, &protocol, arg);
 }
 
+static int forward(th_stream *client, void *arg)
+{
+    char address[64];
+    th_stream *server;
+
+    snprintf(address, sizeof address, "tcp://127.0.0.1:%s", (const char *)arg);
+    int err = th_dial(address, NULL, &server);
+    if (err < 0)
+        return err;
+    err = th_stream_relay(client, server, NULL, NULL);
+    th_stream_free(server);
+    return err;
+}
+
 static int app(int argc, char **argv)
 {
     char address[64];
 
-    if (argc != 3) {
-        fprintf(stderr, "usage: thrum_server http|echo|protocol PORT\n");
+    if (argc != 3 && !(argc == 4 && strcmp(argv[1], "forward") == 0)) {
+        fprintf(stderr, "usage: thrum_server http|echo|protocol PORT\n       thrum_server forward PORT TO\n");
         return 2;
     }
     snprintf(address, sizeof address, "tcp://127.0.0.1:%s", argv[2]);
     if (strcmp(argv[1], "echo") == 0)
         return th_serve(address, echo, NULL, NULL);
+    if (argc == 4)
+        return th_serve(address, forward, argv[3], NULL);
     if (strcmp(argv[1], "protocol") == 0)
         return th_protocol_serve(address, make_echo, NULL, NULL);
     snprintf(address, sizeof address, "http://127.0.0.1:%s", argv[2]);

@@ -50,6 +50,13 @@ def family(pid):
     return sorted(members)
 
 
+def cpu_seconds(pid):
+    """CPU time that a process has used, its threads included."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def private_bytes(pids):
     """
     Memory that the processes own: anonymous and shared-memory pages, each divided by the number of

@@ -69,26 +69,31 @@ def _parse(text, what):
         raise process.Failed(f"{what}: the load client reported {text!r}") from e
 
 
-def _rate(settings, scenario, server, port, pids):
-    """Rate, latencies and CPU shares under load."""
+def _rate(settings, scenario, server, port, pids, behind=None):
+    """Rate, latencies and CPU shares under load. `behind` is a process that works for the server."""
     command = _load_command(settings, scenario, server, port)
     command += ["--spin", "--warmup", str(settings.warmup), "--seconds", str(settings.seconds)]
     for pid in pids:
         command += ["--server", str(pid)]
-    limit = settings.warmup + settings.seconds + START_SECONDS
+    span = settings.warmup + settings.seconds
+    before = process.cpu_seconds(behind) if behind else 0
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=limit, check=False)
+                          timeout=span + START_SECONDS, check=False)
+    used = (process.cpu_seconds(behind) - before) / span if behind else 0
     if done.returncode != 0:
         raise process.Failed(f"{server.name}, {scenario.row.name}: {done.stderr}{done.stdout}")
     r = _parse(done.stdout, server.name)
-    others = max(0.0, r["busy_cpu"] - r["client_cpu"] - r["server_cpu"])
-    return {
-        "value": r["rate"], "bytes_rate": r["bytes_rate"], "server_cpu": r["server_cpu"],
+    others = max(0.0, r["busy_cpu"] - r["client_cpu"] - r["server_cpu"] - used)
+    found = {
+        "value": r["rate"], "rate": r["rate"], "bytes_rate": r["bytes_rate"], "server_cpu": r["server_cpu"],
         "per_core": r["rate"] / r["server_cpu"] if r["server_cpu"] > 0 else None,
         "client_idle": r["client_idle"], "others_cpu": round(others, 3),
         "disturbed": others > DISTURBED, "answers": r["answers"],
         **{p: r["latency_us"][p] for p in ("p50", "p99", "p99.9", "max")},
     }
+    if scenario.purpose == "forward":
+        found["value"] = found["per_core"]
+    return found
 
 
 def _ready(client, seconds):
@@ -116,24 +121,40 @@ def _memory(settings, scenario, server, port, pids):
             "disturbed": False}
 
 
+@contextlib.contextmanager
+def _behind(settings, scenario, log):
+    """The server to which a forwarder forwards, if that is what is measured, on the load's CPU."""
+    if scenario.purpose != "forward":
+        yield None, None
+        return
+    port = process.free_port()
+    echo = [str(settings.load.parent / "raw_epoll"), "echo", str(port)]
+    with process.running(process.pinned(settings.client_cpu, echo), log) as child:
+        process.wait_listening(child, port)
+        yield port, child.pid
+
+
 def _attempt(settings, scenario, server):
     port = process.free_port()
     with tempfile.TemporaryDirectory(prefix="thrum-bench-") as name, \
-            tempfile.TemporaryFile() as log:
+            tempfile.TemporaryFile() as log, \
+            _behind(settings, scenario, log) as (to, behind):
         root = pathlib.Path(name)
         root.chmod(0o755)  # servers that drop privileges still have to read the files
         www = root / "www"
         scenarios.write_files(www)
-        command = process.pinned(settings.server_cpu, server.command(scenario.purpose, port, root))
+        command = process.pinned(settings.server_cpu, server.command(scenario.purpose, port, root, to))
         with process.running(command, log) as child:
             try:
                 process.wait_listening(child, port)
-                if scenario.purpose == "echo":
+                if scenario.purpose in ("echo", "forward"):
                     _check_echo(server, port)
                 else:
                     _check_http(scenario, server, port, www)
-                measure = _memory if scenario.mode == "idle" else _rate
-                return measure(settings, scenario, server, port, process.family(child.pid))
+                pids = process.family(child.pid)
+                if scenario.mode == "idle":
+                    return _memory(settings, scenario, server, port, pids)
+                return _rate(settings, scenario, server, port, pids, behind)
             except (OSError, http.client.HTTPException, process.Failed) as e:
                 log.seek(0)
                 said = log.read(2000).decode(errors="replace").strip()

@@ -28,6 +28,12 @@ MEMORY_COLUMNS = (("MiB before", "before", 1 / MIB, 1), ("MiB with all", "after"
 CALLBACKS = ("thrum-protocol", "thrum-dispatcher")
 ECHO_TARGETS = (Target(0.95, ("raw-epoll",)), Target(1.0, ("libuv",)), Target(1.0, ("asio",)))
 
+# The load and the server behind share a CPU, which limits the rate: work for a byte is what counts.
+FORWARD_COLUMNS = (("messages/s", "rate", 1, 0), ("MB/s", "bytes_rate", 1e-6, 0),
+                   ("CPU %", "server_cpu", 100, 0), ("p50 us", "p50", 1, 0),
+                   ("p99 us", "p99", 1, 0))
+
+FORWARDERS = ("haproxy", "haproxy-splice")
 FILE_PEERS = ("nginx", "nginx-cache", "h2o")
 
 
@@ -36,14 +42,14 @@ class Scenario:
     """One thing to measure. `load` are the load client's arguments beyond port, time and CPU."""
 
     row: Row
-    purpose: str  # "hello", "files" or "echo": what the server has to serve
+    purpose: str  # "hello", "files", "echo", "forward": what the server has to serve
     load: tuple = ()
     file: str = ""  # purpose "files": the file that is asked for
 
     @property
     def mode(self):
         """The load client's mode."""
-        return "echo" if self.purpose == "echo" else "idle" if self.row.name == "idle" else "http"
+        return "echo" if self.purpose in ("echo", "forward") else "idle" if self.row.name == "idle" else "http"
 
     def path(self, server):
         """What is asked for."""
@@ -80,6 +86,17 @@ ALL = (
     Scenario(Row("echo-16k", "TCP echo, 16 KiB, 4 in flight on each of 16 connections",
                  "messages/s", columns=FILE_COLUMNS),
              "echo", ("--connections", "16", "--size", "16384", "--pipeline", "4")),
+)
+
+ALL += (
+    Scenario(Row("forward-1m", "Forwarding of echoes, 1 MiB on each of 4 connections",
+                 "messages per second of CPU", targets=(Target(1, FORWARDERS),), digits=1,
+                 columns=FORWARD_COLUMNS),
+             "forward", ("--connections", "4", "--size", "1048576")),
+    Scenario(Row("forward-64", "Forwarding of echoes, 64 bytes on each of 64 connections",
+                 "messages per second of CPU", targets=(Target(1, FORWARDERS),),
+                 columns=FORWARD_COLUMNS),
+             "forward", ("--connections", "64", "--size", "64")),
 )
 
 BY_NAME = {s.row.name: s for s in ALL}

@@ -22,7 +22,7 @@ class Server:
     """One way of serving. Subclasses say what they can do and how they start."""
 
     name = ""
-    purposes = frozenset()  # of "hello", "files", "echo"
+    purposes = frozenset()  # of "hello", "files", "echo", "forward"
     hello_path = "/hello"
 
     def __init__(self, build):
@@ -36,8 +36,9 @@ class Server:
         """One line that names what was measured."""
         return "built here"
 
-    def command(self, purpose, port, root):
-        """The command line that serves `purpose` on the port; root/www holds the files."""
+    def command(self, purpose, port, root, to=None):
+        """The command line that serves `purpose` on the port; root/www holds the files. A forwarder
+        forwards to port `to`."""
         raise NotImplementedError
 
 
@@ -52,7 +53,7 @@ class Built(Server):
     def missing(self, _purpose):
         return None if os.access(self.path(), os.X_OK) else f"{self.path()} is not built"
 
-    def command(self, purpose, port, root):
+    def command(self, purpose, port, root, to=None):
         return [str(self.path()), "echo" if purpose == "echo" else "http", str(port)]
 
 
@@ -87,7 +88,7 @@ class ThrumProtocol(Built):
     program = "thrum_server"
     purposes = frozenset({"echo"})
 
-    def command(self, purpose, port, root):
+    def command(self, purpose, port, root, to=None):
         return [str(self.path()), "protocol", str(port)]
 
 
@@ -118,7 +119,7 @@ class Nginx(Installed):
     def version(self):
         return machine.first_line([self.program, "-v"])
 
-    def command(self, purpose, port, root):
+    def command(self, purpose, port, root, to=None):
         conf = root / "nginx.conf"
         conf.write_text(f"""
 daemon off;
@@ -181,7 +182,7 @@ class H2o(Installed):
     def version(self):
         return machine.first_line([self.program, "-v"])
 
-    def command(self, purpose, port, root):
+    def command(self, purpose, port, root, to=None):
         # A process that changes its user is no longer killed when the one that started it dies.
         conf = root / "h2o.conf"
         conf.write_text(f"""
@@ -202,6 +203,44 @@ hosts:
         return [self.program, "-m", "worker", "-c", str(conf)]
 
 
+class HAProxy(Installed):
+    """HAProxy in TCP mode, with its own buffers."""
+
+    name = "haproxy"
+    program = "haproxy"
+    package = "haproxy"
+    purposes = frozenset({"forward"})
+    options = ""
+
+    def version(self):
+        return machine.first_line([self.program, "-v"])
+
+    def command(self, purpose, port, root, to=None):
+        conf = root / "haproxy.cfg"
+        conf.write_text(f"""
+global
+    nbthread 1
+    maxconn 1000
+defaults
+    mode tcp
+    timeout connect 10s
+    timeout client 1h
+    timeout server 1h
+    {self.options}
+listen forward
+    bind 127.0.0.1:{port}
+    server echo 127.0.0.1:{to}
+""")
+        return [self.program, "-db", "-q", "-f", str(conf)]
+
+
+class HAProxySplice(HAProxy):
+    """HAProxy that splices where it finds that to be worth while."""
+
+    name = "haproxy-splice"
+    options = "option splice-auto"
+
+
 class Thrum(Server):
     """
     What all this is about. A fixed answer and an echo are written in C with the library
@@ -209,7 +248,7 @@ class Thrum(Server):
     """
 
     name = "thrum"
-    purposes = frozenset({"hello", "files", "echo"})
+    purposes = frozenset({"hello", "files", "echo", "forward"})
 
     def __init__(self, build, program=None):
         super().__init__(build)
@@ -220,15 +259,18 @@ class Thrum(Server):
         path = self.program if purpose == "files" else self.server
         return None if os.access(path, os.X_OK) else f"{path} is not built"
 
-    def command(self, purpose, port, root):
+    def command(self, purpose, port, root, to=None):
         if purpose == "files":
             return [str(self.program), "serve", "--listen", f"127.0.0.1:{port}", "--workers", "1",
                     "--access-log", "off", f"{root}/www"]
+        if purpose == "forward":
+            return [str(self.server), "forward", str(port), str(to)]
         return [str(self.server), "echo" if purpose == "echo" else "http", str(port)]
 
 
 def all_servers(build, thrum=None):
     """name -> server, in the order in which tables show them."""
     servers = [Thrum(build, thrum), ThrumProtocol(build), RawEpoll(build), Libuv(build),
-               Asio(build), Nginx(build), NginxFileCache(build), H2o(build)]
+               Asio(build), Nginx(build), NginxFileCache(build), H2o(build),
+               HAProxy(build), HAProxySplice(build)]
     return {s.name: s for s in servers}
