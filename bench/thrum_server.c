@@ -6,8 +6,8 @@
  * `thrum_server http PORT` answers /hello from a handler, with everything a request gets: strict
  * parsing, limits, time-outs, a fiber and a scope of its own. `thrum_server echo PORT` is the echo
  * server of the guide, a fiber per connection; `thrum_server protocol PORT` the same with a
- * protocol, whose functions the loop calls. `thrum_server forward PORT TO` passes on what it gets to
- * another port.
+ * protocol, whose functions the loop calls. `thrum_server forward PORT TO` passes on what it gets
+ * to another port.
  */
 #include <thrum/dial.h>
 #include <thrum/http.h>
@@ -82,7 +82,9 @@ static int app(int argc, char **argv)
     char address[64];
 
     if (argc != 3 && !(argc == 4 && strcmp(argv[1], "forward") == 0)) {
-        fprintf(stderr, "usage: thrum_server http|echo|protocol PORT\n       thrum_server forward PORT TO\n");
+        fprintf(
+            stderr,
+            "usage: thrum_server http|echo|protocol PORT\n       thrum_server forward PORT TO\n");
         return 2;
     }
     snprintf(address, sizeof address, "tcp://127.0.0.1:%s", argv[2]);

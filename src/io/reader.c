@@ -176,21 +176,23 @@ static ssize_t fill(th_reader *r, size_t most)
     return n;
 }
 
-static int check(const th_reader *r, bool sound)
-{
-    if (!r || !sound)
-        return thi_err_clear(-EINVAL);
-    return r->busy ? thi_err_clear(-EBUSY) : 0;
-}
+/* What every call asks. */
+#define CHECK(sound)                                                                               \
+    do {                                                                                           \
+        if (!r || !(sound))                                                                        \
+            return thi_err_clear(-EINVAL);                                                         \
+        if (r->busy)                                                                               \
+            return thi_err_clear(-EBUSY);                                                          \
+    } while (0)
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
 ssize_t th_reader_read(th_reader *reader, void *buf, size_t size)
 {
     th_reader *r = reader;
-    int err = check(r, buf || size == 0);
-    if (err < 0 || size == 0)
-        return err;
+    CHECK(buf || size == 0);
+    if (size == 0)
+        return 0;
     if (th_reader_buffered(r) == 0) {
         if (size >= ROOM_MIN)
             return read_stream(r, buf, thi_min(size, (size_t)SSIZE_MAX));
@@ -217,9 +219,7 @@ ssize_t th_reader_read_all(th_reader *reader, void *buf, size_t size, size_t *go
     th_reader *r = reader;
     char *to = buf;
     size_t done = 0;
-    int err = check(r, (buf || size == 0) && size <= SSIZE_MAX);
-    if (err < 0)
-        return err;
+    CHECK((buf || size == 0) && size <= SSIZE_MAX);
     while (done < size) {
         ssize_t n = th_reader_read(r, to + done, size - done);
         if (n > 0) {
@@ -238,9 +238,7 @@ ssize_t th_reader_read_all(th_reader *reader, void *buf, size_t size, size_t *go
 int th_reader_peek(th_reader *reader, size_t size, th_str *bytes)
 {
     th_reader *r = reader;
-    int err = check(r, bytes && size > 0);
-    if (err < 0)
-        return err;
+    CHECK(bytes && size > 0);
     if (size > r->limit)
         return thi_err_set(TH_ELIMIT, "%zu bytes are more than the limit of %zu", size, r->limit);
     while (th_reader_buffered(r) < size) {
@@ -256,19 +254,19 @@ int th_reader_peek(th_reader *reader, size_t size, th_str *bytes)
 
 int th_reader_skip(th_reader *reader, size_t size)
 {
-    int err = check(reader, size <= th_reader_buffered(reader));
-    if (err == 0)
-        drop(reader, size);
-    return err;
+    th_reader *r = reader;
+    CHECK(size <= th_reader_buffered(r));
+    drop(r, size);
+    return 0;
 }
 
 int th_reader_unread(th_reader *reader, const void *buf, size_t size)
 {
     th_reader *r = reader;
-    int err = check(r, buf || size == 0);
-    if (err < 0 || size == 0)
-        return err;
-    err = make_room_before(r, size);
+    CHECK(buf || size == 0);
+    if (size == 0)
+        return 0;
+    int err = make_room_before(r, size);
     if (err < 0)
         return thi_err_clear(err);
     r->start -= size;
@@ -279,10 +277,8 @@ int th_reader_unread(th_reader *reader, const void *buf, size_t size)
 int th_reader_rest(th_reader *reader, th_str *rest)
 {
     th_reader *r = reader;
-    int err = check(r, rest != NULL);
-    if (err < 0)
-        return err;
     ssize_t n = 0;
+    CHECK(rest != NULL);
     while (n >= 0) {
         if (th_reader_buffered(r) > r->limit)
             return thi_err_set(TH_ELIMIT, "there are more than %zu bytes", r->limit);
@@ -333,9 +329,7 @@ int th_reader_until(th_reader *reader, const void *sep, size_t size, th_str *rec
 {
     th_reader *r = reader;
     size_t length = 0;
-    int err = check(r, sep && size > 0 && size <= SIZE_MAX / 4 && record);
-    if (err < 0)
-        return err;
+    CHECK(sep && size > 0 && size <= SIZE_MAX / 4 && record);
     int found = seek(r, sep, size, &length);
     if (found < 0)
         return found;
@@ -368,10 +362,8 @@ int th_reader_line(th_reader *reader, th_str *line)
 {
     th_reader *r = reader;
     size_t length = 0;
-    int err = check(r, line != NULL);
-    if (err < 0)
-        return err;
-    err = pass_line(r);
+    CHECK(line != NULL);
+    int err = pass_line(r);
     if (err < 0)
         return err;
     int found = seek(r, "\n", 1, &length);

@@ -239,6 +239,7 @@ static int relay(pump *there, pump *back, int64_t idle)
     if (own < 0)
         (void)th_scope_cancel(&scope, own);
     int other = th_scope_close(&scope);
+    there->timed = back->timed = NULL;
     return verdict(own, other);
 }
 

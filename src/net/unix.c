@@ -158,7 +158,8 @@ static void count_it(int fd, size_t at, int *out)
 
 static void keep_it(int fd, size_t at, int *out)
 {
-    out[at] = fd;
+    if (out)
+        out[at] = fd;
 }
 
 static void close_it(int fd, size_t at, int *out)
