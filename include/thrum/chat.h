@@ -206,10 +206,10 @@ TH_API TH_MUST int th_chat_push(th_chat *chat, const void *data, size_t size);
 TH_API TH_MUST int th_chat_push_producer(th_chat *chat, th_producer *producer);
 
 /**
- * Has the chat end when all that was pushed has been sent: the handler `close` is called then.
+ * Has a chat end when all that was pushed has been sent; as th_dispatcher_close_when_done().
  *
- * @param chat  a chat
- * @return 0; -EBADF when it is not open; -ENOMEM
+ * @param chat  an open chat
+ * @return as th_dispatcher_close_when_done()
  *
  * Suspends: no
  * Thread: worker

@@ -93,7 +93,7 @@ typedef struct th_dispatcher_ops {
     /* A handler has failed, or a connection could not be made. NULL: an error is logged with the
      * dispatcher's text, the result and its detail, then `close` is called. */
     int (*error)(th_dispatcher *d, void *arg, int err);
-    /* All that was pushed has been sent. NULL: nothing. */
+    /* All that was pushed has been sent, and nothing is to be done then. NULL: nothing. */
     int (*drained)(th_dispatcher *d, void *arg);
 
     /* Gates: asked before each turn whether `read` and `expt`, and whether `write`, may be called;
@@ -472,6 +472,22 @@ TH_API TH_MUST ssize_t th_dispatcher_recv_from(th_dispatcher *d, void *buf, size
  * Since: 0.1
  */
 TH_API TH_MUST int th_dispatcher_push(th_dispatcher *d, const void *data, size_t size);
+
+/**
+ * Has a dispatcher end when all that was pushed has been sent: the handler `close` is called then.
+ *
+ * Called from that handler itself, when the peer has ended what it sends, the dispatcher is closed
+ * when all has been sent.
+ *
+ * @param d  an open dispatcher
+ * @return 0; -EBADF when it is not open; -ENOMEM
+ *
+ * Suspends: no
+ * Thread: worker
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API TH_MUST int th_dispatcher_close_when_done(th_dispatcher *d);
 
 /**
  * Tells how many bytes were pushed and not sent yet.

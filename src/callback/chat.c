@@ -211,13 +211,7 @@ int th_chat_push_producer(th_chat *chat, th_producer *producer)
 
 int th_chat_close_when_done(th_chat *chat)
 {
-    int err = chat ? thi_dispatch_may_use(&chat->d) : -EINVAL;
-    if (err == 0)
-        err = thi_out_add_end(&chat->d.out);
-    if (err < 0)
-        return thi_err_clear(err);
-    thi_dispatch_review(&chat->d);
-    return 0;
+    return th_dispatcher_close_when_done(chat ? &chat->d : NULL);
 }
 
 void th_chat_discard(th_chat *chat)

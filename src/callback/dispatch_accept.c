@@ -3,7 +3,8 @@
 /*
  * Listening, and accepting clients.
  *
- * When nobody waits any more a look confirms it: a client that comes to one who is not told is lost.
+ * When nobody waits any more a look confirms it: a client that comes to one who is not told is
+ * lost.
  *
  * When descriptors or memory run out the client stays in the queue, so that poll(2) would report it
  * again and again. The listener rests for a while instead, says so, and then goes on: it neither

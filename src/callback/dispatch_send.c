@@ -194,6 +194,17 @@ static int push(th_dispatcher *d, const void *data, size_t size)
     return 0;
 }
 
+int th_dispatcher_close_when_done(th_dispatcher *d)
+{
+    int err = d ? thi_dispatch_may_use(d) : -EINVAL;
+    if (err == 0)
+        err = thi_out_add_end(&d->out);
+    if (err < 0)
+        return thi_err_clear(err);
+    thi_dispatch_review(d);
+    return 0;
+}
+
 int th_dispatcher_push(th_dispatcher *d, const void *data, size_t size)
 {
     if (!d || (!data && size > 0) || d->datagram)

@@ -118,12 +118,42 @@ def talk_to_http(where):
                 assert (answer.status, answer.body) == (200, f"hello, {name}\n".encode())
 
 
-TALKS = {"echo_server": talk_to_echo, "limited_server": talk_to_limited, "http_hello": talk_to_http}
+def talk_to_room(where):
+    """What is heard is a beginning of what was said, and of what the room says."""
+    with contextlib.ExitStack() as stack, contextlib.suppress(ConnectionError, wire.Closed):
+        clients = [stack.enter_context(contextlib.closing(wire.Client(where))) for _ in range(2)]
+        clients[0].send(b"warp\n")
+        send_all(clients[0].socket, b"/quit\n")
+        send_all(clients[1].socket, b"/quit\n")
+        for client in clients:
+            got = b""
+            while data := client.socket.recv(100):
+                got += data
+            whole = re.compile(rb"(\* somebody has (come|left)|[\d.:]+: warp|bye)\r\n")
+            assert whole.sub(b"", got + b"") == b"" or not got.endswith(b"\n")
+
+
+def talk_to_files(where):
+    """A file is whole, or the connection ends before."""
+    with contextlib.suppress(ConnectionError, wire.Closed):
+        with contextlib.closing(wire.Client(where)) as client:
+            client.send(b"conftest.py\nnone\n\n")
+            content = (pathlib.Path(__file__).parent / "conftest.py").read_bytes()
+            expected = b"%d\n%bno\n" % (len(content), content)
+            got = b""
+            while data := client.socket.recv(65536):
+                got += data
+            assert got == expected[:len(got)]
+
+
+TALKS = {"chat_files": talk_to_files, "chat_room": talk_to_room, "dispatch_echo": talk_to_echo,
+         "echo_server": talk_to_echo, "limited_server": talk_to_limited, "http_hello": talk_to_http}
 
 
 def serve_once(program, n):
     """A server, one client, and the signal to stop."""
-    run = Run([program, "http://127.0.0.1:0" if program.name == "http_hello" else "127.0.0.1:0"], n)
+    run = Run([program, "http://127.0.0.1:0" if program.name == "http_hello" else "127.0.0.1:0",
+               *([pathlib.Path(__file__).parent] if program.name == "chat_files" else [])], n)
     if where := run.where():
         TALKS[program.name](where)
         with contextlib.suppress(ProcessLookupError):

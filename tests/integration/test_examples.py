@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Each program in examples/ does what it says it shows."""
+import contextlib
 import os
 import pathlib
 import re
@@ -123,6 +124,96 @@ def test_follow_shows_what_is_added(example, tmp_path):
         path.unlink()
         assert follower.wait(TIMEOUT) == 0
     assert shown.lines == ["first", "second", "third"]
+
+
+def test_dispatch_echo_over_tcp(start, example, tmp_path):
+    for address in ("127.0.0.1:0", "[::1]:0", f"unix:{tmp_path}/socket"):
+        server = start(example("dispatch_echo"), address)
+        with server.connect() as client:
+            client.send(b"warp")
+            assert client.take(4) == b"warp"
+            client.send(b"weft" * 100000)
+            client.socket.shutdown(socket.SHUT_WR)
+            assert client.take(400000) == b"weft" * 100000
+            assert client.socket.recv(1) == b""
+        server.signal()
+        assert (server.wait(), server.err.lines) == (0, [])
+
+
+def test_dispatch_echo_over_udp(start, example):
+    for family, address in ((socket.AF_INET, "127.0.0.1:0"), (socket.AF_INET6, "[::1]:0")):
+        server = start(example("dispatch_echo"), address)
+        with socket.socket(family, socket.SOCK_DGRAM) as client:
+            client.settimeout(TIMEOUT)
+            client.connect((address.rsplit(":", 1)[0].strip("[]"),
+                            int(server.out.lines[0].rsplit(":", 1)[1])))
+            for datagram in (b"warp", b"", b"x" * 16000):
+                client.send(datagram)
+                assert client.recv(65536) == datagram
+
+
+def test_chat_room(start, example):
+    server = start(example("chat_room"), "127.0.0.1:0")
+    with contextlib.ExitStack() as stack:
+        def come():
+            client = stack.enter_context(server.connect())
+            assert hear(client) == "* somebody has come"
+            return client, "%s:%d" % client.socket.getsockname()
+
+        def hear(client):
+            line = b""
+            while not line.endswith(b"\r\n"):
+                line += client.take(1)
+            return line[:-2].decode()
+
+        one, one_name = come()
+        two, two_name = come()
+        assert hear(one) == "* somebody has come"
+        one.send(b"hello")
+        one.send(b" there\r\n\nsecond\n")
+        assert [hear(two), hear(two)] == [f"{one_name}: hello there", f"{one_name}: second"]
+        two.send(b"hi\n")
+        assert hear(one) == f"{two_name}: hi"
+        two.send(b"/quit\n")
+        assert hear(two) == "bye" and two.socket.recv(1) == b""
+        assert hear(one) == "* somebody has left"
+        one.send(b"x" * 1001)  # longer than a line may be
+        assert one.socket.recv(1) == b""
+    server.signal()
+    assert (server.wait(), server.err.lines) == (0, [])
+
+
+def test_chat_room_shows_the_door_to_who_does_not_listen(start, example):
+    server = start(example("chat_room"), "127.0.0.1:0")
+    with server.connect() as deaf, server.connect() as talker:
+        deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sender = threading.Thread(target=talker.socket.sendall, args=((b"x" * 999 + b"\n") * 20000,))
+        sender.start()
+        heard = b""
+        while not heard.endswith(b"* somebody has left\r\n"):
+            heard += talker.socket.recv(65536)
+        sender.join()
+
+
+def test_chat_files(start, example, tmp_path):
+    content = os.urandom(1_000_000)
+    (tmp_path / "big").write_bytes(content)
+    (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("big")
+    server = start(example("chat_files"), "127.0.0.1:0", str(tmp_path))
+    with server.connect() as client:
+        client.send(b"big\nempty\nnone\n../big\nfolder\nlink\n.\nbig\n\n")
+        for _ in range(2):
+            assert client.take(8) == b"1000000\n"
+            assert client.take(1_000_000) == content
+            if _ == 0:
+                assert client.take(2 + 5 * 3) == b"0\n" + b"no\n" * 5
+        assert client.socket.recv(1) == b""
+    program = example("chat_files")
+    assert run(program, status=2) == ("", "usage: chat_files ADDRESS FOLDER\n")
+    assert run(program, "127.0.0.1:0", tmp_path / "none", status=1) == (
+        "", f"{program}: No such file or directory: {tmp_path}/none\n")
 
 
 def test_http_hello(start, example):

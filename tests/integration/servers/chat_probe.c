@@ -7,9 +7,9 @@
  *
  * It attaches the descriptor. The first stage applies at once, the n-th of the others when the
  * terminator has been found n times. A stage is a terminator, `bHEX`, `nCOUNT`, `-` for none or `=`
- * for the present one, and then actions: `,pHEX` pushes, `,sSIZE:HEX` pushes a producer of pieces of
- * that size, `,c` closes when done, `,d` discards. At the end of what the peer sends it closes when
- * done. Lines that it prints: `collect HEX`, `found`, `end`, `error NAME`.
+ * for the present one, and then actions: `,pHEX` pushes, `,sSIZE:HEX` pushes a producer of pieces
+ * of that size, `,c` closes when done, `,d` discards. At the end of what the peer sends it closes
+ * when done. Lines that it prints: `collect HEX`, `found`, `end`, `error NAME`.
  */
 #include <thrum.h>
 

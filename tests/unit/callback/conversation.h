@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * A conversation between a chat that serves lines and a dispatcher that sends some, in one map: what
- * torture and simulation do something to.
+ * A conversation between a chat that serves lines and a dispatcher that sends some, in one map:
+ * what torture and simulation do something to.
  *
  * The client sends its lines, and the chat answers each with the same, from a producer; after "bye"
  * it closes when done. The client has succeeded when it has got everything and then the end.
@@ -25,10 +25,10 @@ typedef struct conversation {
     th_dispatcher *listener; /* NULL: it has failed */
     char got[64];
     size_t got_len;
-    int server;  /* what went wrong with the listener */
-    int chats;   /* what went wrong with a chat */
-    int client;  /* 1 while it is at it, 0 when it has succeeded, or what went wrong */
-    int alive;   /* chats and dispatchers that were not released */
+    int server; /* what went wrong with the listener */
+    int chats;  /* what went wrong with a chat */
+    int client; /* 1 while it is at it, 0 when it has succeeded, or what went wrong */
+    int alive;  /* chats and dispatchers that were not released */
 } conversation;
 
 /* ---- the server ---- */

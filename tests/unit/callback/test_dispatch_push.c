@@ -175,6 +175,36 @@ FIBER_TEST(what_waits_for_a_broken_connection_is_dropped)
     ck_assert_int_eq(th_dispatch_map_free(map), 0);
 }
 
+static int close_when_done(th_dispatcher *d, void *arg)
+{
+    tell(arg, 'z');
+    return th_dispatcher_close_when_done(d);
+}
+
+FIBER_TEST(what_was_pushed_is_sent_before_closing_when_done)
+{
+    static char much[MUCH];
+    th_dispatcher_ops ops = reading;
+    ops.close = close_when_done;
+    fill_pattern(much, 0, sizeof much);
+    for (int by_peer = 0; by_peer < 2; by_peer++) {
+        th_dispatch_map *map = map_without_limit();
+        channel c = { 0 };
+        size_t taken = 0;
+        int peer = open_channel(&c, by_peer ? &ops : &reading, map, AF_UNIX);
+        ck_assert_int_eq(th_dispatcher_push(c.d, much, sizeof much), 0);
+        if (by_peer)
+            ck_assert_int_eq(shutdown(peer, SHUT_WR), 0);
+        else
+            ck_assert_int_eq(th_dispatcher_close_when_done(c.d), 0);
+        take_pattern(peer, &taken, map, sizeof much);
+        ck_assert_int_eq(th_dispatch_map_loop(map, TH_SECOND, -1), 0);
+        ck_assert_str_eq(c.told, by_peer ? "zrR" : "zR");
+        close(peer);
+        ck_assert_int_eq(th_dispatch_map_free(map), 0);
+    }
+}
+
 /* A handler that is called for room to write comes after what was pushed before. */
 FIBER_TEST(what_was_pushed_is_sent_before_room_is_told)
 {
@@ -206,6 +236,7 @@ static void fill_suite(Suite *suite)
     add_on_engines(tc, pushing_to_a_broken_connection_tells_and_fails);
     add_on_engines(tc, what_waits_for_a_broken_connection_is_dropped);
     add_on_engines(tc, what_was_pushed_is_sent_before_room_is_told);
+    add_on_engines(tc, what_was_pushed_is_sent_before_closing_when_done);
 }
 
 int main(void)
