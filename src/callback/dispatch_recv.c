@@ -4,7 +4,7 @@
  * Receiving.
  *
  * A receive that comes back short has emptied the socket, so that the next event needs no look; not
- * after a hang-up, because then no event would announce the end.
+ * after a hang-up, because then no event would announce the end, and a look has to.
  */
 #include "callback/dispatch.h"
 
@@ -15,7 +15,8 @@
 
 static void note_received(th_dispatcher *d, ssize_t n, size_t size)
 {
-    if (n == -EAGAIN || (n > 0 && (size_t)n < size && !d->over && !d->datagram)) {
+    bool empty = n == -EAGAIN || (n > 0 && (size_t)n < size && !d->datagram);
+    if (empty && !d->over) {
         d->sure &= (uint8_t)~THI_READ;
         d->maybe &= (uint8_t)~THI_READ;
         thi_dispatch_review(d);
