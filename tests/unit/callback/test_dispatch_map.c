@@ -604,6 +604,17 @@ FIBER_TEST(a_regular_file_is_always_ready_and_ends)
     ck_assert_str_eq(c.told, "rrrzrR");
 }
 
+FIBER_TEST(a_directory_is_an_error_when_it_is_read)
+{
+    channel c = { 0 };
+    int fd = open("/tmp", O_RDONLY | O_DIRECTORY);
+    make(&c, &reading, NULL);
+    ck_assert_int_eq(th_dispatcher_attach(c.d, fd, 0), 0);
+    turn_until(NULL, c.told[0]);
+    ck_assert_int_eq(c.last, -EISDIR);
+    end_channels(NULL);
+}
+
 FIBER_TEST(the_first_of_it_comes_within_two_turns)
 {
     int fd = temporary("quick");
@@ -758,6 +769,7 @@ static void fill_suite(Suite *suite)
     tc = thi_check_case(suite, "descriptors");
     add_on_engines(tc, a_pipe_is_read_and_written);
     add_on_engines(tc, a_regular_file_is_always_ready_and_ends);
+    add_on_engines(tc, a_directory_is_an_error_when_it_is_read);
     add_on_engines(tc, the_first_of_it_comes_within_two_turns);
     add_on_engines(tc, a_duplicate_is_its_own);
     add_on_engines(tc, an_unconnected_socket_can_be_attached_and_connected);

@@ -118,12 +118,71 @@ START_TEST(a_listener_that_lacks_descriptors_rests_and_goes_on)
 }
 END_TEST
 
+/* ---- single failures ---- */
+
+static int attaching_what_is_broken(void *arg)
+{
+    conversation c = { .client = 1 };
+    th_dispatcher *d = NULL;
+    int fds[2];
+    (void)arg;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    ck_assert_int_eq(th_dispatch_map_new(NULL, &c.map), 0);
+    ck_assert_int_eq(th_dispatcher_new(&listening, &c, c.map, &d), 0);
+    c.alive = 1;
+    thi_fault_order("getpeername", 1, ENOBUFS);
+    ck_assert_int_eq(th_dispatcher_attach(d, fds[0], 0), -ENOBUFS);
+    thi_fault_order(NULL, 0, 0);
+    ck_assert_uint_eq(th_dispatch_map_count(c.map), 0);
+    ck_assert_int_ge(fcntl(fds[0], F_GETFD), 0); /* it is the caller's still */
+    ck_assert_int_eq(fcntl(fds[0], F_GETFL) & O_NONBLOCK, 0);
+    close(fds[0]);
+    close(fds[1]);
+    ck_assert_int_eq(th_dispatch_map_free(c.map), 0);
+    ck_assert_int_eq(c.alive, 0);
+    return 0;
+}
+
+START_TEST(a_broken_socket_is_not_attached)
+{
+    thi_fault_begin(0, 0);
+    run_in_fiber(1, _i, attaching_what_is_broken, NULL);
+    (void)thi_fault_end();
+}
+END_TEST
+
+static int closing_with_a_failure(void *arg)
+{
+    conversation c = { .client = 1 };
+    (void)arg;
+    ck_assert_int_eq(th_dispatch_map_new(NULL, &c.map), 0);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(start_server(&c, "127.0.0.1:0"), 0);
+    thi_fault_order("close", 2, EIO);
+    ck_assert_int_eq(th_dispatch_map_close_all(c.map), -EIO);
+    thi_fault_order(NULL, 0, 0);
+    ck_assert_uint_eq(th_dispatch_map_count(c.map), 0);
+    ck_assert_int_eq(th_dispatch_map_free(c.map), 0);
+    ck_assert_int_eq(c.alive, 0);
+    return 0;
+}
+
+START_TEST(all_are_closed_and_the_first_failure_returned)
+{
+    thi_fault_begin(0, 0);
+    run_in_fiber(1, _i, closing_with_a_failure, NULL);
+    (void)thi_fault_end();
+}
+END_TEST
+
 static void fill_suite(Suite *suite)
 {
     TCase *tc = thi_check_case(suite, "torture");
     tcase_set_timeout(tc, 120);
     add_on_engines(tc, a_conversation_fails_as_its_system_calls_do);
     add_on_engines(tc, a_conversation_fails_as_its_allocations_do);
+    add_on_engines(tc, a_broken_socket_is_not_attached);
+    add_on_engines(tc, all_are_closed_and_the_first_failure_returned);
     add_on_engines(tc, a_listener_that_lacks_descriptors_rests_and_goes_on);
 }
 

@@ -340,6 +340,16 @@ FIBER_TEST(nothing_that_arrived_before_the_end_is_lost)
     }
 }
 
+FIBER_TEST(urgent_data_of_a_broken_connection_is_its_end)
+{
+    channel c = { .reads_not = true };
+    int peer = open_channel(&c, &reading, NULL, AF_INET);
+    ck_assert_int_eq(send(peer, "!", 1, MSG_OOB), 1);
+    peer_resets(peer);
+    ck_assert_int_eq(th_dispatch_map_loop(NULL, TH_SECOND, -1), 0);
+    ck_assert_str_eq(c.told + strspn(c.told, "r"), "zR");
+}
+
 /* ---- nobody handles it ---- */
 
 FIBER_TEST(what_nobody_handles_is_told_once)
@@ -814,6 +824,7 @@ static void fill_suite(Suite *suite)
     add_on_engines(tc, an_urgent_byte_is_told);
     add_on_engines(tc, read_write_urgent_come_in_this_order_and_the_end_when_all_is_read);
     add_on_engines(tc, nothing_that_arrived_before_the_end_is_lost);
+    add_on_engines(tc, urgent_data_of_a_broken_connection_is_its_end);
     add_on_engines(tc, what_nobody_handles_is_told_once);
     add_on_engines(tc, urgent_data_nobody_handles_is_told_once);
     add_on_engines(tc, messages_go_where_the_librarys_go_and_warnings_are_left_out_by_default);
