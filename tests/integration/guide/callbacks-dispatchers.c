@@ -30,7 +30,7 @@ static int ask(void *arg)
 {
     th_stream *stream;
     char got[11] = "";
-    CHECK(th_dial(arg, &stream) == 0);
+    CHECK(th_dial(arg, NULL, &stream) == 0);
     CHECK(th_stream_read_all(stream, got, 10) == 10);
     CHECK(strcmp(got, "by a fiber") == 0);
     th_stream_free(stream);
