@@ -11,19 +11,22 @@ enum { WAITING = 64 * 1024 }; /* who has so much to be sent is not read from */
 
 /* ---- TCP ---- */
 
+/* A client that does not read is not read from: it makes no memory grow. */
 static int on_read(th_dispatcher *d, void *arg)
 {
     char buf[16 * 1024];
     (void)arg;
     ssize_t n = th_dispatcher_recv(d, buf, sizeof buf);
-    return n > 0 ? th_dispatcher_push(d, buf, (size_t)n) : (int)n;
+    int err = n > 0 ? th_dispatcher_push(d, buf, (size_t)n) : (int)n;
+    if (err < 0 || th_dispatcher_pending(d) <= WAITING)
+        return err;
+    return th_dispatcher_set_gates(d, false, false);
 }
 
-/* Asked before each turn: a client that does not read makes no memory grow. */
-static bool is_readable(th_dispatcher *d, void *arg)
+static int on_drained(th_dispatcher *d, void *arg)
 {
     (void)arg;
-    return th_dispatcher_pending(d) < WAITING;
+    return th_dispatcher_set_gates(d, true, false);
 }
 
 /* The end of what the client sends: what it has yet to get is sent first. */
@@ -36,7 +39,7 @@ static int on_close(th_dispatcher *d, void *arg)
 static int on_accepted(th_dispatcher *listener, void *arg, int fd, const th_addr *peer)
 {
     static const th_dispatcher_ops ops = {
-        .name = "echo", .read = on_read, .readable = is_readable, .close = on_close
+        .name = "echo", .read = on_read, .drained = on_drained, .close = on_close
     };
     th_dispatcher *d;
     (void)arg;

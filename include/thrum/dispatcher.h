@@ -104,7 +104,8 @@ typedef struct th_dispatcher_ops {
 
     /* A message. NULL: it goes where the library's go, see th_log_set_sink(). */
     void (*log)(th_dispatcher *d, void *arg, th_log_level level, const char *text);
-    /* The dispatcher ends: the last that is called. NULL: nothing. */
+    /* The dispatcher ends: the last that is called, and the only one that may be called outside of
+     * a fiber, when a worker ends with its default map. NULL: nothing. */
     void (*release)(void *arg);
 } th_dispatcher_ops;
 
@@ -290,7 +291,8 @@ TH_API TH_MUST int th_dispatcher_create(th_dispatcher *d, int family, int type);
  * Opens a dispatcher with a descriptor of any kind.
  *
  * A socket may be connected, listening or neither. Pipes, terminals and whatever else poll(2) takes
- * are connected; a regular file is, too, and always ready. The descriptor becomes non-blocking,
+ * are connected; a regular file is, too, and always ready, though reading it may wait for the disk;
+ * large ones are better sent by th_producer_of_file(). The descriptor becomes non-blocking,
  * also for others who share its description.
  *
  * @param d      a dispatcher that is not open
@@ -382,6 +384,25 @@ TH_API TH_MUST int th_dispatcher_accept(th_dispatcher *d, int *fd, th_addr *peer
  * Since: 0.1
  */
 TH_API TH_MUST int th_dispatcher_connect(th_dispatcher *d, const char *address);
+
+/**
+ * Opens and closes the gates of a dispatcher that has none of its own.
+ *
+ * They say what handlers of those names would, without being asked each turn: with a closed one
+ * `read` and `expt`, or `write`, are not called, and what has happened is told when it opens. Both
+ * are open when a dispatcher is opened. What was pushed is sent in any case.
+ *
+ * @param d         an open dispatcher without handlers `readable` and `writable`
+ * @param readable  whether `read` and `expt` may be called
+ * @param writable  whether `write` may be called
+ * @return 0; -EBADF when it is not open; -EINVAL when it has such handlers
+ *
+ * Suspends: no
+ * Thread: worker
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API int th_dispatcher_set_gates(th_dispatcher *d, bool readable, bool writable);
 
 /**
  * Sends what the kernel takes now.

@@ -157,6 +157,9 @@ unsigned thi_dispatch_interest(const th_dispatcher *d);
 /* After anything has changed: asks the loop for what is missing, and makes the dispatcher ready. */
 void thi_dispatch_review(th_dispatcher *d);
 
+/* The gates are as said from now on. */
+void thi_dispatch_set_gates(th_dispatcher *d, bool readable, bool writable);
+
 /* Begins to watch, if that has not been done. */
 TH_MUST int thi_dispatch_watch(th_dispatcher *d);
 

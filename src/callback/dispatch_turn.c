@@ -25,20 +25,11 @@ static void ask_gates_of(th_dispatcher *d)
 {
     const th_dispatcher_ops *ops = d->ops;
     uint32_t serial = d->serial;
-    unsigned gates = 0;
-    if (!ops->readable || ops->readable(d, d->arg))
-        gates |= THI_READ;
-    if (d->serial == serial && !(d->state & TH_DISPATCHER_ACCEPTING) &&
-        (!ops->writable || ops->writable(d, d->arg)))
-        gates |= THI_WRITE;
-    if (d->serial != serial)
-        return;
-    d->gates = (uint8_t)gates;
-    /* An event that nobody wants now may be over when somebody does. */
-    uint8_t unwanted = (uint8_t)(d->sure & ~thi_dispatch_interest(d));
-    d->sure &= (uint8_t)~unwanted;
-    d->maybe |= unwanted;
-    thi_dispatch_review(d);
+    bool readable = !ops->readable || ops->readable(d, d->arg);
+    bool writable = d->serial == serial && !(d->state & TH_DISPATCHER_ACCEPTING) &&
+                    (!ops->writable || ops->writable(d, d->arg));
+    if (d->serial == serial)
+        thi_dispatch_set_gates(d, readable, writable);
 }
 
 static void ask_gates(th_dispatch_map *map)

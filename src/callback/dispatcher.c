@@ -51,6 +51,26 @@ unsigned thi_dispatch_interest(const th_dispatcher *d)
     return interest_of_connected(d, may_read, may_write);
 }
 
+/* An event that nobody wants now may be over when somebody does. */
+void thi_dispatch_set_gates(th_dispatcher *d, bool readable, bool writable)
+{
+    d->gates = (uint8_t)((readable ? THI_READ : 0) | (writable ? THI_WRITE : 0));
+    uint8_t unwanted = (uint8_t)(d->sure & ~thi_dispatch_interest(d));
+    d->sure &= (uint8_t)~unwanted;
+    d->maybe |= unwanted;
+    thi_dispatch_review(d);
+}
+
+int th_dispatcher_set_gates(th_dispatcher *d, bool readable, bool writable)
+{
+    int err = d ? thi_dispatch_may_use(d) : -EINVAL;
+    if (err == 0 && d->gated)
+        err = -EINVAL;
+    if (err == 0)
+        thi_dispatch_set_gates(d, readable, writable);
+    return (int)thi_err_plain(err);
+}
+
 static void make_ready(th_dispatcher *d)
 {
     if (thi_list_linked(&d->ready_link))

@@ -219,6 +219,33 @@ FIBER_TEST(what_arrived_while_the_gate_was_closed_is_told_when_it_opens)
     end_channels(NULL);
 }
 
+FIBER_TEST(gates_can_be_set_instead_of_asked)
+{
+    th_dispatcher_ops ops = gated;
+    channel c = { 0 };
+    channel asked = { 0 };
+    ops.readable = ops.writable = NULL;
+    int peer = open_channel(&c, &ops, NULL, AF_INET);
+    int asked_peer = open_channel(&asked, &gated, NULL, AF_INET);
+    ck_assert_int_eq(th_dispatcher_set_gates(asked.d, true, true), -EINVAL);
+    ck_assert_int_eq(th_dispatcher_set_gates(c.d, false, false), 0);
+    peer_sends(peer, "x");
+    turn_a_few(NULL);
+    ck_assert_str_eq(c.told, "");
+    ck_assert_int_eq(th_dispatcher_set_gates(c.d, true, false), 0);
+    turn_until(NULL, c.got_len);
+    turn_a_few(NULL);
+    ck_assert_str_eq(c.told, "r");
+    ck_assert_int_eq(th_dispatcher_set_gates(c.d, false, true), 0);
+    turn_until(NULL, c.told[1]);
+    ck_assert_str_eq(c.told, "rw");
+    ck_assert_int_eq(th_dispatcher_close(c.d), 0);
+    ck_assert_int_eq(th_dispatcher_set_gates(c.d, true, true), -EBADF);
+    close(peer);
+    close(asked_peer);
+    end_channels(NULL);
+}
+
 FIBER_TEST(without_gates_both_are_open)
 {
     th_dispatcher_ops ops = gated;
@@ -748,6 +775,7 @@ static void fill_suite(Suite *suite)
     tc = thi_check_case(suite, "gates");
     add_on_engines(tc, gates_are_asked_each_turn_but_not_a_listener_whether_it_writes);
     add_on_engines(tc, what_arrived_while_the_gate_was_closed_is_told_when_it_opens);
+    add_on_engines(tc, gates_can_be_set_instead_of_asked);
     add_on_engines(tc, without_gates_both_are_open);
     tc = thi_check_case(suite, "changes");
     add_on_engines(tc, who_is_closed_by_another_handler_of_the_turn_is_not_called);

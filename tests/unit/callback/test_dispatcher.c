@@ -637,6 +637,36 @@ FIBER_TEST(a_refused_connection_is_an_error)
     end_channels(NULL);
 }
 
+static char second_try[TH_ADDR_TEXT];
+
+static void try_again(channel *c, char event)
+{
+    if (event != 'e')
+        return;
+    ck_assert_int_eq(th_dispatcher_close(c->d), 0);
+    ck_assert_int_eq(th_dispatcher_connect(c->d, second_try), 0);
+}
+
+FIBER_TEST(whoever_was_refused_can_try_again_with_the_same_dispatcher)
+{
+    char text[TH_ADDR_TEXT];
+    int listener = listen_bare(AF_INET, second_try);
+    address_of_nobody(text);
+    channel c = { .act = try_again };
+    make(&c, &reading, NULL);
+    ck_assert_int_eq(th_dispatcher_connect(c.d, text), 0);
+    turn_until(NULL, c.told[1]);
+    ck_assert_str_eq(c.told, "ec");
+    ck_assert_uint_eq(th_dispatcher_state(c.d), TH_DISPATCHER_OPEN | TH_DISPATCHER_CONNECTED);
+    int peer = accept(listener, NULL, NULL);
+    peer_sends(peer, "at last");
+    turn_until(NULL, c.got_len);
+    ck_assert_str_eq(c.got, "at last");
+    close(peer);
+    close(listener);
+    end_channels(NULL);
+}
+
 FIBER_TEST(what_connect_says_at_once_goes_to_the_caller)
 {
     channel c = { 0 };
@@ -839,6 +869,7 @@ static void fill_suite(Suite *suite)
     add_on_engines(tc, a_connection_is_told_once_before_anything_else);
     add_on_engines(tc, the_first_event_of_a_connection_may_be_one_to_read);
     add_on_engines(tc, a_refused_connection_is_an_error);
+    add_on_engines(tc, whoever_was_refused_can_try_again_with_the_same_dispatcher);
     add_on_engines(tc, what_connect_says_at_once_goes_to_the_caller);
     add_on_engines(tc, a_connection_that_is_there_at_once_is_told_before_connect_returns);
     tc = thi_check_case(suite, "sockets");
