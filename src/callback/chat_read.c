@@ -28,9 +28,10 @@
 static int reserve(thi_chat_bytes *bytes, size_t n)
 {
     size_t need = bytes->len + n + 1;
-    if (need <= bytes->room)
+    if (bytes->ptr && need <= bytes->room)
         return 0;
-    size_t room = thi_max(thi_max(need, bytes->room * 2), (size_t)64);
+    size_t room = thi_max(bytes->room * 2, (size_t)64);
+    room = thi_max(room, need);
     char *ptr = thi_realloc(bytes->ptr, room);
     if (!ptr)
         return -ENOMEM;

@@ -126,7 +126,7 @@ int thi_dispatch_accept_some(th_dispatcher *d)
     th_dispatch_map *map = d->map;
     uint32_t serial = d->serial;
     for (int i = 0; i < CLIENTS_IN_A_TURN; i++) {
-        int fd;
+        int fd = -1;
         int code = th_dispatcher_accept(d, &fd, &map->peer);
         if (code == 0)
             return 0;

@@ -44,7 +44,7 @@ static thi_out_block *new_block(thi_out_kind kind, size_t room)
 
 static void link_last(thi_out *out, thi_out_block *block)
 {
-    if (out->first)
+    if (out->last)
         out->last->next = block;
     else
         out->first = block;
@@ -68,6 +68,8 @@ static void drop_first(thi_out *out)
 {
     thi_out_block *block = out->first;
     out->first = block->next;
+    if (!out->first)
+        out->last = NULL;
     if (block->busy)
         block->dropped = true;
     else
@@ -84,7 +86,7 @@ static void fill(thi_out *out, const char *data, size_t size)
 
 int thi_out_add(thi_out *out, const void *data, size_t size)
 {
-    const thi_out_block *last = out->first ? out->last : NULL;
+    const thi_out_block *last = out->last;
     size_t spare = last && last->kind == THI_OUT_BYTES ? last->room - last->end : 0;
     size_t here = thi_min(spare, size);
     thi_out_block *more = NULL;

@@ -144,7 +144,6 @@ int thi_dispatch_flush(th_dispatcher *d)
     bool cut = false;
     d->maybe |= THI_WRITE;
     for (size_t sent = 0; sent < BUDGET && !cut && d->serial == serial; sent += (size_t)n) {
-        n = 0;
         switch (thi_out_next(&d->out)) {
         case THI_OUT_EMPTY:
             return empty_now(d);

@@ -27,10 +27,10 @@ char *th_dispatcher_format(const th_dispatcher *d, char *text, size_t size)
 
 void thi_dispatch_log(th_dispatcher *d, th_log_level level, const char *format, ...)
 {
-    char text[THI_LOG_SIZE];
-    va_list args;
     if (!d->ops->log && !thi_log_enabled(level))
         return;
+    char text[THI_LOG_SIZE];
+    va_list args;
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);

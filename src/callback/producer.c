@@ -33,7 +33,8 @@ typedef struct of_bytes {
 static ssize_t more_bytes(th_producer *producer, void *buf, size_t room)
 {
     of_bytes *p = thi_container_of(producer, of_bytes, base);
-    size_t n = thi_min(thi_min(p->piece, room), p->size - p->at);
+    size_t n = thi_min(p->piece, room);
+    n = thi_min(n, p->size - p->at);
     memcpy(buf, p->bytes + p->at, n);
     p->at += n;
     return (ssize_t)n;
