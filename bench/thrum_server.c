@@ -6,10 +6,11 @@
  * `thrum_server http PORT` answers /hello from a handler, with everything a request gets: strict
  * parsing, limits, time-outs, a fiber and a scope of its own. `thrum_server echo PORT` is the echo
  * server of the guide, a fiber per connection; `thrum_server protocol PORT` the same with a
- * protocol, whose functions the loop calls. `thrum_server forward PORT TO` passes on what it gets
- * to another port.
+ * protocol, whose functions the loop calls, and `thrum_server dispatcher PORT` with dispatchers.
+ * `thrum_server forward PORT TO` passes on what it gets to another port.
  */
 #include <thrum/dial.h>
+#include <thrum/dispatcher.h>
 #include <thrum/http.h>
 #include <thrum/protocol.h>
 #include <thrum/relay.h>
@@ -21,6 +22,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum { ECHO_SIZE = 32 * 1024 }; /* half of a fiber's stack */
 
@@ -77,14 +79,64 @@ static int forward(th_stream *client, void *arg)
     return err;
 }
 
+/* ---- dispatchers ---- */
+
+static int on_read(th_dispatcher *d, void *arg)
+{
+    static char buffer[2 * ECHO_SIZE]; /* one for all: only one of them reads at a time */
+
+    (void)arg;
+    ssize_t n = th_dispatcher_recv(d, buffer, sizeof buffer);
+    int err = n > 0 ? th_dispatcher_push(d, buffer, (size_t)n) : (int)n;
+    if (err < 0 || th_dispatcher_pending(d) == 0)
+        return err;
+    return th_dispatcher_set_gates(d, false, false); /* until that is sent */
+}
+
+static int on_drained(th_dispatcher *d, void *arg)
+{
+    (void)arg;
+    return th_dispatcher_set_gates(d, true, false);
+}
+
+static int on_accepted(th_dispatcher *listener, void *arg, int fd, const th_addr *peer)
+{
+    static const th_dispatcher_ops ops = { .read = on_read, .drained = on_drained };
+    th_dispatcher *d;
+
+    (void)arg;
+    (void)peer;
+    int err = th_dispatcher_new(&ops, NULL, th_dispatcher_map(listener), &d);
+    return err < 0 ? err : th_dispatcher_attach(d, fd, 0);
+}
+
+static int serve_with_dispatchers(const char *address)
+{
+    static const th_dispatcher_ops ops = { .accepted = on_accepted };
+    th_dispatcher *listener;
+    int err = th_dispatcher_new(&ops, NULL, NULL, &listener);
+
+    if (err == 0)
+        err = th_dispatcher_create(listener, AF_INET, SOCK_STREAM);
+    if (err == 0)
+        err = th_dispatcher_set_reuse_addr(listener);
+    if (err == 0)
+        err = th_dispatcher_bind(listener, address);
+    if (err == 0)
+        err = th_dispatcher_listen(listener, 0);
+    if (err == 0)
+        err = th_dispatch_map_loop(NULL, TH_NEVER, -1);
+    th_dispatch_map_close_all(NULL);
+    return err;
+}
+
 static int app(int argc, char **argv)
 {
     char address[64];
 
     if (argc != 3 && !(argc == 4 && strcmp(argv[1], "forward") == 0)) {
-        fprintf(
-            stderr,
-            "usage: thrum_server http|echo|protocol PORT\n       thrum_server forward PORT TO\n");
+        fprintf(stderr, "usage: thrum_server http|echo|protocol|dispatcher PORT\n"
+                        "       thrum_server forward PORT TO\n");
         return 2;
     }
     snprintf(address, sizeof address, "tcp://127.0.0.1:%s", argv[2]);
@@ -94,6 +146,8 @@ static int app(int argc, char **argv)
         return th_serve(address, forward, argv[3], NULL);
     if (strcmp(argv[1], "protocol") == 0)
         return th_protocol_serve(address, make_echo, NULL, NULL);
+    if (strcmp(argv[1], "dispatcher") == 0)
+        return serve_with_dispatchers(address);
     snprintf(address, sizeof address, "http://127.0.0.1:%s", argv[2]);
     return th_http_serve(address, hello, NULL, &(th_http_opts){ .idle_time = TH_HOUR });
 }

@@ -92,6 +92,15 @@ class ThrumProtocol(Built):
         return [str(self.path()), "protocol", str(port)]
 
 
+class ThrumDispatcher(ThrumProtocol):
+    """The same with dispatchers."""
+
+    name = "thrum-dispatcher"
+
+    def command(self, purpose, port, root):
+        return [str(self.path()), "dispatcher", str(port)]
+
+
 class Installed(Server):
     """A server from the distribution's packages."""
 
@@ -270,7 +279,7 @@ class Thrum(Server):
 
 def all_servers(build, thrum=None):
     """name -> server, in the order in which tables show them."""
-    servers = [Thrum(build, thrum), ThrumProtocol(build), RawEpoll(build), Libuv(build),
-               Asio(build), Nginx(build), NginxFileCache(build), H2o(build),
-               HAProxy(build), HAProxySplice(build)]
+    servers = [Thrum(build, thrum), ThrumProtocol(build), ThrumDispatcher(build),
+               RawEpoll(build), Libuv(build), Asio(build), Nginx(build), NginxFileCache(build),
+               H2o(build), HAProxy(build), HAProxySplice(build)]
     return {s.name: s for s in servers}

@@ -12,6 +12,7 @@
 #include "callback/dispatch.h"
 
 #include "base/error.h"
+#include "base/trace.h"
 #include "net/addr.h"
 #include "sys/sys.h"
 
@@ -222,7 +223,7 @@ static int on_exceptional(th_dispatcher *d)
     return d->ops->expt ? d->ops->expt(d, d->arg) : unhandled(d, THI_PRI, "exceptional");
 }
 
-static int call(th_dispatcher *d, unsigned dir)
+static int call_handler(th_dispatcher *d, unsigned dir)
 {
     d->sure &= (uint8_t)~dir;
     if (dir == THI_HUP)
@@ -231,6 +232,33 @@ static int call(th_dispatcher *d, unsigned dir)
     if (dir == THI_READ)
         return on_readable(d);
     return dir == THI_WRITE ? on_writable(d) : on_exceptional(d);
+}
+
+/* What the trace names: the handler that is most likely called. */
+static uintptr_t function_of(const th_dispatcher *d, unsigned dir)
+{
+    const th_dispatcher_ops *ops = d->ops;
+    if (d->state & TH_DISPATCHER_ACCEPTING)
+        return ops->accept ? (uintptr_t)ops->accept : (uintptr_t)ops->accepted;
+    if (d->state & TH_DISPATCHER_CONNECTING)
+        return (uintptr_t)ops->connect;
+    if (dir == THI_READ)
+        return (uintptr_t)ops->read;
+    if (dir == THI_WRITE)
+        return (uintptr_t)ops->write;
+    return dir == THI_PRI ? (uintptr_t)ops->expt : (uintptr_t)ops->close;
+}
+
+static int call(th_dispatcher *d, unsigned dir)
+{
+    int64_t began = thi_trace_begin();
+    if (TH_LIKELY(began == 0))
+        return call_handler(d, dir);
+    uint64_t fd = (uint64_t)d->fd;
+    uintptr_t function = function_of(d, dir);
+    int result = call_handler(d, dir);
+    thi_trace_end(began, TH_TRACE_CALLBACK, fd, dir, function);
+    return result;
 }
 
 int thi_dispatch_serve(th_dispatcher *d)

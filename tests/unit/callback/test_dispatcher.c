@@ -3,7 +3,12 @@
 /* What a dispatcher is told, in which order, and what its handlers' results do. */
 #include "callback/channels.h"
 
+#include "base/alloc.h"
+#include "base/trace.h"
 #include "runtime/worker.h"
+
+#include <thrum/trace.h>
+#include <thrum/wait_fd.h>
 
 /* ---- what handlers return ---- */
 
@@ -348,6 +353,39 @@ FIBER_TEST(urgent_data_of_a_broken_connection_is_its_end)
     peer_resets(peer);
     ck_assert_int_eq(th_dispatch_map_loop(NULL, TH_SECOND, -1), 0);
     ck_assert_str_eq(c.told + strspn(c.told, "r"), "zR");
+}
+
+/* Whether the trace has a callback of that function on that descriptor. */
+static bool is_traced(int fd, uintptr_t function)
+{
+    bool found = false;
+    thi_trace_copy *copy = NULL;
+    ck_assert_int_eq(thi_trace_take(&copy), 0);
+    while (copy) {
+        thi_trace_copy *next = copy->next;
+        for (uint64_t i = 0; i < copy->ring.count; i++) {
+            const th_trace_record *r = &copy->records[i];
+            if (r->kind == TH_TRACE_CALLBACK && r->channel == (uint64_t)fd)
+                found |= r->function == function && r->extra == TH_FD_READ;
+        }
+        thi_free(copy);
+        copy = next;
+    }
+    return found;
+}
+
+FIBER_TEST(the_trace_has_each_callback)
+{
+    channel c = { 0 };
+    int peer = open_channel(&c, &reading, NULL, AF_UNIX);
+    ck_assert_int_eq(th_trace_start(NULL), 0);
+    peer_sends(peer, "x");
+    turn_until(NULL, c.got_len);
+    ck_assert(is_traced(th_dispatcher_fd(c.d), (uintptr_t)on_read));
+    ck_assert(!is_traced(th_dispatcher_fd(c.d), (uintptr_t)on_close));
+    ck_assert_int_eq(th_trace_stop(), 0);
+    close(peer);
+    end_channels(NULL);
 }
 
 /* ---- nobody handles it ---- */
@@ -855,6 +893,7 @@ static void fill_suite(Suite *suite)
     add_on_engines(tc, read_write_urgent_come_in_this_order_and_the_end_when_all_is_read);
     add_on_engines(tc, nothing_that_arrived_before_the_end_is_lost);
     add_on_engines(tc, urgent_data_of_a_broken_connection_is_its_end);
+    add_on_engines(tc, the_trace_has_each_callback);
     add_on_engines(tc, what_nobody_handles_is_told_once);
     add_on_engines(tc, urgent_data_nobody_handles_is_told_once);
     add_on_engines(tc, messages_go_where_the_librarys_go_and_warnings_are_left_out_by_default);
