@@ -96,6 +96,89 @@ def test_forward_says_what_is_wrong(example):
     assert run(example("forward"), status=2) == ("", "usage: forward LISTEN TARGET\n")
 
 
+@contextlib.contextmanager
+def datagrams_to(shown):
+    """A socket that is connected to where a server says that it listens."""
+    host, port = shown.removeprefix("listening on ").rsplit(":", 1)
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as client:
+        client.settimeout(TIMEOUT)
+        client.connect((host.strip("[]"), int(port)))
+        yield client
+
+
+def test_udp_echo_returns_each_datagram(start, example):
+    for address in ("udp://127.0.0.1:0", "[::1]:0"):
+        server = start(example("udp_echo"), address)
+        with datagrams_to(server.out.lines[0]) as client:
+            sent = [b"", b"warp", b"x" * 2048] + [b"weft %d" % i for i in range(100)]
+            for data in sent:
+                client.send(data)
+            assert [client.recv(4096) for _ in sent] == sent
+        server.signal()
+        assert (server.wait(), server.err.lines) == (0, [])
+
+
+def test_udp_echo_says_what_is_wrong(start, example):
+    server = start(example("udp_echo"), "127.0.0.1:0")
+    shown = server.out.lines[0].removeprefix("listening on ")
+    _, errors = run(example("udp_echo"), shown, status=1)  # no second one in the same place
+    assert shown in errors and "Address already in use" in errors
+
+
+def test_sntp_tells_the_time(start, example):
+    server = start(example("sntp"), "127.0.0.1:0")
+    shown = server.out.lines[0].removeprefix("listening on ")
+    for _ in range(3):
+        out, errors = run(example("sntp"), "--query", shown)
+        offset, delay = map(int, re.fullmatch(
+            r"offset ([+-]\d+) us, delay (\d+) us, stratum 1\n", out).groups())
+        assert errors == "" and abs(offset) <= delay  # it is the same clock
+    server.signal()
+    assert (server.wait(), server.err.lines) == (0, [])
+
+
+def test_sntp_server_speaks_the_protocol(start, example):
+    server = start(example("sntp"), "127.0.0.1:0")
+    asked = bytes(range(1, 9))
+    with datagrams_to(server.out.lines[0]) as client:
+        client.send(b"too short")
+        client.send(bytes([4 << 3 | 4]) + bytes(47))  # an answer is no question
+        before = time.time()
+        client.send(bytes([3 << 3 | 3]) + bytes(39) + asked)
+        answer = client.recv(1024)
+        after = time.time()
+    assert len(answer) == 48 and answer[0] == 3 << 3 | 4 and answer[1] == 1
+    assert answer[24:32] == asked
+    had, sent = (int.from_bytes(answer[at:at + 8], "big") / 2**32 - 2208988800 for at in (32, 40))
+    assert before - 0.001 <= had <= sent <= after + 0.001
+
+
+def test_sntp_client_asks_again_and_believes_only_its_answer(example):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(TIMEOUT)
+        client = subprocess.Popen([example("sntp"), "--query", f"127.0.0.1:{server.getsockname()[1]}"],
+                                  text=True, stdout=subprocess.PIPE)
+        server.recvfrom(1024)  # the first one is lost
+        asked, where = server.recvfrom(1024)
+        now = int((time.time() + 100 + 2208988800) * 2**32).to_bytes(8, "big")
+        head = bytes([4 << 3 | 4, 2]) + bytes(22)
+        server.sendto(head + bytes(8) + now + now, where)  # to another question
+        server.sendto(head + asked[40:48] + now + now, where)
+        out, _ = client.communicate(timeout=TIMEOUT)
+    offset = int(re.fullmatch(r"offset ([+-]\d+) us, delay \d+ us, stratum 2\n", out)[1])
+    assert client.returncode == 0 and 99_000_000 < offset < 100_000_000 + TIMEOUT * 1_000_000
+
+
+def test_sntp_says_that_nobody_is_there(example):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+    out, errors = run(example("sntp"), "--query", f"127.0.0.1:{port}", status=1)
+    assert out == "" and "Connection refused" in errors
+
+
 def test_count_words_counts_as_wc_does(example, tmp_path):
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "one").write_text("warp and\tweft\n")

@@ -40,17 +40,18 @@ def matches(expected, printed):
 
 
 def is_listening(pid):
-    """Whether a process has a TCP socket in the state LISTEN (0A)."""
+    """Whether a process has a TCP socket in the state LISTEN (0A), or a UDP socket without a peer (07)."""
     sockets = set()
     for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
         try:
             sockets.add(os.readlink(fd))
         except FileNotFoundError:
             pass
-    for line in pathlib.Path(f"/proc/{pid}/net/tcp").read_text().split("\n")[1:-1]:
-        words = line.split()
-        if words[3] == "0A" and f"socket:[{words[9]}]" in sockets:
-            return True
+    for table, state in (("tcp", "0A"), ("udp", "07")):
+        for line in pathlib.Path(f"/proc/{pid}/net/{table}").read_text().split("\n")[1:-1]:
+            words = line.split()
+            if words[3] == state and f"socket:[{words[9]}]" in sockets:
+                return True
     return False
 
 

@@ -16,11 +16,20 @@
         }                                                                                          \
     } while (0)
 
-#include "ask_once.inc"
 #include "echo_batches.inc"
 #include "groups.inc"
 
 static char address[TH_ADDR_TEXT];
+
+static int ask(const char *question, char *buf, size_t size)
+{
+    th_udp *udp;
+    CHECK(th_udp_dial(address, NULL, &udp) == 0);
+    CHECK(th_udp_send(udp, question, strlen(question), NULL) == 0);
+    ssize_t n = th_udp_recv(udp, buf, size, NULL, NULL);
+    th_udp_free(udp);
+    return (int)n;
+}
 
 static void listening(const th_addr *addr, void *arg)
 {
@@ -45,7 +54,7 @@ static int app(int argc, char **argv)
     CHECK(th_spawn(&scope, serve, NULL) == 0);
     while (!address[0])
         CHECK(th_yield() == 0);
-    CHECK(ask(address, "well?", buf, sizeof buf) == 5);
+    CHECK(ask("well?", buf, sizeof buf) == 5);
     CHECK(strcmp(buf, "well?") == 0);
     CHECK(speak_to_group(buf, sizeof buf) == 5);
     CHECK(strcmp(buf, "hello") == 0);
