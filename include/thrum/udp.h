@@ -77,6 +77,7 @@ typedef struct th_udp_opts {
                            gets what is sent to a group, one of them what is sent to one host */
     int dual_stack;     /* 1: an IPv6 socket speaks IPv4 as well, as ::ffff:a.b.c.d */
     const char *device; /* the network interface it is bound to, by name; NULL: any */
+    const char *tune;   /* more options by name, as in <thrum/tune.h>: "rcvbuf=1M"; NULL: none */
     int mode;           /* Unix: permissions of the socket file; 0: as the umask says */
 } th_udp_opts;
 
@@ -104,17 +105,21 @@ TH_API TH_MUST int th_udp_open(const char *address, const th_udp_opts *opts, th_
  * Nothing is sent by this, and nobody need be there. Such a socket receives from its peer only, and
  * hears with -ECONNREFUSED that nobody is there when the peer's system says so.
  *
- * @param address  the peer, as th_udp_open() reads it; `0.0.0.0` and `[::]` mean this machine. A
- *                 Unix socket gets an abstract name of its own, so that it can be answered
+ * Of a name with several addresses the first is taken to which there is a way.
+ *
+ * @param address  the peer, as th_udp_open() reads it, or with a name as host; `0.0.0.0` and `[::]`
+ *                 mean this machine. A Unix socket gets an abstract name of its own, so that it can
+ *                 be answered
  * @param opts     options, or NULL for the defaults; read during the call only
  * @param udp      out: the socket, to be given back with th_udp_free()
- * @return 0; TH_EADDRESS; -ENETUNREACH, -EACCES (broadcast without the option) and other -errno
+ * @return 0; TH_EADDRESS; TH_ENAME, TH_ENAMESERVER and others of a name as th_resolve();
+ *         -ENETUNREACH, -EACCES (broadcast without the option) and other -errno
  *         with the address as detail, for a Unix socket also -ENOENT and -ECONNREFUSED; -EINVAL
- *         for NULL or wrong options; -EPERM outside a worker; -ENOMEM
+ *         for NULL or wrong options; -EPERM outside a worker, for a name outside a fiber; -ENOMEM
  *
- * Suspends: no
+ * Suspends: yes, while a name is looked up
  * Thread: worker
- * On cancel: not applicable
+ * On cancel: nothing is made
  * Since: 0.1
  */
 TH_API TH_MUST int th_udp_dial(const char *address, const th_udp_opts *opts, th_udp **udp);

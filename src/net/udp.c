@@ -342,63 +342,6 @@ int thi_udp_new(int fd, int family, const th_udp_opts *opts, th_udp **out)
     return 0;
 }
 
-/* Binds to *local and, where there is a peer, connects. */
-static int open_socket(th_addr *local, const th_addr *peer, const th_udp_opts *opts, th_udp **out)
-{
-    thi_sockfile file = { .made = false };
-    int family = thi_addr_family(local);
-    int fd = thi_udp_socket(family, opts);
-    if (fd < 0)
-        return fd;
-    int err = thi_udp_bind(fd, opts, local, &file);
-    if (err == 0 && peer)
-        err = thi_udp_aim(fd, peer);
-    if (err == 0)
-        err = thi_udp_new(fd, family, opts, out);
-    if (err < 0) {
-        thi_sockfile_remove(&file, local);
-        thi_sys_close(fd);
-        return err;
-    }
-    (*out)->file = file;
-    (*out)->connected = peer != NULL;
-    return 0;
-}
-
-static int may_open(const char *address, const th_udp_opts *opts, th_udp **udp)
-{
-    if (!address || !udp || !thi_udp_opts_valid(opts))
-        return -EINVAL;
-    return thi_worker_self ? 0 : -EPERM;
-}
-
-int th_udp_open(const char *address, const th_udp_opts *opts, th_udp **udp)
-{
-    th_addr local;
-    int err = may_open(address, opts, udp);
-    if (err < 0)
-        return thi_err_clear(err);
-    err = thi_udp_address(address, &local);
-    if (err < 0)
-        return err;
-    err = open_socket(&local, NULL, opts, udp);
-    return err < 0 ? thi_err_set(err, "no datagram socket at %.100s", address) : 0;
-}
-
-int th_udp_dial(const char *address, const th_udp_opts *opts, th_udp **udp)
-{
-    th_addr peer;
-    int err = may_open(address, opts, udp);
-    if (err < 0)
-        return thi_err_clear(err);
-    err = thi_udp_address(address, &peer);
-    if (err < 0)
-        return err;
-    th_addr local = { .kind = peer.kind };
-    err = open_socket(&local, &peer, opts, udp);
-    return err < 0 ? thi_err_set(err, "no datagram socket to %.100s", address) : 0;
-}
-
 /* ---- descriptors from elsewhere ---- */
 
 /* The family of a datagram socket, or -errno. */

@@ -62,7 +62,9 @@ static int bind_first(udp_service *s)
     if (part->fd < 0)
         return part->fd;
     int err = thi_udp_bind(part->fd, s->opts, &s->addr, &s->file);
-    return err == 0 && s->count > 1 ? share_port(part->fd) : err;
+    if (err == 0 && s->count > 1)
+        err = share_port(part->fd);
+    return (int)thi_err_plain(err);
 }
 
 static int bind_next(udp_service *s, udp_part *part)
@@ -72,7 +74,9 @@ static int bind_next(udp_service *s, udp_part *part)
     if (part->fd < 0)
         return part->fd;
     int err = share_port(part->fd);
-    return err < 0 ? err : thi_udp_bind(part->fd, s->opts, &addr, NULL);
+    if (err == 0)
+        err = thi_udp_bind(part->fd, s->opts, &addr, NULL);
+    return (int)thi_err_plain(err);
 }
 
 static int bind_all(udp_service *s)
@@ -163,7 +167,7 @@ static int serve(udp_service *s, const char *address, const th_udp_serve_opts *o
     err = bind_all(s);
     if (err < 0) {
         drop_parts(s);
-        return thi_err_set(err, "no datagram socket at %.100s", address);
+        return thi_udp_say(err, "at", address);
     }
     if (opts && opts->listening)
         opts->listening(&s->addr, s->arg);

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "net/addr.h"
+#include "net/tune.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -27,6 +28,14 @@ int thi_udp_address(const char *text, th_addr *addr)
         return 0;
     }
     return th_addr_parse(strncmp(text, "udp://", 6) == 0 ? text + 6 : text, addr);
+}
+
+int thi_udp_say(int err, const char *where, const char *address)
+{
+    const char *said = th_err_detail();
+    if (*said)
+        return thi_err_set(err, "no datagram socket %s %.100s: %s", where, address, said);
+    return thi_err_set(err, "no datagram socket %s %.100s", where, address);
 }
 
 bool thi_udp_opts_valid(const th_udp_opts *opts)
@@ -112,8 +121,10 @@ int thi_udp_socket(int family, const th_udp_opts *opts)
 {
     int fd = thi_sys_socket(family, SOCK_DGRAM, 0);
     if (fd < 0)
-        return fd;
-    int err = set_options(fd, family, opts);
+        return thi_err_clear(fd);
+    int err = (int)thi_err_plain(set_options(fd, family, opts));
+    if (err == 0 && opts && opts->tune)
+        err = thi_tune_apply(fd, opts->tune);
     if (err < 0) {
         thi_sys_close(fd);
         return err;

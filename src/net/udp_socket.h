@@ -11,10 +11,15 @@
 /* Reads the address of a datagram socket; `unix:` alone is any abstract name. */
 TH_MUST int thi_udp_address(const char *text, th_addr *addr);
 
+/* The detail of a failure to make a socket `where` ("at", "to") the address: with what is said of
+ * it already. */
+int thi_udp_say(int err, const char *where, const char *address);
+
 /* Whether options are valid. */
 bool thi_udp_opts_valid(const th_udp_opts *opts);
 
-/* A socket of the family with the options, which may be NULL. A descriptor or -errno. */
+/* A socket of the family with the options, which may be NULL. A descriptor, or -errno, with a
+ * detail where an option of opts->tune is to blame, and else with none. */
 TH_MUST int thi_udp_socket(int family, const th_udp_opts *opts);
 
 /* Binds it; *addr becomes the real address. */

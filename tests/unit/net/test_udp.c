@@ -202,6 +202,43 @@ FIBER_TEST(to_dial_the_unspecified_address_is_to_dial_this_machine)
     th_udp_free(b);
 }
 
+FIBER_TEST(a_name_can_be_dialled)
+{
+    char text[64];
+    th_udp *a = open_udp();
+    th_udp *b = NULL;
+    snprintf(text, sizeof text, "udp://thrum.localhost:%u", local_of(a).port);
+    int err = th_udp_dial(text, NULL, &b); /* its first address may be of IPv6 */
+    ck_assert_int_eq(err, 0);
+    th_addr peer;
+    ck_assert_int_eq(th_udp_peer(b, &peer), 0);
+    ck_assert_uint_eq(peer.port, local_of(a).port);
+    th_udp_free(b);
+    b = NULL;
+    ck_assert_int_eq(th_udp_dial("no such name:9", NULL, &b), TH_EADDRESS);
+    ck_assert_ptr_nonnull(strstr(th_err_detail(), "no such name"));
+    ck_assert_int_eq(th_udp_dial("thrum.localhost:no-such-service", NULL, &b), TH_ENAME);
+    ck_assert_int_eq(th_udp_open("thrum.localhost:9", NULL, &b), TH_EADDRESS);
+    ck_assert_ptr_null(b);
+    th_udp_free(a);
+}
+
+FIBER_TEST(options_are_given_as_text_as_well)
+{
+    int value = 0;
+    th_udp *u = open_with(&(th_udp_opts){ .tune = "rcvbuf=40K" });
+    ck_assert_int_eq(th_udp_get(u, TH_UDP_RECV_BUFFER, &value), 0);
+    ck_assert_int_eq(value, 2 * 40 * 1024);
+    th_udp_free(u);
+    u = NULL;
+    ck_assert_int_lt(th_udp_open("127.0.0.1:0", &(th_udp_opts){ .tune = "rcvbuf=no" }, &u), 0);
+    ck_assert_ptr_nonnull(strstr(th_err_detail(), "rcvbuf"));
+    ck_assert_ptr_nonnull(strstr(th_err_detail(), "127.0.0.1:0"));
+    ck_assert_int_lt(th_udp_open("127.0.0.1:0", &(th_udp_opts){ .tune = "nodelay" }, &u), 0);
+    ck_assert_ptr_nonnull(strstr(th_err_detail(), "nodelay"));
+    ck_assert_ptr_null(u);
+}
+
 FIBER_TEST(broadcast_is_refused_unless_asked_for)
 {
     th_addr all;
@@ -681,6 +718,8 @@ static void fill_suite(Suite *suite)
     add_on_engines(tcase, a_peer_can_be_asked_for_changed_and_left);
     tcase_add_test(tcase, a_peer_of_another_family_is_refused);
     tcase_add_test(tcase, to_dial_the_unspecified_address_is_to_dial_this_machine);
+    add_on_engines(tcase, a_name_can_be_dialled);
+    tcase_add_test(tcase, options_are_given_as_text_as_well);
     tcase_add_test(tcase, broadcast_is_refused_unless_asked_for);
     tcase = thi_check_case(suite, "what came back");
     add_on_engines(tcase, without_a_peer_nothing_is_heard_of_dead_ports);
