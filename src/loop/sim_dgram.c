@@ -37,6 +37,9 @@ int thi_sim_dgram_init(thi_sim_endpoint *ep)
     thi_list_init(&ep->mail->inbox);
     thi_list_init(&ep->mail->returned);
     thi_list_init(&ep->mail->groups);
+    thi_list_init(&ep->mail->turned_away);
+    thi_list_init(&ep->mail->waits);
+    ep->mail->owner = ep;
     return 0;
 }
 
@@ -46,12 +49,12 @@ static void free_letters(thi_list *letters)
         thi_free(thi_list_item(thi_list_pop_front(letters), thi_sim_letter, link));
 }
 
-void thi_sim_dgram_leave(thi_sim *w, thi_sim_endpoint *ep)
+void thi_sim_dgram_leave(thi_sim_endpoint *ep)
 {
     if (!ep->mail)
         return;
-    if (ep->family == AF_UNIX)
-        thi_sim_mail_tell_room(w, ep);
+    thi_list_remove(&ep->mail->waits);
+    thi_sim_mail_tell_room(ep->mail);
     free_letters(&ep->mail->inbox);
     free_letters(&ep->mail->returned);
     thi_sim_group_clear(ep);
@@ -102,6 +105,7 @@ int thi_sim_dgram_connect(thi_sim *w, thi_sim_endpoint *ep, const struct sockadd
 {
     thi_sim_addr peer;
     if (sa && n >= sizeof(sa_family_t) && sa->sa_family == AF_UNSPEC) {
+        thi_list_remove(&ep->mail->waits);
         ep->state = THI_SIM_FRESH;
         ep->peer.len = 0;
         return 0;
@@ -115,6 +119,7 @@ int thi_sim_dgram_connect(thi_sim *w, thi_sim_endpoint *ep, const struct sockadd
         return err;
     if (ep->family != AF_UNIX)
         thi_sim_addr_aim(&peer);
+    thi_list_remove(&ep->mail->waits);
     ep->peer = peer;
     ep->state = THI_SIM_CONNECTED;
     return 0;
@@ -169,7 +174,9 @@ static int deliver_unix(thi_sim *w, thi_sim_endpoint *sender, thi_sim_letter *le
     int err;
     thi_sim_endpoint *ep = find_unix(w, &letter->to, &err);
     if (ep && thi_sim_mail_is_full(ep)) {
-        sender->mail->turned_away = sender->state == THI_SIM_CONNECTED;
+        thi_list_remove(&sender->mail->waits);
+        if (sender->state == THI_SIM_CONNECTED)
+            thi_list_push_back(&ep->mail->turned_away, &sender->mail->waits);
         return -EAGAIN;
     }
     if (ep)
@@ -350,7 +357,7 @@ ssize_t thi_sim_dgram_recvmsg(thi_sim *w, thi_sim_endpoint *ep, struct msghdr *m
     append_told(ep, letter, msg, room);
     if (flags & MSG_PEEK)
         return n;
-    thi_sim_mail_take(w, ep, letter);
+    thi_sim_mail_take(ep, letter);
     thi_free(letter);
     return n;
 }
@@ -359,7 +366,7 @@ ssize_t thi_sim_dgram_recvmsg(thi_sim *w, thi_sim_endpoint *ep, struct msghdr *m
 
 unsigned thi_sim_dgram_level(const thi_sim_endpoint *ep)
 {
-    unsigned level = ep->mail->turned_away ? 0 : THI_WRITE;
+    unsigned level = thi_list_linked(&ep->mail->waits) ? 0 : THI_WRITE;
     if (thi_sim_mail_first(ep) || ep->error)
         level |= THI_READ;
     if (ep->error || !thi_list_empty(&ep->mail->returned))

@@ -20,6 +20,6 @@ TH_MUST ssize_t thi_sim_dgram_recvmsg(thi_sim *w, thi_sim_endpoint *ep, struct m
 unsigned thi_sim_dgram_level(const thi_sim_endpoint *ep);
 
 /* Frees what a datagram socket has, when it is closed; no-op for another one. */
-void thi_sim_dgram_leave(thi_sim *w, thi_sim_endpoint *ep);
+void thi_sim_dgram_leave(thi_sim_endpoint *ep);
 
 #endif

@@ -75,6 +75,12 @@ struct thi_sim_link {
     bool tcp;                  /* at a distance, with resets; otherwise local, as AF_UNIX */
 };
 
+/* Those who are bound to an address that can be this one, by their `by_port`, among others. */
+static inline thi_list *thi_sim_by_port(thi_sim *w, const thi_sim_addr *addr)
+{
+    return &w->by_port[thi_sim_addr_port(addr) % THI_SIM_PORT_LISTS];
+}
+
 static inline thi_sim_endpoint *thi_sim_endpoint_of(thi_sim_desc *desc)
 {
     return thi_container_of(desc, thi_sim_endpoint, desc);

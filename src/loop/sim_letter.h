@@ -24,7 +24,10 @@ typedef struct thi_sim_mailbox {
     thi_list returned;    /* letters that came back and are to be told: IP_RECVERR in ip(7) */
     thi_list groups;      /* multicast groups that were joined */
     int64_t last_arrival; /* of what was sent last, so that nothing overtakes it */
-    bool turned_away;     /* Unix, connected: the peer had no room, and nothing has changed since */
+    thi_sim_endpoint *owner;
+    thi_list
+        turned_away; /* Unix: mailboxes of connected senders for whose letters there was no room */
+    thi_list waits;  /* Unix: in that list of the peer, until there is room or the peer is gone */
 } thi_sim_mailbox;
 
 #endif

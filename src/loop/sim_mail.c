@@ -24,9 +24,9 @@
 #define UNIX_LETTERS 11     /* net.unix.max_dgram_qlen, and one */
 #define LATE_MAX     (20 * TH_MILLISECOND)
 
-static thi_sim_endpoint *bound_item(thi_list *node)
+static thi_sim_endpoint *port_item(thi_list *node)
 {
-    return thi_list_item(node, thi_sim_endpoint, bound);
+    return thi_list_item(node, thi_sim_endpoint, by_port);
 }
 
 thi_sim_letter *thi_sim_letter_new(const struct iovec *iov, size_t count, size_t size)
@@ -80,26 +80,20 @@ void thi_sim_mail_deliver(thi_sim *w, thi_sim_endpoint *ep, thi_sim_letter *lett
     thi_sim_announce(&ep->desc, THI_READ);
 }
 
-void thi_sim_mail_tell_room(thi_sim *w, const thi_sim_endpoint *ep)
+void thi_sim_mail_tell_room(thi_sim_mailbox *mail)
 {
-    thi_list_each (node, &w->bound) {
-        thi_sim_endpoint *other = bound_item(node);
-        if (!other->mail || !other->mail->turned_away ||
-            !thi_sim_addr_equal(&other->peer, &ep->local))
-            continue;
-        other->mail->turned_away = false;
-        thi_sim_announce(&other->desc, THI_WRITE);
+    while (!thi_list_empty(&mail->turned_away)) {
+        thi_list *node = thi_list_pop_front(&mail->turned_away);
+        thi_sim_announce(&thi_list_item(node, thi_sim_mailbox, waits)->owner->desc, THI_WRITE);
     }
 }
 
-void thi_sim_mail_take(thi_sim *w, thi_sim_endpoint *ep, thi_sim_letter *letter)
+void thi_sim_mail_take(thi_sim_endpoint *ep, thi_sim_letter *letter)
 {
-    bool was_full = thi_sim_mail_is_full(ep);
     thi_list_remove(&letter->link);
     ep->mail->size -= letter->size + OVERHEAD;
     ep->mail->count--;
-    if (was_full && ep->family == AF_UNIX)
-        thi_sim_mail_tell_room(w, ep);
+    thi_sim_mail_tell_room(ep->mail);
 }
 
 /* ---- who has an address ---- */
@@ -145,15 +139,16 @@ static thi_sim_endpoint *find(thi_sim *w, const thi_sim_letter *letter)
 {
     int best = 1;
     unsigned count = 0;
-    thi_list_each (node, &w->bound) {
-        int how = match(bound_item(node), letter);
+    thi_list *near = thi_sim_by_port(w, &letter->to);
+    thi_list_each (node, near) {
+        int how = match(port_item(node), letter);
         count = how > best ? 1 : count + (how == best);
         best = thi_max(how, best);
     }
     unsigned pick = count > 0 ? spread(&letter->from) % count : 0;
-    thi_list_each (node, &w->bound)
-        if (match(bound_item(node), letter) == best && pick-- == 0)
-            return bound_item(node);
+    thi_list_each (node, near)
+        if (match(port_item(node), letter) == best && pick-- == 0)
+            return port_item(node);
     return NULL;
 }
 
@@ -173,8 +168,8 @@ static thi_sim_letter *copy_of(const thi_sim_letter *letter)
 /* Every member of a group gets a copy. */
 static void deliver_to_group(thi_sim *w, thi_sim_letter *letter)
 {
-    thi_list_each (node, &w->bound) {
-        thi_sim_endpoint *ep = bound_item(node);
+    thi_list_each (node, thi_sim_by_port(w, &letter->to)) {
+        thi_sim_endpoint *ep = port_item(node);
         thi_sim_letter *copy = thi_sim_group_hears(ep, letter) ? copy_of(letter) : NULL;
         if (copy)
             thi_sim_mail_deliver(w, ep, copy);

@@ -23,12 +23,12 @@ void thi_sim_mail_deliver(thi_sim *w, thi_sim_endpoint *ep, thi_sim_letter *lett
 
 /* The oldest letter, or NULL; and what it leaves when it is taken out, to be freed. */
 thi_sim_letter *thi_sim_mail_first(const thi_sim_endpoint *ep);
-void thi_sim_mail_take(thi_sim *w, thi_sim_endpoint *ep, thi_sim_letter *letter);
+void thi_sim_mail_take(thi_sim_endpoint *ep, thi_sim_letter *letter);
 
 /* Whether a Unix socket's inbox has no room; and tells those who were turned away that it has, or
  * that it is gone. */
 bool thi_sim_mail_is_full(const thi_sim_endpoint *ep);
-void thi_sim_mail_tell_room(thi_sim *w, const thi_sim_endpoint *ep);
+void thi_sim_mail_tell_room(thi_sim_mailbox *mail);
 
 /* Frees what is under way. */
 void thi_sim_mail_clear(thi_sim *w);

@@ -44,7 +44,7 @@ static void socket_close(thi_sim *w, thi_sim_desc *desc)
     thi_sim_endpoint *ep = thi_sim_endpoint_of(desc);
     thi_sim_unbind(w, ep);
     thi_sim_stream_leave(w, ep);
-    thi_sim_dgram_leave(w, ep);
+    thi_sim_dgram_leave(ep);
     thi_free(ep);
 }
 
