@@ -28,8 +28,8 @@ typedef struct place {
     thi_sockaddr from;
     th_addr peer;
     th_addr local;
-    thi_udp_told told;
     struct iovec iov;
+    thi_udp_told told;
 } place;
 
 struct th_udp_batch {

@@ -183,7 +183,7 @@ static int read_and_change(th_udp *u, const membership *how, const char *group, 
                            const char *interface)
 {
     struct group_source_req wish = { .gsr_interface = 0 };
-    thi_sockaddr sa;
+    thi_sockaddr sa = { .sa = { .sa_family = AF_UNSPEC } };
     int err = read_interface(interface, &wish.gsr_interface);
     if (err == 0)
         err = read_host(u->family, group, &sa);

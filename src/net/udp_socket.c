@@ -168,8 +168,8 @@ static bool is_unspecified(const th_addr *addr)
 static int aim_at_nobody(int fd)
 {
     const struct sockaddr none = { .sa_family = AF_UNSPEC };
-    th_addr before;
-    th_addr after;
+    th_addr before = { .kind = TH_ADDR_NONE };
+    th_addr after = { .kind = TH_ADDR_NONE };
     int err = thi_udp_name(fd, &before);
     if (err == 0)
         err = thi_sys_connect(fd, &none, sizeof none);
