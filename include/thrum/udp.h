@@ -257,8 +257,9 @@ TH_API TH_MUST int th_udp_returned(const th_udp *udp, th_udp_returned_info *info
  * Makes the memory into which th_udp_recv_batch() receives.
  *
  * @param count  datagrams received at once at most, 1 to 1024
- * @param size   room for each, bytes, 1 to 65,536; what is larger is cut. On a socket that
- *               coalesces the same memory is used in pieces of 64 KiB
+ * @param size   room for each, bytes, 1 to 65,536; what is larger is cut. For a socket that
+ *               coalesces it counts for nothing: there each has 64 KiB of address space, of which
+ *               memory is made only where something arrives
  * @param batch  out: the memory, to be given back with th_udp_batch_free()
  * @return 0; -EINVAL for numbers outside these bounds; -ENOMEM
  *

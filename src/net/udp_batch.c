@@ -7,6 +7,10 @@
  * the bytes. Where the socket coalesces, a message may hold many datagrams of one sender, all of
  * one size but the last; each gets a view, and nothing is copied. When there are more than views,
  * the rest is handed out by the next call, before the kernel is asked again.
+ *
+ * Such a message has up to 64 KiB, which nobody can know before. So when the batch is first used
+ * for a socket that coalesces it gets a second block with that room for each message: of what is
+ * never written the system makes no memory.
  */
 #include "net/udp.h"
 
@@ -20,8 +24,12 @@
 #include <string.h>
 
 #define COUNT_MAX 1024
-#define PIECE     ((size_t)64 * 1024) /* what the kernel coalesces is no larger */
-#define SEGMENTS  64                  /* and is not more datagrams, as a rule: UDP_GRO_CNT_MAX */
+#define WIDE      ((size_t)64 * 1024) /* what the kernel coalesces is no larger */
+#define VIEWS_MIN 256
+
+/* From one message to the next: at multiples of 64 KiB all beginnings would share few cache lines.
+ */
+#define WIDE_STEP (WIDE + 4096 + 64)
 
 /* Where a message is received to. */
 typedef struct place {
@@ -35,12 +43,12 @@ typedef struct place {
 struct th_udp_batch {
     size_t count; /* messages at most */
     size_t size;  /* room for each */
-    size_t bytes;
     size_t views;
     struct mmsghdr *msgs;
     place *places;
     th_dgram *dgrams;
     char *area;
+    char *wide; /* made for the first socket that coalesces */
     /* What the last call of recvmmsg(2) gave. */
     const th_udp *owner; /* whose, while there is a rest */
     size_t received;     /* messages */
@@ -54,15 +62,14 @@ struct th_udp_batch {
 
 int th_udp_batch_new(size_t count, size_t size, th_udp_batch **batch)
 {
-    if (!batch || count < 1 || count > COUNT_MAX || size < 1 || size > PIECE)
+    if (!batch || count < 1 || count > COUNT_MAX || size < 1 || size > WIDE)
         return thi_err_clear(-EINVAL);
-    size_t bytes = thi_max(count * size, PIECE);
-    size_t views = thi_max(count, bytes / PIECE * SEGMENTS);
-    th_udp_batch *b = thi_alloc(sizeof *b + count * (sizeof *b->msgs + sizeof *b->places) +
-                                views * sizeof *b->dgrams + bytes);
+    size_t views = thi_max(count, (size_t)VIEWS_MIN);
+    th_udp_batch *b = thi_alloc(sizeof *b + count * (sizeof *b->msgs + sizeof *b->places + size) +
+                                views * sizeof *b->dgrams);
     if (!b)
         return thi_err_clear(-ENOMEM);
-    *b = (th_udp_batch){ .count = count, .size = size, .bytes = bytes, .views = views };
+    *b = (th_udp_batch){ .count = count, .size = size, .views = views };
     b->places = (place *)(void *)(b + 1);
     b->msgs = (struct mmsghdr *)(void *)(b->places + count);
     b->dgrams = (th_dgram *)(void *)(b->msgs + count);
@@ -73,17 +80,21 @@ int th_udp_batch_new(size_t count, size_t size, th_udp_batch **batch)
 
 void th_udp_batch_free(th_udp_batch *batch)
 {
+    if (!batch)
+        return;
+    thi_free(batch->wide);
     thi_free(batch);
 }
 
 /* ---- receiving ---- */
 
-/* Gets the first n messages ready for the kernel. */
-static void prepare(th_udp_batch *b, size_t n, size_t room, bool told)
+/* Gets the messages ready for the kernel. */
+static void prepare(th_udp_batch *b, bool wide, bool told)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < b->count; i++) {
         place *p = &b->places[i];
-        p->iov = (struct iovec){ .iov_base = b->area + i * room, .iov_len = room };
+        char *at = wide ? b->wide + i * WIDE_STEP : b->area + i * b->size;
+        p->iov = (struct iovec){ .iov_base = at, .iov_len = wide ? WIDE : b->size };
         b->msgs[i].msg_hdr = (struct msghdr){ .msg_name = &p->from,
                                               .msg_namelen = sizeof p->from,
                                               .msg_iov = &p->iov,
@@ -97,15 +108,13 @@ static void prepare(th_udp_batch *b, size_t n, size_t room, bool told)
 static ssize_t receive(th_udp *u, void *call)
 {
     th_udp_batch *b = call;
-    size_t room = u->coalesce ? PIECE : b->size;
-    size_t count = thi_min(b->count, b->bytes / room);
     if (u->returned_news)
         return thi_udp_next_returned(u, 0);
-    prepare(b, count, room, u->told);
-    int n = thi_sys_recvmmsg(u->watch.fd, b->msgs, (unsigned)count, 0);
+    prepare(b, u->coalesce, u->told);
+    int n = thi_sys_recvmmsg(u->watch.fd, b->msgs, (unsigned)b->count, 0);
     if (n < 0)
         return thi_udp_next_returned(u, n);
-    if ((size_t)n < count && !(u->watch.ready & THI_HUP))
+    if ((size_t)n < b->count && !(u->watch.ready & THI_HUP))
         u->watch.ready &= (uint8_t)~THI_READ;
     b->owner = u;
     b->received = (size_t)n;
@@ -164,12 +173,21 @@ static int hand_out(th_udp_batch *b, const th_udp *u)
     return (int)n;
 }
 
+static int widen(th_udp_batch *b)
+{
+    if (!b->wide)
+        b->wide = thi_alloc(b->count * WIDE_STEP);
+    return b->wide ? 0 : -ENOMEM;
+}
+
 int th_udp_recv_batch(th_udp *u, th_udp_batch *batch, th_dgram **dgrams)
 {
     if (!batch || !dgrams)
         return thi_err_clear(-EINVAL);
     if (batch->owner && batch->owner != u)
         return thi_err_clear(-EBUSY);
+    if (u->coalesce && widen(batch) < 0)
+        return thi_err_clear(-ENOMEM);
     ssize_t n = batch->owner ? 1 : thi_udp_step(u, THI_READ, receive, batch);
     if (n < 0)
         return thi_err_clear((int)n);
