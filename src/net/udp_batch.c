@@ -48,7 +48,10 @@ struct th_udp_batch {
     place *places;
     th_dgram *dgrams;
     char *area;
-    char *wide; /* made for the first socket that coalesces */
+    char *wide;   /* made for the first socket that coalesces */
+    size_t used;  /* messages that the kernel has written to since they were made ready for it */
+    bool is_wide; /* as what kind of socket's they are ready */
+    bool is_told;
     /* What the last call of recvmmsg(2) gave. */
     const th_udp *owner; /* whose, while there is a rest */
     size_t received;     /* messages */
@@ -69,7 +72,7 @@ int th_udp_batch_new(size_t count, size_t size, th_udp_batch **batch)
                                 views * sizeof *b->dgrams);
     if (!b)
         return thi_err_clear(-ENOMEM);
-    *b = (th_udp_batch){ .count = count, .size = size, .views = views };
+    *b = (th_udp_batch){ .count = count, .size = size, .views = views, .used = count };
     b->places = (place *)(void *)(b + 1);
     b->msgs = (struct mmsghdr *)(void *)(b->places + count);
     b->dgrams = (th_dgram *)(void *)(b->msgs + count);
@@ -88,10 +91,15 @@ void th_udp_batch_free(th_udp_batch *batch)
 
 /* ---- receiving ---- */
 
-/* Gets the messages ready for the kernel. */
+/* Gets the messages ready for the kernel: all of them when the socket is of another kind than the
+ * one before, else those in which something was received. */
 static void prepare(th_udp_batch *b, bool wide, bool told)
 {
-    for (size_t i = 0; i < b->count; i++) {
+    size_t count = b->is_wide == wide && b->is_told == told ? b->used : b->count;
+    b->is_wide = wide;
+    b->is_told = told;
+    b->used = 0;
+    for (size_t i = 0; i < count; i++) {
         place *p = &b->places[i];
         char *at = wide ? b->wide + i * WIDE_STEP : b->area + i * b->size;
         p->iov = (struct iovec){ .iov_base = at, .iov_len = wide ? WIDE : b->size };
@@ -117,7 +125,7 @@ static ssize_t receive(th_udp *u, void *call)
     if ((size_t)n < b->count && !(u->watch.ready & THI_HUP))
         u->watch.ready &= (uint8_t)~THI_READ;
     b->owner = u;
-    b->received = (size_t)n;
+    b->received = b->used = (size_t)n;
     b->at = b->offset = b->segment = 0;
     return n;
 }
