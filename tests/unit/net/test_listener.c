@@ -4,6 +4,7 @@
 #include "check_main.h"
 
 #include "base/util.h"
+#include "net/addr.h"
 #include "net/listener.h"
 #include "sys/fault.h"
 
@@ -11,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,6 +165,193 @@ START_TEST(an_abstract_name_needs_no_file)
     refused(text, -EADDRINUSE);
     th_listener_close(l);
     th_listener_close(listening(text, NULL));
+}
+END_TEST
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+/* A bare client of a listener, and what it accepts. */
+static int accept_one(const th_listener *l, int *client, th_addr *peer)
+{
+    thi_sockaddr sa;
+    socklen_t len = thi_addr_to_sockaddr(&l->addr, &sa);
+    *client = socket(sa.sa.sa_family, SOCK_STREAM, 0);
+    ck_assert_int_eq(connect(*client, &sa.sa, len), 0);
+    len = sizeof sa;
+    int fd = accept(l->fd, &sa.sa, &len);
+    ck_assert_int_ge(fd, 0);
+    thi_addr_from_sockaddr(&sa, len, peer);
+    return fd;
+}
+
+START_TEST(to_a_dual_listener_an_ip4_client_comes_as_a_mapped_one)
+{
+    static const uint8_t mapped[16] = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 };
+    th_listener *l = NULL;
+    th_addr peer;
+    int client;
+    SKIP_UNLESS(th_listen("[::]:0", &(th_listen_opts){ .dual_stack = 1 }, &l) == 0,
+                "there is no IPv6");
+    uint16_t port = l->addr.port;
+    l->addr = (th_addr){ .kind = TH_ADDR_IP4, .port = port, .ip = { 127, 0, 0, 1 } };
+    int fd = accept_one(l, &client, &peer);
+    ck_assert_uint_eq(peer.kind, TH_ADDR_IP6);
+    ck_assert_mem_eq(peer.ip, mapped, 16);
+    close(fd);
+    close(client);
+    th_listener_close(l);
+}
+END_TEST
+
+START_TEST(a_port_is_shared_only_by_those_who_all_ask)
+{
+    char text[TH_ADDR_TEXT];
+    th_listen_opts share = { .reuse_port = 1 };
+    th_listener *a = listening("127.0.0.1:0", &share);
+    th_addr_format(&a->addr, text, sizeof text);
+    refused(text, -EADDRINUSE);
+    th_listener *b = listening(text, &share);
+    ck_assert(th_addr_equal(&a->addr, &b->addr));
+    th_listener_close(a);
+    th_listener_close(b);
+    b = listening(text, NULL);
+    a = NULL;
+    ck_assert_int_eq(th_listen(text, &share, &a), -EADDRINUSE);
+    th_listener_close(b);
+    (void)snprintf(text, sizeof text, "unix:@thrum-share-%ld", (long)getpid());
+    ck_assert_int_eq(th_listen(text, &share, &a), -EOPNOTSUPP);
+    ck_assert_ptr_nonnull(strstr(th_err_detail(), "reuse_port"));
+}
+END_TEST
+
+/* The server's end of a connection waits in TIME_WAIT, which must not keep the next server out. */
+START_TEST(an_address_is_free_for_the_next_server_at_once)
+{
+    char text[TH_ADDR_TEXT];
+    char byte;
+    th_addr peer;
+    int client;
+    th_listener *l = listening("127.0.0.1:0", NULL);
+    th_addr_format(&l->addr, text, sizeof text);
+    close(accept_one(l, &client, &peer));
+    ck_assert_int_eq(recv(client, &byte, 1, 0), 0);
+    close(client);
+    th_listener_close(l);
+    th_listener_close(listening(text, NULL));
+}
+END_TEST
+
+START_TEST(any_backlog_from_0_up_is_taken)
+{
+    static const int backlogs[] = { 0, 1, 5, INT_MAX };
+    for (size_t i = 0; i < thi_array_len(backlogs); i++) {
+        th_addr peer;
+        int client;
+        th_listener *l = listening("127.0.0.1:0", &(th_listen_opts){ .backlog = backlogs[i] });
+        close(accept_one(l, &client, &peer));
+        close(client);
+        th_listener_close(l);
+    }
+    th_listener *l = NULL;
+    ck_assert_int_eq(th_listen("127.0.0.1:0", &(th_listen_opts){ .backlog = INT_MIN }, &l),
+                     -EINVAL);
+}
+END_TEST
+
+/* They are told at once, and so is whoever comes later. */
+START_TEST(clients_in_the_queue_of_a_listener_that_closes_are_reset)
+{
+    char byte;
+    thi_sockaddr sa;
+    int clients[5];
+    th_listener *l = listening("127.0.0.1:0", NULL);
+    socklen_t len = thi_addr_to_sockaddr(&l->addr, &sa);
+    for (size_t i = 0; i < thi_array_len(clients); i++) {
+        clients[i] = socket(AF_INET, SOCK_STREAM, 0);
+        ck_assert_int_eq(connect(clients[i], &sa.sa, len), 0);
+    }
+    th_listener_close(l);
+    for (size_t i = 0; i < thi_array_len(clients); i++) {
+        ck_assert_int_eq(recv(clients[i], &byte, 1, 0), -1);
+        ck_assert_int_eq(errno, ECONNRESET);
+        close(clients[i]);
+    }
+    int late = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(connect(late, &sa.sa, len), -1);
+    ck_assert_int_eq(errno, ECONNREFUSED);
+    close(late);
+}
+END_TEST
+
+/* ---- abstract names -------------------------------------------------------------------------- */
+
+START_TEST(an_abstract_name_is_any_bytes)
+{
+    th_listener *l = NULL;
+    th_addr peer;
+    int client;
+    th_addr name = { .kind = TH_ADDR_UNIX };
+    name.path_len =
+        (uint16_t)snprintf(name.path, sizeof name.path, "%cthrum%c%ld%c", 0, 0, (long)getpid(), 0);
+    ck_assert_int_eq(th_listen_addr(&name, NULL, &l), 0);
+    ck_assert(th_addr_equal(&l->addr, &name));
+    close(accept_one(l, &client, &peer));
+    th_addr other = name; /* its last NUL makes a difference */
+    other.path_len--;
+    th_listener *second = NULL;
+    ck_assert_int_eq(th_listen_addr(&name, NULL, &second), -EADDRINUSE);
+    ck_assert_int_eq(th_listen_addr(&other, NULL, &second), 0);
+    thi_sockaddr sa;
+    socklen_t len = sizeof sa;
+    ck_assert_int_eq(getpeername(client, &sa.sa, &len), 0);
+    thi_addr_from_sockaddr(&sa, len, &peer);
+    ck_assert(th_addr_equal(&peer, &name));
+    close(client);
+    th_listener_close(second);
+    th_listener_close(l);
+}
+END_TEST
+
+START_TEST(an_abstract_name_of_full_length_works_and_one_more_is_misuse)
+{
+    th_listener *l = NULL;
+    th_addr name = { .kind = TH_ADDR_UNIX, .path_len = 108 };
+    memset(name.path, 'n', sizeof name.path);
+    (void)snprintf(name.path + 1, 20, "%ld", (long)getpid());
+    name.path[0] = '\0';
+    ck_assert_int_eq(th_listen_addr(&name, NULL, &l), 0);
+    ck_assert_uint_eq(l->addr.path_len, 108);
+    th_listener_close(l);
+    l = NULL;
+    name.path_len = 109;
+    ck_assert_int_eq(th_listen_addr(&name, NULL, &l), -EINVAL);
+    name.path_len = 0;
+    ck_assert_int_eq(th_listen_addr(&name, NULL, &l), -EINVAL);
+    name.kind = TH_ADDR_NONE;
+    ck_assert_int_eq(th_listen_addr(&name, NULL, &l), -EINVAL);
+    ck_assert_int_eq(th_listen_addr(NULL, NULL, &l), -EINVAL);
+    ck_assert_int_eq(th_listen_addr(&(th_addr){ .kind = TH_ADDR_IP4 }, NULL, NULL), -EINVAL);
+    ck_assert_ptr_null(l);
+}
+END_TEST
+
+START_TEST(without_a_name_the_system_chooses_one)
+{
+    th_addr peer;
+    int client;
+    th_listener *a = listening("unix:@", NULL);
+    th_listener *b = listening("unix:@", NULL);
+    ck_assert_uint_eq(a->addr.path_len, 6);
+    ck_assert_int_eq(a->addr.path[0], '\0');
+    for (int i = 1; i < 6; i++)
+        ck_assert(strchr("0123456789abcdef", a->addr.path[i]) && a->addr.path[i]);
+    ck_assert(!th_addr_equal(&a->addr, &b->addr));
+    close(accept_one(a, &client, &peer));
+    close(client);
+    ck_assert_uint_eq(peer.kind, TH_ADDR_UNIX); /* of a client without a name */
+    ck_assert_uint_eq(peer.path_len, 0);
+    th_listener_close(a);
+    th_listener_close(b);
 }
 END_TEST
 
@@ -368,6 +557,16 @@ static void fill_suite(Suite *suite)
     tcase_add_test(tcase, an_address_of_another_machine_is_refused);
     tcase_add_test(tcase, a_listener_of_ip6_takes_ip4_only_when_asked);
     tcase_add_test(tcase, an_abstract_name_needs_no_file);
+    tcase = thi_check_case(suite, "options");
+    tcase_add_test(tcase, to_a_dual_listener_an_ip4_client_comes_as_a_mapped_one);
+    tcase_add_test(tcase, a_port_is_shared_only_by_those_who_all_ask);
+    tcase_add_test(tcase, an_address_is_free_for_the_next_server_at_once);
+    tcase_add_test(tcase, any_backlog_from_0_up_is_taken);
+    tcase_add_test(tcase, clients_in_the_queue_of_a_listener_that_closes_are_reset);
+    tcase = thi_check_case(suite, "abstract names");
+    tcase_add_test(tcase, an_abstract_name_is_any_bytes);
+    tcase_add_test(tcase, an_abstract_name_of_full_length_works_and_one_more_is_misuse);
+    tcase_add_test(tcase, without_a_name_the_system_chooses_one);
     tcase = thi_check_case(suite, "files");
     tcase_add_checked_fixture(tcase, make_dir, remove_dir);
     tcase_add_test(tcase, a_socket_file_lives_as_long_as_its_listener);
