@@ -9,6 +9,7 @@
 
 #include <thrum/defs.h>
 #include <thrum/names.h>
+#include <thrum/proxied.h>
 #include <thrum/stream.h>
 
 TH_BEGIN_DECLS
@@ -27,6 +28,9 @@ typedef struct th_dial_opts {
                                  they have failed */
     int64_t resolution_delay; /* ns that the first IPv4 address waits for one of IPv6; 0: 50 ms */
     unsigned attempts_max;    /* addresses to try; 0: 32 */
+    const char *tune;         /* options of the socket, as th_tune_parse() reads them; NULL: none */
+    const th_proxied *proxied; /* the PROXY header to send first, as th_proxied_send() does, to a
+                                  server that expects one; NULL: none */
 } th_dial_opts;
 
 /**
@@ -49,7 +53,9 @@ typedef struct th_dial_opts {
  *         and other -errno of the last attempt, with each address and its error as detail;
  *         -EADDRNOTAVAIL when the name has no address that can be called from opts->source;
  *         -ECANCELED or -ETIMEDOUT when the caller's scope says so; -EPERM outside a fiber, and
- *         where the device is not for this user; -EINVAL for NULL and wrong options; -ENOMEM
+ *         where the device is not for this user; -ENOPROTOOPT, TH_ECONFIG and -errno for an option
+ *         in opts->tune, which the detail names; as th_proxied_send() for opts->proxied; -EINVAL
+ *         for NULL and wrong options; -ENOMEM
  *
  * Suspends: yes, until the connection is made
  * Thread: fiber

@@ -9,6 +9,7 @@
  */
 #include <thrum/dial.h>
 
+#include "base/alloc.h"
 #include "base/error.h"
 #include "base/util.h"
 #include "net/addr.h"
@@ -48,7 +49,8 @@ typedef struct dialling {
     int64_t hold_span;
     bool held; /* for long enough */
     uint16_t port;
-    bool cannot_begin; /* there was no look-up */
+    bool cannot_begin;      /* there was no look-up */
+    char why[THI_RACE_WHY]; /* which option of a socket could not be set */
 } dialling;
 
 static const thi_wait_kind waits_for = { "connect", THI_BY_DESCRIPTOR, offsetof(thi_bell, fd) };
@@ -248,6 +250,8 @@ static void end(dialling *d)
 static int explain(const dialling *d, const target *t, const char *address, int err)
 {
     char tried[THI_ERR_DETAIL_SIZE];
+    if (*d->why)
+        return thi_err_set(err, "cannot connect to %.100s: %s", address, d->why);
     if (t->addr.kind != TH_ADDR_NONE)
         return thi_err_set(err, "cannot connect to %.100s", address);
     if (!d->cannot_begin && err == d->lookup_error)
@@ -259,10 +263,13 @@ static int explain(const dialling *d, const target *t, const char *address, int 
     return thi_err_set(err, "cannot connect to %.100s%s", address, tried);
 }
 
-static int dial(const target *t, const char *address, const th_dial_opts *o, th_stream **stream)
+static int dial(const target *t, const char *address, const th_dial_opts *o, const th_tune *tune,
+                th_stream **stream)
 {
     dialling d = { .opts = { .source.kind = TH_ADDR_NONE } };
     int family;
+    d.opts.tune = tune;
+    d.opts.why = d.why;
     int err = take_opts(&d, o, &family);
     if (err < 0)
         return err;
@@ -282,9 +289,31 @@ static int dial(const target *t, const char *address, const th_dial_opts *o, th_
     return thi_min(err, 0);
 }
 
+/* On the heap: few want it, and it would take as much of the stack as all the rest. */
+static int read_tune(const char *text, th_tune **out)
+{
+    th_tune *tune = thi_calloc(1, sizeof *tune);
+    if (!tune)
+        return thi_err_clear(-ENOMEM);
+    *out = tune;
+    return th_tune_parse(text, tune);
+}
+
+/* Tells the server who the client is, before anything else is said. */
+static int introduce(const char *address, const th_proxied *proxied, th_stream *stream)
+{
+    int err = th_proxied_send(proxied, stream);
+    if (err == 0)
+        return 0;
+    th_stream_free(stream);
+    return thi_err_set(err, "cannot tell %.100s of the client", address);
+}
+
 int th_dial(const char *address, const th_dial_opts *opts, th_stream **stream)
 {
     th_dial_opts o = opts ? *opts : (th_dial_opts){ 0 };
+    th_tune *tune = NULL;
+    th_stream *dialled = NULL;
     target t;
     if (!address || !stream)
         return thi_err_clear(-EINVAL);
@@ -298,5 +327,14 @@ int th_dial(const char *address, const th_dial_opts *opts, th_stream **stream)
     err = thi_sched_may_park();
     if (err < 0)
         return thi_err_set(err, "cannot connect to %.100s", address);
-    return dial(&t, address, &o, stream);
+    if (o.tune)
+        err = read_tune(o.tune, &tune);
+    if (err == 0)
+        err = dial(&t, address, &o, tune, &dialled);
+    thi_free(tune);
+    if (err == 0 && o.proxied)
+        err = introduce(address, o.proxied, dialled);
+    if (err == 0)
+        *stream = dialled;
+    return err;
 }

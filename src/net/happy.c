@@ -117,10 +117,14 @@ static int bind_source(int fd, const th_addr *source)
 
 static int prepare(int fd, const th_addr *addr, const thi_race_opts *opts)
 {
-    int one = 1, err = 0;
-    if (addr->kind == TH_ADDR_UNIX)
-        return 0;
-    (void)thi_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    int one = 1;
+    if (addr->kind != TH_ADDR_UNIX)
+        (void)thi_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    int err = opts->tune ? thi_tune_set(fd, opts->tune, THI_TUNE_TO_CONNECT) : 0;
+    if (err < 0)
+        (void)snprintf(opts->why, THI_RACE_WHY, "%s", th_err_detail());
+    if (err < 0 || addr->kind == TH_ADDR_UNIX)
+        return err;
     if (opts->device)
         err = thi_sys_setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, opts->device,
                                  (socklen_t)strlen(opts->device) + 1);

@@ -11,6 +11,7 @@
 
 #include "net/bell.h"
 #include "net/socket.h"
+#include "net/tune.h"
 
 #include <thrum/addr.h>
 
@@ -20,7 +21,11 @@ typedef struct thi_race_opts {
     const char *device; /* NULL: any */
     int64_t delay;      /* after which the next attempt joins in, ns */
     unsigned attempts_max;
+    const th_tune *tune; /* options of the sockets; NULL: none */
+    char *why;           /* room for THI_RACE_WHY bytes: the option that could not be set; or "" */
 } thi_race_opts;
+
+#define THI_RACE_WHY 120
 
 typedef struct thi_attempt thi_attempt;
 

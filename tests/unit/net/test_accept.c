@@ -393,7 +393,7 @@ static int dial_and_stay(void *arg)
 {
     char byte;
     th_stream *stream = NULL;
-    ck_assert_int_eq(th_dial(arg, &stream), 0);
+    ck_assert_int_eq(th_dial(arg, NULL, &stream), 0);
     (void)!th_stream_read(stream, &byte, 1);
     th_stream_free(stream);
     return 0;

@@ -450,6 +450,30 @@ FIBER_TEST(a_header_is_made_of_a_connection)
     close_pair(&p);
 }
 
+/* The same in one call. */
+FIBER_TEST(a_header_is_sent_by_who_dials)
+{
+    char text[TH_ADDR_TEXT];
+    char byte;
+    th_stream *stream = NULL;
+    th_proxied h = { .source = { .kind = TH_ADDR_IP4, .port = 56324, .ip = { 192, 0, 2, 7 } },
+                     .destination = { .kind = TH_ADDR_IP4 } };
+    server s = expecting(TH_PROXY_REQUIRED, NULL);
+    start_server(&s);
+    (void)th_addr_format(&s.listener->addr, text, sizeof text);
+    ck_assert_int_eq(th_dial(text, &(th_dial_opts){ .proxied = &h }, &stream), 0);
+    ck_assert_int_eq(th_stream_write(stream, "x", 1), 1);
+    ck_assert_int_eq(th_stream_read(stream, &byte, 1), 1);
+    ck_assert_str_eq(seen_peer, "192.0.2.7:56324");
+    th_stream_free(stream);
+    stream = NULL;
+    h.version = 3;
+    ck_assert_int_eq(th_dial(text, &(th_dial_opts){ .proxied = &h }, &stream), -EINVAL);
+    ck_assert_ptr_null(stream);
+    ck_assert_ptr_nonnull(strstr(th_err_detail(), text));
+    cancel_server(&s);
+}
+
 /* A chain: who came with a header is announced with it to the next, facts and checksum included. */
 static th_listener *next_server;
 
@@ -460,7 +484,8 @@ static int forward(th_stream *stream, void *arg)
     th_stream *next = NULL;
     (void)arg;
     ck_assert_int_eq(th_proxied_of(stream, &h), 0);
-    ck_assert_int_eq(th_dial(th_addr_format(&next_server->addr, text, sizeof text), &next), 0);
+    ck_assert_int_eq(th_dial(th_addr_format(&next_server->addr, text, sizeof text), NULL, &next),
+                     0);
     ck_assert_int_eq(th_proxied_send(&h, next), 0);
     int n = (int)th_stream_read(next, text, 1);
     th_stream_free(next);
@@ -539,7 +564,7 @@ static int sim_client(void *arg)
     char text[TH_ADDR_TEXT];
     char byte;
     th_stream *stream = NULL;
-    if (th_dial(th_addr_format(&s->listener->addr, text, sizeof text), &stream) < 0)
+    if (th_dial(th_addr_format(&s->listener->addr, text, sizeof text), NULL, &stream) < 0)
         return 0;
     if (th_stream_write(stream, V2 "x", sizeof V2) == sizeof V2 &&
         th_stream_read(stream, &byte, 1) == 1) {
@@ -609,6 +634,7 @@ static void fill(Suite *suite)
     tcase = thi_check_case(suite, "sending");
     tcase_add_test(tcase, a_header_is_sent);
     tcase_add_test(tcase, a_header_is_made_of_a_connection);
+    tcase_add_test(tcase, a_header_is_sent_by_who_dials);
     tcase_add_test(tcase, a_header_is_handed_on_to_the_next_server);
     tcase = thi_check_case(suite, "failures");
     tcase_set_timeout(tcase, 60);

@@ -539,6 +539,31 @@ START_TEST(a_socket_is_tuned_before_it_connects)
 }
 END_TEST
 
+FIBER_TEST(who_dials_names_options_too)
+{
+    char text[TH_ADDR_TEXT];
+    th_listener *l = NULL;
+    th_stream *stream = NULL;
+    th_tune t;
+    ck_assert_int_eq(th_listen("127.0.0.1:0", NULL, &l), 0);
+    (void)th_addr_format(&l->addr, text, sizeof text);
+    ck_assert_int_eq(th_dial(text, &(th_dial_opts){ .tune = "nodelay=0,user_timeout=9s" }, &stream),
+                     0);
+    ck_assert_int_eq(th_stream_tuning(stream, &t), 0);
+    ck_assert_int_eq(t.nodelay, 0);
+    ck_assert_int_eq(t.user_timeout, 9 * TH_SECOND);
+    th_stream_free(stream);
+    stream = NULL;
+    ck_assert_int_eq(th_dial(text, &(th_dial_opts){ .tune = "none_such" }, &stream), -ENOPROTOOPT);
+    ck_assert_int_eq(th_dial(text, &(th_dial_opts){ .tune = "congestion=none-such" }, &stream),
+                     -ENOENT);
+    ck_assert_ptr_nonnull(strstr(th_err_detail(), "congestion=none-such"));
+    ck_assert_int_eq(th_dial(text, &(th_dial_opts){ .tune = "defer_accept=5" }, &stream), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(th_err_detail(), "is for listeners"));
+    ck_assert_ptr_null(stream);
+    th_listener_close(l);
+}
+
 /* Each call that sets or asks may fail, and then that is what is told. */
 START_TEST(each_system_call_may_fail)
 {
@@ -600,7 +625,7 @@ static int tuned_in_sim(void *arg)
     th_stream *stream = NULL;
     (void)arg;
     ck_assert_int_eq(th_listen("127.0.0.1:0", &(th_listen_opts){ .tune = "many-idle" }, &l), 0);
-    ck_assert_int_eq(th_dial(th_addr_format(&l->addr, text, sizeof text), &stream), 0);
+    ck_assert_int_eq(th_dial(th_addr_format(&l->addr, text, sizeof text), NULL, &stream), 0);
     ck_assert_int_eq(th_stream_tune(stream, &t), 0);
     ck_assert_int_eq(th_stream_tuning(stream, &t), 0);
     ck_assert_int_eq(t.user_timeout, 9 * TH_SECOND);
@@ -641,6 +666,7 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, a_listener_with_wrong_options_does_not_open);
     tcase = thi_check_case(suite, "before connecting");
     tcase_add_test(tcase, a_socket_is_tuned_before_it_connects);
+    tcase_add_test(tcase, who_dials_names_options_too);
     tcase_add_test(tcase, each_system_call_may_fail);
     tcase = thi_check_case(suite, "what TCP knows");
     tcase_add_test(tcase, tcp_tells_of_a_connection);
