@@ -5,6 +5,7 @@
 
 #include <thrum/addr.h>
 #include <thrum/dial.h>
+#include <thrum/proxied.h>
 #include <thrum/serve.h>
 
 #include <netinet/in.h>
@@ -123,6 +124,7 @@ typedef struct service {
     th_listener *listener;
     char address[TH_ADDR_TEXT];
     th_serve_opts opts;
+    th_listen_opts how;
     int clients; /* besides the one that stops the server */
     int served;  /* results */
     int called;
@@ -150,12 +152,21 @@ static int serve(void *arg)
     return 0;
 }
 
+/* Dials, and says first who calls where the server wants to know. */
+static int call_server(const service *s, th_stream **stream)
+{
+    int err = th_dial(s->address, NULL, stream);
+    if (err == 0 && s->how.proxy_protocol)
+        err = th_proxied_send(&(th_proxied){ .version = 2 }, *stream);
+    return err;
+}
+
 static int call_once(void *arg)
 {
     service *s = arg;
     int *result = &s->others[s->next++];
     th_stream *stream = NULL;
-    *result = th_dial(s->address, NULL, &stream);
+    *result = call_server(s, &stream);
     if (*result == 0)
         *result = exchange(stream);
     th_stream_free(stream);
@@ -180,7 +191,7 @@ static int call_and_stop(service *s)
     th_stream *stream = NULL;
     int err = call_together(s);
     if (err == 0)
-        err = th_dial(s->address, NULL, &stream);
+        err = call_server(s, &stream);
     if (err == 0)
         err = exchange(stream);
     ck_assert_int_eq(th_stop(), 0);
@@ -195,7 +206,7 @@ static int serve_and_call(void *arg)
     service *s = arg;
     th_scope scope;
     th_addr addr;
-    int err = th_listen("127.0.0.1:0", NULL, &s->listener);
+    int err = th_listen("127.0.0.1:0", &s->how, &s->listener);
     if (err < 0)
         return err;
     th_listener_addr(s->listener, &addr);
@@ -243,6 +254,27 @@ static int serving_many(void *arg)
                                (service){ .clients = CLIENTS, .opts = { .max_connections = 2 } });
 }
 
+/* Everything that accepting can do besides. */
+static int serving_strictly(void *arg)
+{
+    return serve_under_torment(arg, (service){ .clients = 1,
+                                               .opts = { .max_per_peer = 9 },
+                                               .how = { .proxy_protocol = TH_PROXY_REQUIRED,
+                                                        .tune = "quickack,priority=3,latency" } });
+}
+
+START_TEST(a_server_behind_proxies_lives_through_it)
+{
+    torture(1, _i, serving_strictly);
+}
+END_TEST
+
+START_TEST(a_server_of_two_workers_behind_proxies_lives_through_it)
+{
+    torture(2, _i, serving_strictly);
+}
+END_TEST
+
 START_TEST(a_server_lives_through_what_its_system_calls_do)
 {
     torture(1, _i, serving);
@@ -278,6 +310,8 @@ static void fill_suite(Suite *suite)
     tcase_set_timeout(tcase, 60);
     add_on_engines(tcase, a_server_lives_through_what_its_system_calls_do);
     add_on_engines(tcase, a_server_of_two_workers_lives_through_it_as_well);
+    add_on_engines(tcase, a_server_behind_proxies_lives_through_it);
+    add_on_engines(tcase, a_server_of_two_workers_behind_proxies_lives_through_it);
     tcase_add_test(tcase, a_server_that_is_full_lives_through_it);
     add_on_engines(tcase, a_server_of_two_workers_that_is_full_lives_through_it);
 }
