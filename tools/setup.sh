@@ -11,6 +11,7 @@ declare -A groups=(
     # Unit tests, and real clients for the integration tests.
     [test]="check libhttp-parser-dev python3-pytest python3-requests python3-jsonschema curl wget
             chromium cmake gdb libcurl4-openssl-dev libpq-dev postgresql libevent-dev libglib2.0-dev libuv1-dev tshark"
+            chromium cmake gdb haproxy libcurl4-openssl-dev libpq-dev postgresql systemd"
     # Fuzzers and memory checkers; gcc brings its own sanitizers.
     [debug]="clang libclang-rt-14-dev valgrind"
     # The other architecture, emulated.
@@ -21,7 +22,7 @@ declare -A groups=(
     [check]="clang clang-format clang-tidy g++ groff-base python3-pytest"
 )
 # Packages that bring a daemon: they are installed for their program, and must not start to serve.
-daemons="nginx-light:nginx h2o:h2o postgresql:postgresql"
+daemons="nginx-light:nginx h2o:h2o haproxy:haproxy postgresql:postgresql"
 
 list=no
 if [ "${1-}" = --list ]; then

@@ -37,6 +37,23 @@ def test_every_example_is_tested():
     assert set(tested) == {path.stem for path in EXAMPLES.glob("*.c")}
 
 
+def test_announce_says_who_calls(start, example):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        server = start(example("announce"), "127.0.0.1:0", f"127.0.0.1:{port}", 1)
+        with socket.create_connection(server.address, TIMEOUT, ("127.0.0.7", 0)) as client:
+            client.sendall(b"warp")
+            client.shutdown(socket.SHUT_WR)
+            with listener.accept()[0] as taken:
+                taken.settimeout(TIMEOUT)
+                taken.sendall(b"weft")
+                heard = b"".join(iter(lambda: taken.recv(100), b""))
+            said = b"".join(iter(lambda: client.recv(100), b""))
+            own = client.getsockname()[1]
+    assert heard.decode() == f"PROXY TCP4 127.0.0.7 127.0.0.1 {own} {server.address[1]}\r\nwarp"
+    assert said == b"weft"
+
+
 def test_echo_server_and_client(start, example, tmp_path):
     for address in ("127.0.0.1:0", "[::1]:0", f"unix:{tmp_path}/socket"):
         server = start(example("echo_server"), address)
