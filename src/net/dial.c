@@ -322,7 +322,7 @@ int th_dial(const char *address, const th_dial_opts *opts, th_stream **stream)
     int err = check(&o);
     if (err == 0)
         err = read_target(address, &t);
-    if (err < 0)
+    if (err != 0)
         return err;
     err = thi_sched_may_park();
     if (err < 0)

@@ -163,24 +163,26 @@ static int check(const th_listen_opts *opts)
     return 0;
 }
 
-/* A listener without a socket, which knows its options. */
-static int prepare(const th_listen_opts *opts, th_listener **out)
+/* A listener without a socket, which knows its options; NULL with *err. */
+static th_listener *prepare(const th_listen_opts *opts, int *err)
 {
-    int err = opts ? check(opts) : 0;
-    if (err < 0)
-        return err;
+    *err = opts ? check(opts) : 0;
+    if (*err < 0)
+        return NULL;
     th_listener *l = thi_calloc(1, sizeof *l);
-    if (!l)
-        return thi_err_clear(-ENOMEM);
+    if (!l) {
+        *err = thi_err_clear(-ENOMEM);
+        return NULL;
+    }
     l->fd = -1;
-    err = opts && opts->tune ? th_tune_parse(opts->tune, &l->tune) : 0;
-    if (err == 0 && opts)
-        err = keep_proxy(l, opts);
-    if (err < 0)
-        th_listener_close(l);
-    else
-        *out = l;
-    return err;
+    if (opts && opts->tune)
+        *err = th_tune_parse(opts->tune, &l->tune);
+    if (*err == 0 && opts)
+        *err = keep_proxy(l, opts);
+    if (*err == 0)
+        return l;
+    th_listener_close(l);
+    return NULL;
 }
 
 static int set_tune(th_listener *l, thi_tune_moment moment)
@@ -220,9 +222,9 @@ static int open_at(th_listener *l, const char *address, const th_listen_opts *op
 static int listen_at(const th_addr *addr, const char *address, const th_listen_opts *opts,
                      th_listener **listener)
 {
-    th_listener *l;
-    int err = prepare(opts, &l);
-    if (err < 0)
+    int err;
+    th_listener *l = prepare(opts, &err);
+    if (!l)
         return err;
     l->addr = *addr;
     err = open_at(l, address, opts);
@@ -254,12 +256,12 @@ static int adopt(th_listener *l, const char *address, const th_listen_opts *opts
 
 static int listen_inherited(const char *address, const th_listen_opts *opts, th_listener **listener)
 {
-    th_listener *l;
+    int err;
     if (opts && (opts->mode || opts->dual_stack || opts->reuse_port))
         return thi_err_set(-EINVAL, "%.100s is bound already, with its own mode and options",
                            address);
-    int err = prepare(opts, &l);
-    if (err < 0)
+    th_listener *l = prepare(opts, &err);
+    if (!l)
         return err;
     int fd = thi_inherit_take(address);
     if (fd < 0) {

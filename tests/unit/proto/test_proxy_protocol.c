@@ -317,7 +317,7 @@ START_TEST(the_checksum_is_crc32c)
     ck_assert_uint_eq(~crc, UINT32_C(0xe3069283));
     crc = UINT32_MAX;
     for (size_t i = 0; i < len; i++)
-        crc = crc >> 8 ^ table[(crc ^ (uint8_t)(i < 19 ? buf[i] : 0)) & 0xff];
+        crc = crc >> 8 ^ table[(crc ^ (i < 19 ? (uint8_t)buf[i] : 0u)) & 0xff];
     crc = ~crc;
     const uint8_t *own = (const uint8_t *)buf + 19;
     ck_assert_uint_eq((uint32_t)own[0] << 24 | own[1] << 16 | own[2] << 8 | own[3], crc);
