@@ -10,6 +10,7 @@
 #include <thrum/barrier.h>
 #include <thrum/chat.h>
 #include <thrum/cond.h>
+#include <thrum/control.h>
 #include <thrum/dial.h>
 #include <thrum/dispatcher.h>
 #include <thrum/error.h>

@@ -13,6 +13,7 @@ extern const command tree_command;
 extern const command why_command;
 extern const command profile_command;
 extern const command doctor_command;
+extern const command capture_command;
 extern const command trace_command;
 
 /* Run with the arguments after the name; return the exit status. */
@@ -23,6 +24,7 @@ int tree_main(int argc, char **argv);
 int why_main(int argc, char **argv);
 int profile_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
+int capture_main(int argc, char **argv);
 int trace_main(int argc, char **argv);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/metrics.h"
 #include "net/addr.h"
+#include "net/capture.h"
 #include "runtime/sched.h"
 #include "sys/sys.h"
 
@@ -25,6 +26,7 @@ void thi_carrier_fd_close(th_transport *t, bool reset)
 {
     int fd = t->watch.fd;
     (void)reset;
+    thi_capture_closed(&t->tap);
     thi_loop_unwatch(&t->worker->loop, &t->watch);
     if (!t->lent)
         (void)thi_sys_close(fd);
@@ -35,6 +37,10 @@ void thi_carrier_fd_close(th_transport *t, bool reset)
 static ssize_t socket_read(th_transport *t, void *buf, size_t size)
 {
     ssize_t n = thi_sys_recv(t->watch.fd, buf, size, 0);
+    if (TH_UNLIKELY(thi_capture_is_on())) {
+        struct iovec iov = { buf, size };
+        thi_capture_received(&t->tap, t->watch.fd, &iov, n);
+    }
     if (n > 0)
         thi_metric_add(THI_M_BYTES_READ, n);
     return n;
@@ -45,6 +51,8 @@ static ssize_t socket_writev(th_transport *t, const struct iovec *iov, int count
     struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count };
     ssize_t n = count == 1 ? thi_sys_send(t->watch.fd, iov->iov_base, iov->iov_len, 0)
                            : thi_sys_sendmsg(t->watch.fd, &msg, 0);
+    if (n > 0 && TH_UNLIKELY(thi_capture_is_on()))
+        thi_capture_bytes(&t->tap, t->watch.fd, TH_CAPTURE_SENT, iov, count, (size_t)n);
     if (n > 0)
         thi_metric_add(THI_M_BYTES_WRITTEN, n);
     return n;
@@ -54,6 +62,8 @@ static ssize_t socket_sendfile(th_transport *t, int fd, int64_t at, size_t size)
 {
     off_t from = at;
     ssize_t n = thi_sys_sendfile(t->watch.fd, fd, &from, size);
+    if (n > 0 && TH_UNLIKELY(thi_capture_is_on()))
+        thi_capture_file(&t->tap, t->watch.fd, fd, at, (size_t)n);
     if (n > 0)
         thi_metric_add(THI_M_BYTES_WRITTEN, n);
     return n;
@@ -61,7 +71,10 @@ static ssize_t socket_sendfile(th_transport *t, int fd, int64_t at, size_t size)
 
 static int socket_shutdown(th_transport *t)
 {
-    return thi_sys_shutdown(t->watch.fd, SHUT_WR);
+    int err = thi_sys_shutdown(t->watch.fd, SHUT_WR);
+    if (err == 0 && TH_UNLIKELY(thi_capture_is_on()))
+        thi_capture_end(&t->tap, t->watch.fd, TH_CAPTURE_SHUT);
+    return err;
 }
 
 static void socket_close(th_transport *t, bool reset)

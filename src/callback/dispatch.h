@@ -38,9 +38,10 @@
 #define THI_DISPATCH_IN_SIZE (64 * 1024)
 
 struct th_dispatcher {
-    thi_watch watch; /* fd: -1 while the loop knows nothing of it */
-    int fd;          /* -1: not open */
-    uint32_t serial; /* of the descriptor: counts the openings and closings */
+    thi_watch watch;     /* fd: -1 while the loop knows nothing of it */
+    int fd;              /* -1: not open */
+    struct thi_tap *tap; /* of whoever captures; NULL: nobody has so far */
+    uint32_t serial;     /* of the descriptor: counts the openings and closings */
     uint8_t sure;
     uint8_t maybe;
     uint8_t told;  /* events that nobody handles, or that come once: not waited for any more */

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "net/addr.h"
+#include "net/capture.h"
 #include "sys/sys.h"
 
 static void note_received(th_dispatcher *d, ssize_t n, size_t size)
@@ -31,6 +32,10 @@ static ssize_t recv_step(th_dispatcher *d, void *buf, size_t size)
     if (err < 0)
         return err;
     ssize_t n = d->socket ? thi_sys_recv(d->fd, buf, size, 0) : thi_sys_read(d->fd, buf, size);
+    if (d->socket && !d->datagram && TH_UNLIKELY(thi_capture_is_on())) {
+        struct iovec iov = { buf, size };
+        thi_capture_received(&d->tap, d->fd, &iov, n);
+    }
     note_received(d, n, size);
     if ((n == 0 && !d->datagram) || (n < 0 && thi_dispatch_is_broken(n))) {
         thi_dispatch_closed_in_call(d, n < 0);

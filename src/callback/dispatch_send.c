@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "net/addr.h"
+#include "net/capture.h"
 #include "sys/sys.h"
 
 #include <thrum/error.h>
@@ -36,9 +37,17 @@ static void note_sent(th_dispatcher *d, ssize_t n, size_t size)
         thi_metric_add(THI_M_BYTES_WRITTEN, n);
 }
 
+static void tap_sent(th_dispatcher *d, const struct iovec *iov, int count, ssize_t n)
+{
+    if (n > 0 && d->socket && !d->datagram && TH_UNLIKELY(thi_capture_is_on()))
+        thi_capture_bytes(&d->tap, d->fd, TH_CAPTURE_SENT, iov, count, (size_t)n);
+}
+
 static ssize_t send_now(th_dispatcher *d, const void *data, size_t size)
 {
     ssize_t n = d->socket ? thi_sys_send(d->fd, data, size, 0) : thi_sys_write(d->fd, data, size);
+    struct iovec iov = { (void *)(uintptr_t)data, size };
+    tap_sent(d, &iov, 1, n);
     note_sent(d, n, size);
     return n;
 }
@@ -104,6 +113,7 @@ static ssize_t send_pieces(th_dispatcher *d)
     for (int i = 0; i < count; i++)
         size += iov[i].iov_len;
     ssize_t n = d->socket ? thi_sys_sendmsg(d->fd, &msg, 0) : thi_sys_writev(d->fd, iov, count);
+    tap_sent(d, iov, count, n);
     note_sent(d, n, size);
     return n;
 }

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "net/addr.h"
+#include "net/capture.h"
 #include "sys/sys.h"
 
 #include <fcntl.h>
@@ -232,6 +233,7 @@ static int remove_from_map(th_dispatcher *d)
     int fd = d->fd;
     if (d->watch.fd >= 0)
         thi_loop_unwatch(&map->worker->loop, &d->watch);
+    thi_capture_closed(&d->tap);
     d->fd = -1;
     d->serial++;
     d->state = 0;

@@ -66,9 +66,10 @@ struct th_transport {
     void *self;
     int (*left)(th_transport *transport, void *self); /* told when it gets another one; or NULL */
     thi_worker *worker;
-    thi_watch watch;    /* of a descriptor; of other carriers only `ready` is used */
-    void *carried;      /* the carrier's own */
-    thi_origin *origin; /* of an accepted connection; NULL: nothing is known */
+    thi_watch watch;     /* of a descriptor; of other carriers only `ready` is used */
+    void *carried;       /* the carrier's own */
+    thi_origin *origin;  /* of an accepted connection; NULL: nothing is known */
+    struct thi_tap *tap; /* of whoever captures; NULL: nobody has so far */
 
     thi_outqueue out; /* datagrams are only counted here, and wait elsewhere */
     size_t waiting;   /* datagrams that wait */

@@ -24,6 +24,7 @@
 #include "base/metrics.h"
 #include "io/pieces.h"
 #include "loop/engines.h"
+#include "net/capture.h"
 #include "net/socket.h"
 #include "sys/sys.h"
 
@@ -49,6 +50,8 @@ static ssize_t try_send(thi_socket *s, void *arg)
         lend = false;
         n = thi_sys_sendmsg(s->watch.fd, &msg, flags);
     }
+    if (n > 0 && TH_UNLIKELY(thi_capture_is_on()))
+        thi_capture_bytes(&s->tap, s->watch.fd, TH_CAPTURE_SENT, l->iov, l->count, (size_t)n);
     if (n > 0)
         thi_metric_add(THI_M_BYTES_WRITTEN, n);
     s->rare->lent += n > 0 && lend;

@@ -30,6 +30,8 @@
 #include "base/util.h"
 #include "io/fileway.h"
 #include "net/addr.h"
+#include "net/capture.h"
+#include "net/control.h"
 #include "sys/sys.h"
 
 #include <linux/sock_diag.h>
@@ -52,6 +54,23 @@ static void on_event(thi_watch *watch, unsigned events)
         else if (s->arrived)
             s->arrived(s);
     }
+}
+
+/* ---- for whoever captures: what a call has done, if it has ---- */
+
+static void tap_received(thi_socket *s, void *buf, size_t size, ssize_t n)
+{
+    struct iovec iov = { buf, size };
+    thi_capture_received(&s->tap, s->watch.fd, &iov, n);
+}
+
+/* What has gone through a pipe was never in memory. */
+static void tap_piped(thi_socket *s, unsigned kind, ssize_t n)
+{
+    if (n > 0)
+        thi_capture_unseen(&s->tap, s->watch.fd, kind, (size_t)n);
+    else if (n == 0)
+        thi_capture_end(&s->tap, s->watch.fd, TH_CAPTURE_ENDED);
 }
 
 /* A fiber's wait for one direction of a socket. */
@@ -211,9 +230,12 @@ static ssize_t receive_unix(thi_socket *s, void *buf, size_t size, bool *stopped
 
 static inline ssize_t receive(thi_socket *s, void *buf, size_t size, bool *stopped)
 {
-    if (TH_LIKELY(s->family == THI_SOCKET_INTERNET))
-        return thi_sys_recv(s->watch.fd, buf, size, 0);
-    return receive_unix(s, buf, size, stopped);
+    ssize_t n = TH_LIKELY(s->family == THI_SOCKET_INTERNET)
+                    ? thi_sys_recv(s->watch.fd, buf, size, 0)
+                    : receive_unix(s, buf, size, stopped);
+    if (TH_UNLIKELY(thi_capture_is_on()))
+        tap_received(s, buf, size, n);
+    return n;
 }
 
 static inline void note_read(thi_socket *s, ssize_t n, size_t size, bool stopped)
@@ -315,25 +337,29 @@ static int socket_wait_readable(th_stream *stream)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+static inline ssize_t send_pieces(thi_socket *s, const struct iovec *iov, int count, int flags)
+{
+    struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count };
+    ssize_t n = count == 1 ? thi_sys_send(s->watch.fd, iov->iov_base, iov->iov_len, flags)
+                           : thi_sys_sendmsg(s->watch.fd, &msg, flags);
+    if (n > 0 && TH_UNLIKELY(thi_capture_is_on()))
+        thi_capture_bytes(&s->tap, s->watch.fd, TH_CAPTURE_SENT, iov, count, (size_t)n);
+    return n;
+}
+
 ssize_t thi_socket_send_now(thi_socket *s, const void *buf, size_t size)
 {
     if (TH_UNLIKELY(s->closed))
         return -EBADF;
     if (!(s->watch.ready & THI_WRITE))
         return -EAGAIN;
-    ssize_t n = thi_sys_send(s->watch.fd, buf, size, 0);
+    struct iovec iov = { (void *)(uintptr_t)buf, size };
+    ssize_t n = send_pieces(s, &iov, 1, 0);
     if (n > 0)
         thi_metric_add(THI_M_BYTES_WRITTEN, n);
     if (n == -EAGAIN)
         s->watch.ready &= (uint8_t)~THI_WRITE;
     return n;
-}
-
-static inline ssize_t send_pieces(thi_socket *s, const struct iovec *iov, int count, int flags)
-{
-    struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count };
-    return count == 1 ? thi_sys_send(s->watch.fd, iov->iov_base, iov->iov_len, flags)
-                      : thi_sys_sendmsg(s->watch.fd, &msg, flags);
 }
 
 static ssize_t write_step(thi_socket *s, const struct iovec *iov, int count)
@@ -400,6 +426,8 @@ static ssize_t sendfile_step(thi_socket *s, int fd, int64_t offset, size_t size)
         if ((s->watch.ready & THI_WRITE) || over < 0) {
             off_t at = offset;
             n = thi_sys_sendfile(s->watch.fd, fd, &at, size);
+            if (n > 0 && TH_UNLIKELY(thi_capture_is_on()))
+                thi_capture_file(&s->tap, s->watch.fd, fd, offset, (size_t)n);
             if (n > 0)
                 thi_metric_add(THI_M_BYTES_WRITTEN, n);
             if (n != -EAGAIN)
@@ -432,6 +460,8 @@ static ssize_t try_splice_in(thi_socket *s, void *arg)
 {
     through_pipe *t = arg;
     ssize_t n = thi_sys_splice(s->watch.fd, t->pipe, t->size);
+    if (TH_UNLIKELY(thi_capture_is_on()))
+        tap_piped(s, TH_CAPTURE_RECEIVED, n);
     if (n == -EINVAL || (n == -EAGAIN && t->tried))
         return -EOPNOTSUPP;
     t->tried = true;
@@ -450,6 +480,8 @@ static ssize_t try_splice_out(thi_socket *s, void *arg)
 {
     through_pipe *t = arg;
     ssize_t n = thi_sys_splice(t->pipe, s->watch.fd, t->size);
+    if (n > 0 && TH_UNLIKELY(thi_capture_is_on()))
+        tap_piped(s, TH_CAPTURE_SENT, n);
     if (n > 0)
         thi_metric_add(THI_M_BYTES_WRITTEN, n);
     return n == -EINVAL ? -EOPNOTSUPP : n;
@@ -466,7 +498,10 @@ static ssize_t socket_splice_out(th_stream *stream, int pipe, size_t size)
 static int socket_shutdown(th_stream *stream)
 {
     thi_socket *s = of(stream);
-    return (int)thi_err_plain(s->closed ? -EBADF : thi_sys_shutdown(s->watch.fd, SHUT_WR));
+    int err = s->closed ? -EBADF : thi_sys_shutdown(s->watch.fd, SHUT_WR);
+    if (err == 0 && TH_UNLIKELY(thi_capture_is_on()))
+        thi_capture_end(&s->tap, s->watch.fd, TH_CAPTURE_SHUT);
+    return (int)thi_err_plain(err);
 }
 
 /* Takes the descriptor out of the loop and tells whoever waits; the descriptor is the caller's. */
@@ -474,6 +509,8 @@ static int let_go(thi_socket *s)
 {
     int fd = s->watch.fd;
     s->closed = true;
+    if (TH_UNLIKELY(s->tap != NULL))
+        thi_capture_closed(&s->tap);
     thi_loop_unwatch(&s->worker->loop, &s->watch);
     thi_origin_free(s->origin);
     s->origin = NULL;
@@ -621,6 +658,7 @@ int thi_socket_make_rare(thi_socket *s)
 int thi_socket_init(thi_socket *s, int fd)
 {
     *s = (thi_socket){ .base.ops = &socket_ops, .worker = thi_worker_self };
+    thi_control_is_there();
     return thi_loop_watch(&s->worker->loop, &s->watch, fd, 0, on_event);
 }
 

@@ -44,6 +44,7 @@ struct thi_socket {
     bool closed;
     bool more; /* what is written now is followed by more at once: let the kernel wait for it */
     bool heap; /* allocated by thi_socket_new */
+    struct thi_tap *tap; /* of whoever captures; NULL: nobody has so far */
 };
 
 /* Starts a socket of the calling worker on a connected descriptor, which it owns on success. */

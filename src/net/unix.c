@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/metrics.h"
 #include "base/util.h"
+#include "net/capture.h"
 #include "net/socket.h"
 #include "sys/sys.h"
 
@@ -80,6 +81,8 @@ static ssize_t try_send(thi_socket *s, void *arg)
         memcpy(CMSG_DATA(header), p->fds, p->count * sizeof(int));
     }
     ssize_t n = thi_sys_sendmsg(s->watch.fd, &msg, 0);
+    if (n > 0 && TH_UNLIKELY(thi_capture_is_on()))
+        thi_capture_bytes(&s->tap, s->watch.fd, TH_CAPTURE_SENT, &p->iov, 1, (size_t)n);
     if (n > 0)
         thi_metric_add(THI_M_BYTES_WRITTEN, n);
     return n;
@@ -116,6 +119,8 @@ static ssize_t try_receive(thi_socket *s, void *arg)
         return n;
     p->flags = msg.msg_flags;
     p->used = msg.msg_controllen;
+    if (n > 0 && TH_UNLIKELY(thi_capture_is_on()))
+        thi_capture_bytes(&s->tap, s->watch.fd, TH_CAPTURE_RECEIVED, &p->iov, 1, (size_t)n);
     if (n > 0)
         thi_metric_add(THI_M_BYTES_READ, n);
     return n == 0 ? TH_EOF : n;

@@ -126,6 +126,9 @@ int thi_drive_begin(thi_drive *drive, thi_runtime *rt)
     if (err < 0)
         return err;
     drive->traces = thi_trace_by_environment();
+    void (*began)(void) = atomic_load(&thi_run_began);
+    if (began)
+        began();
     thi_deadlock_open(rt);
     err = start_threads(drive);
     rt->workers[0].thread = pthread_self();

@@ -17,6 +17,7 @@
 #include "runtime/turn.h"
 
 void (*_Atomic thi_run_ended)(bool last);
+void (*_Atomic thi_run_began)(void);
 
 /* Who is told when a worker closes; filled from the front, and never emptied. */
 static void (*_Atomic closing[8])(thi_worker *worker);

@@ -28,6 +28,9 @@ TH_MUST int thi_run(thi_runtime *runtime, thi_drive_fn drive);
  */
 extern void (*_Atomic thi_run_ended)(bool last);
 
+/* Told when a runtime on threads begins, on the thread that runs it; as the one above. */
+extern void (*_Atomic thi_run_began)(void);
+
 /*
  * Has a function called before a worker is closed, on the thread that runs the runtime: for those
  * of later layers that leave something on workers. To say so again changes nothing.
