@@ -9,6 +9,10 @@
  * A connected socket hands out the news that an earlier datagram came back as the failure of some
  * later call. A call to send that meets it has not sent: the news is told as what it is, and the
  * call is made again, once.
+ *
+ * When the queue of a Unix socket that is not connected is full, the kernel cannot tell when there
+ * is room again, for it does not know whose queue is meant. There the loop tries again by the
+ * clock.
  */
 #include "callback/carrier.h"
 
@@ -18,9 +22,12 @@
 #include "runtime/turn.h"
 #include "sys/sys.h"
 
+#include <thrum/time.h>
+
 #include <string.h>
 
-#define BATCH 16 /* of one look; then others get their turn */
+#define BATCH       16 /* of one look; then others get their turn */
+#define RETRY_AFTER (10 * TH_MILLISECOND)
 
 /* A datagram that waits. */
 typedef struct packet {
@@ -35,7 +42,10 @@ typedef struct datagrams {
     packet *first;
     packet *last; /* while there is a first one */
     bool connected;
+    bool is_unix;
     int news; /* an error that is to be told; 0: none */
+    thi_timer retry;
+    th_transport *transport;
 } datagrams;
 
 static datagrams *of(const th_transport *t)
@@ -68,8 +78,14 @@ static bool receive_one(th_transport *t)
         tell_error(t, (int)n, NULL);
         return true;
     }
+    if (msg.msg_flags & MSG_TRUNC) { /* over a Unix socket, which knows no limit */
+        tell_error(t, -EMSGSIZE, NULL);
+        return true;
+    }
     th_addr from = { .kind = TH_ADDR_NONE };
     thi_addr_from_sockaddr(&sa, msg.msg_namelen, &from);
+    if (msg.msg_namelen == 0 && of(t)->is_unix)
+        from.kind = TH_ADDR_UNIX;
     t->received += (uint64_t)n;
     thi_metric_add(THI_M_BYTES_READ, n);
     th_str data = th_str_make(iov.iov_base, (size_t)n);
@@ -112,6 +128,23 @@ static ssize_t send_once(th_transport *t, const void *buf, size_t size, const th
     return thi_sys_sendmsg(t->watch.fd, &msg, 0);
 }
 
+static void on_retry(thi_timer *timer)
+{
+    th_transport *t = thi_container_of(timer, datagrams, retry)->transport;
+    t->watch.ready |= THI_WRITE;
+    thi_transport_later(t);
+}
+
+static void wait_for_room(th_transport *t)
+{
+    if (!of(t)->is_unix || of(t)->connected) {
+        thi_transport_want(t, THI_WRITE);
+        return;
+    }
+    t->watch.ready &= (uint8_t)~THI_WRITE;
+    thi_loop_timer(&t->worker->loop, &of(t)->retry, th_after(RETRY_AFTER));
+}
+
 /* 0 when it has left, or an error; -EAGAIN: the kernel has no room. */
 static int send_now(th_transport *t, const void *buf, size_t size, const th_addr *to)
 {
@@ -124,7 +157,7 @@ static int send_now(th_transport *t, const void *buf, size_t size, const th_addr
         n = send_once(t, buf, size, to);
     }
     if (n == -EAGAIN)
-        thi_transport_want(t, THI_WRITE);
+        wait_for_room(t);
     if (n < 0)
         return (int)n;
     t->sent += (uint64_t)n;
@@ -221,6 +254,7 @@ int th_transport_send_to(th_transport *t, const void *buf, size_t size, const th
 static void datagram_close(th_transport *t, bool reset)
 {
     drop_datagrams(t);
+    thi_timer_cancel(&t->worker->loop.timers, &of(t)->retry);
     thi_free(t->carried);
     t->carried = NULL;
     thi_carrier_fd_close(t, reset);
@@ -238,6 +272,12 @@ static const thi_carrier datagram_carrier = {
     .local = thi_carrier_fd_local,
 };
 
+static void attach(th_transport *t, datagrams *d)
+{
+    t->carried = d;
+    d->transport = t;
+}
+
 int thi_carrier_datagram(int fd, th_transport **out)
 {
     thi_sockaddr sa;
@@ -246,10 +286,13 @@ int thi_carrier_datagram(int fd, th_transport **out)
     if (!d)
         return -ENOMEM;
     d->connected = thi_sys_getpeername(fd, &sa.sa, &len) == 0;
+    len = sizeof sa;
+    d->is_unix = thi_sys_getsockname(fd, &sa.sa, &len) == 0 && sa.sa.sa_family == AF_UNIX;
+    thi_timer_init(&d->retry, on_retry);
     int err = thi_carrier_fd_make(&datagram_carrier, fd, true, out);
     if (err < 0)
         thi_free(d);
     else
-        (*out)->carried = d;
+        attach(*out, d);
     return err;
 }

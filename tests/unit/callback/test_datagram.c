@@ -7,6 +7,8 @@
 
 #include <thrum/addr.h>
 
+#include <sys/un.h>
+
 /* A probe that receives datagrams; each with a bar behind it. */
 typedef struct receiver {
     probe p; /* first */
@@ -245,6 +247,53 @@ FIBER_TEST(what_the_kernel_has_no_room_for_waits_in_order)
     close_probe(&r.p);
 }
 
+/* To a Unix socket that one is not connected to: no event tells that its queue has room again. */
+FIBER_TEST(what_waits_for_a_full_queue_that_nobody_watches_is_tried_again)
+{
+    receiver r = { .p.protocol = &datagram_protocol };
+    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    th_addr to = { .kind = TH_ADDR_UNIX };
+    char text[16];
+    int own = socket(AF_UNIX, SOCK_DGRAM, 0);
+    int other = socket(AF_UNIX, SOCK_DGRAM, 0);
+    to.path_len =
+        (uint16_t)(1 + snprintf(to.path + 1, sizeof to.path - 1, "thrum-test-%d", (int)getpid()));
+    memcpy(un.sun_path, to.path, to.path_len);
+    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + to.path_len);
+    ck_assert_int_eq(bind(other, (struct sockaddr *)&un, len), 0);
+    open_probe_on(&r.p, own, other);
+    await(was_told(&r.p, "m"));
+    int n = 0;
+    for (int end = INT32_MAX; n < end; n++) {
+        snprintf(text, sizeof text, "%06d", n);
+        ck_assert_int_eq(CALL(th_transport_send_to(r.p.t, text, 6, &to)), 0);
+        if (end == INT32_MAX && info_of(r.p.t).waiting > 0)
+            end = n + 30;
+    }
+    for (int i = 0; i < n; i++) {
+        snprintf(text, sizeof text, "%06d", i);
+        peer_gets_datagram(&r, text);
+    }
+    close_probe(&r.p);
+}
+
+FIBER_TEST(one_larger_than_any_of_udp_is_told_instead_of_cut)
+{
+    enum { SIZE = 100000 };
+    receiver r = { .errors = 0 };
+    char *large = calloc(1, SIZE);
+    open_unix(&r);
+    ck_assert_int_eq(write(r.p.peer, large, SIZE), SIZE);
+    peer_sends(&r.p, "small");
+    await(r.p.len == 6);
+    got_is(&r.p, "small|");
+    ck_assert_int_eq(r.errors, 1);
+    ck_assert_int_eq(r.error, -EMSGSIZE);
+    ck_assert_int_eq(r.from.kind, TH_ADDR_UNIX);
+    free(large);
+    close_probe(&r.p);
+}
+
 FIBER_TEST(one_that_waited_and_fails_is_told_and_the_others_are_sent)
 {
     enum { TOO_LARGE = 8 << 20 };
@@ -399,6 +448,8 @@ static void fill_suite(Suite *suite)
     tcase_add_test(tcase, a_connected_one_sends_to_its_peer_and_to_no_other);
     tcase_add_test(tcase, what_streams_do_is_misuse);
     add_on_engines(tcase, what_the_kernel_has_no_room_for_waits_in_order);
+    add_on_engines(tcase, what_waits_for_a_full_queue_that_nobody_watches_is_tried_again);
+    tcase_add_test(tcase, one_larger_than_any_of_udp_is_told_instead_of_cut);
     add_on_engines(tcase, one_that_waited_and_fails_is_told_and_the_others_are_sent);
     add_on_engines(tcase, closing_sends_what_waits_and_aborting_drops_it);
     tcase = thi_check_case(suite, "errors");
