@@ -65,17 +65,10 @@ static int spawn_from_afar(thi_scope *scope, thi_start start)
     return thi_remote_send_start(scope, &start);
 }
 
-static int spawn(thi_scope *scope, const thi_start *start)
+/* In a place that is counted, and given back on failure. */
+static int start_in_place(thi_scope *scope, const thi_start *start)
 {
-    if (TH_UNLIKELY(thi_worker_self != scope->worker || !thi_worker_self->current))
-        return spawn_from_afar(scope, *start);
-    int err = scope->status;
-    if (err < 0)
-        return err;
-    err = take_place(scope);
-    if (err < 0)
-        return err;
-    err = scope->status; /* it may have been cancelled while this fiber waited */
+    int err = scope->status; /* it may have been cancelled while this fiber waited */
     if (err == 0 && TH_UNLIKELY(start->at != 0))
         err = thi_delay_start(scope, start, thi_remote_start);
     else if (err == 0 && TH_LIKELY(start->place == TH_PLACE_HERE))
@@ -85,6 +78,30 @@ static int spawn(thi_scope *scope, const thi_start *start)
     if (TH_UNLIKELY(err < 0))
         thi_scope_child_ended(scope, 0);
     return err;
+}
+
+/* From a function that the loop calls: it cannot wait for room, so its start does. */
+static int spawn_from_loop(thi_scope *scope, const thi_start *start)
+{
+    if (scope->status < 0)
+        return scope->status;
+    if (!has_place(scope))
+        return spawn_from_afar(scope, *start);
+    scope->live++;
+    return start_in_place(scope, start);
+}
+
+static int spawn(thi_scope *scope, const thi_start *start)
+{
+    if (TH_UNLIKELY(thi_worker_self != scope->worker))
+        return spawn_from_afar(scope, *start);
+    if (TH_UNLIKELY(!thi_worker_self->current))
+        return spawn_from_loop(scope, start);
+    int err = scope->status;
+    if (err < 0)
+        return err;
+    err = take_place(scope);
+    return err < 0 ? err : start_in_place(scope, start);
 }
 
 /* The plain case, which most are, needs no description that travels. */
@@ -119,7 +136,8 @@ static bool place_exists(const thi_scope *scope, int place)
 /* The same with a handle, which is there before the fiber is. */
 static int spawn_handle(thi_scope *scope, thi_start *start, th_fiber **out)
 {
-    bool away = thi_worker_self != scope->worker || start->place != TH_PLACE_HERE || start->at;
+    bool away = thi_worker_self != scope->worker || !thi_worker_self->current ||
+                start->place != TH_PLACE_HERE || start->at;
     start->handle = thi_handle_new(scope->worker, start->name, start->origin, away);
     if (!start->handle)
         return -ENOMEM;

@@ -424,6 +424,81 @@ FIBER_TEST(a_function_spawns_a_fiber_that_answers)
     close_probe(&p);
 }
 
+/* A timer of a callback: no stack until it is due. */
+static th_fiber *fibers[2];
+
+static int spawn_with_handles(probe *p, th_str data)
+{
+    th_scope *scope = th_transport_scope(p->t);
+    th_spawn_opts later = { .delay = 5 * TH_MILLISECOND };
+    (void)data;
+    int err = th_spawn_with(scope, spawned, p, NULL, &fibers[0]);
+    ck_assert_uint_ne(th_fiber_id(fibers[0]), 0);
+    return err < 0 ? err : th_spawn_with(scope, spawned, p, &later, &fibers[1]);
+}
+
+FIBER_TEST(fibers_that_a_function_spawns_can_be_joined_and_delayed)
+{
+    probe p = { .on_data = spawn_with_handles };
+    int64_t before = th_now();
+    open_probe(&p);
+    peer_sends(&p, "?");
+    peer_gets(&p, "from a fiberfrom a fiber");
+    ck_assert_int_ge(th_now() - before, 5 * TH_MILLISECOND);
+    for (int i = 0; i < 2; i++) {
+        int result = 1;
+        ck_assert_int_eq(th_join(fibers[i], &result), 0);
+        ck_assert_int_eq(result, 0);
+        th_fiber_unref(fibers[i]);
+    }
+    close_probe(&p);
+}
+
+/* What a spawn in a scope gives that is cancelled, and one that is full. */
+static th_scope other;
+static int spawn_results[2];
+
+static int note_spawned(void *arg)
+{
+    (void)arg;
+    note('s');
+    return th_sleep(TH_NEVER);
+}
+
+static int spawn_elsewhere(probe *p, th_str data)
+{
+    int which = data.ptr[0] - '0';
+    if (which == 1)
+        ck_assert_int_eq(th_scope_cancel(&other, 0), 0);
+    spawn_results[which] = th_spawn(&other, note_spawned, p);
+    th_event_set(&news);
+    return 0;
+}
+
+FIBER_TEST(a_spawn_from_a_function_waits_for_room_and_is_refused_by_a_scope_that_has_ended)
+{
+    probe p = { .on_data = spawn_elsewhere };
+    open_probe(&p);
+    ck_assert_int_eq(th_scope_open(&other, &(th_scope_opts){ .limit = 1 }), 0);
+    th_fiber *first = spawn_handle(&other, note_spawned, NULL);
+    spawn_results[0] = spawn_results[1] = 1;
+    peer_sends(&p, "0");
+    await(spawn_results[0] != 1);
+    ck_assert_int_eq(spawn_results[0], 0);
+    let_loop_run();
+    ck_assert_str_eq(trace, "s");
+    ck_assert_int_eq(th_fiber_cancel(first, 0), 0);
+    ck_assert_int_eq(th_join(first, NULL), 0);
+    th_fiber_unref(first);
+    let_loop_run();
+    ck_assert_str_eq(trace, "ss");
+    peer_sends(&p, "1");
+    ck_assert_int_eq(th_sleep(TH_NEVER), -ECANCELED); /* this fiber, too, is in that scope */
+    ck_assert_int_eq(spawn_results[1], -ECANCELED);
+    (void)th_scope_close(&other);
+    close_probe(&p);
+}
+
 /* ---- misuse ---------------------------------------------------------------------------------- */
 
 static int open_elsewhere(void *arg)
@@ -548,6 +623,9 @@ static void fill_suite(Suite *suite)
     add_on_engines(tcase, a_cancelled_scope_aborts_its_connections_and_says_why);
     tcase_add_test(tcase, a_deadline_ends_the_connections_of_a_scope);
     add_on_engines(tcase, a_function_spawns_a_fiber_that_answers);
+    add_on_engines(tcase, fibers_that_a_function_spawns_can_be_joined_and_delayed);
+    tcase_add_test(tcase,
+                   a_spawn_from_a_function_waits_for_room_and_is_refused_by_a_scope_that_has_ended);
     tcase = thi_check_case(suite, "misuse");
     tcase_add_test(tcase, misuse_is_refused_and_changes_nothing);
     tcase_add_test(tcase, outside_a_worker_nothing_is_opened);
