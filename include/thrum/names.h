@@ -58,8 +58,9 @@ typedef struct th_resolver_opts {
 TH_API TH_MUST int th_resolver_new(const th_resolver_opts *opts, th_resolver **resolver);
 
 /**
- * Gives a resolver back. What workers know by it is forgotten when they next look up a name, at the
- * latest when they end.
+ * Gives a resolver back.
+ *
+ * What workers know by it is forgotten when they next look up a name, at the latest when they end.
  *
  * @param resolver  the resolver, which nobody uses any more; NULL is a no-op
  *

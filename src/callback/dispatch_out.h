@@ -22,7 +22,7 @@ typedef struct thi_out_block thi_out_block;
 typedef struct thi_out {
     thi_out_block *first; /* NULL: it is empty */
     thi_out_block *last;  /* likewise */
-    size_t bytes; /* of those that are here; producers count for nothing */
+    size_t bytes;         /* of those that are here; producers count for nothing */
 } thi_out;
 
 /* What comes next. BYTES: thi_out_iov() gives some. */
