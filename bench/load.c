@@ -4,9 +4,11 @@
  * The load client's command line and report.
  *
  * `load http` asks for one path again and again, `load idle` opens connections that ask once and
- * stay, `load echo` sends messages and compares what comes back. The report is one JSON object on
- * standard output. The exit status is 0 only if there were answers and not a single error.
+ * stay, `load echo` sends messages and compares what comes back, `load udp` does so with datagrams.
+ * The report is one JSON object on standard output. The exit status is 0 only if there were answers
+ * and not a single error.
  */
+#include "load/datagram.h"
 #include "load/echo.h"
 #include "load/engine.h"
 #include "load/http.h"
@@ -23,12 +25,13 @@ struct command {
     const char *mode;
     const char *path;    /* http, idle: what is asked for */
     uint64_t expect;     /* http, idle: size of its body */
-    size_t message_size; /* echo */
+    size_t message_size; /* echo, udp */
+    bool packed;         /* udp */
     int cpu;             /* run on this one; -1: anywhere */
 };
 
 static const char usage[] =
-    "usage: load http|idle|echo --port N [options]\n"
+    "usage: load http|idle|echo|udp --port N [options]\n"
     "  --connections N   keep-alive connections (64)\n"
     "  --pipeline N      requests in flight on each (1)\n"
     "  --rate R          requests per second over all, latency from when each was due\n"
@@ -40,7 +43,8 @@ static const char usage[] =
     "  --path P          http, idle: what to ask for (/)\n"
     "  --expect N        http, idle: size that each body must have\n"
     "  --discard         http: let the kernel drop bodies\n"
-    "  --size N          echo: bytes in a message (64)\n"
+    "  --size N          echo, udp: bytes in a message (64)\n"
+    "  --packed          udp: let the kernel split what is sent and join what is received\n"
     "idle prints \"ready\" when all connections are answered, and ends when standard input does.\n";
 
 static _Noreturn void fail(const char *what)
@@ -113,6 +117,9 @@ static void set_option(struct command *c, int option, const char *name, const ch
     case 'e':
         c->expect = (uint64_t)number(name, text, 0, 1e15);
         break;
+    case 'k':
+        c->packed = true;
+        break;
     case 'z':
         c->message_size = (size_t)number(name, text, 1, 1 << 20);
         break;
@@ -137,6 +144,7 @@ static struct command read_command(int argc, char **argv)
         { "path", required_argument, NULL, 'a' },
         { "expect", required_argument, NULL, 'e' },
         { "size", required_argument, NULL, 'z' },
+        { "packed", no_argument, NULL, 'k' },
         { 0 },
     };
     struct command c = { .load = { .connections = 64,
@@ -230,8 +238,21 @@ static int init_protocol(const struct command *c, struct load_protocol *p)
     if (strcmp(c->mode, "echo") == 0)
         return load_echo_init(p, c->message_size, c->load.pipeline);
     if (strcmp(c->mode, "http") != 0 && strcmp(c->mode, "idle") != 0)
-        fail("the mode is http, idle or echo");
+        fail("the mode is http, idle, echo or udp");
     return load_http_init(p, c->path, c->load.pipeline, c->expect);
+}
+
+static bool is_udp(const struct command *c)
+{
+    return strcmp(c->mode, "udp") == 0;
+}
+
+static void check_udp(const struct command *c)
+{
+    if (c->message_size < LOAD_DATAGRAM_MIN || c->message_size > LOAD_DATAGRAM_MAX)
+        fail("--size: a datagram has from 8 to 1400 bytes");
+    if (c->load.rate > 0)
+        fail("--rate is not for udp");
 }
 
 static int run(const struct command *c, const struct load_protocol *p)
@@ -240,7 +261,12 @@ static int run(const struct command *c, const struct load_protocol *p)
     unsigned held = 0;
     int rc;
 
-    if (strcmp(c->mode, "idle") != 0) {
+    if (is_udp(c)) {
+        check_udp(c);
+        rc = load_datagram_run(&c->load, c->message_size, c->packed, &result);
+        if (rc == 0)
+            print_run(c, &result);
+    } else if (strcmp(c->mode, "idle") != 0) {
         rc = load_run(&c->load, p, &result);
         if (rc == 0)
             print_run(c, &result);
@@ -269,9 +295,11 @@ int main(int argc, char **argv)
 
     if (rc < 0)
         fprintf(stderr, "load: cannot run on CPU %d: %s\n", c.cpu, strerror(-rc));
-    if (rc < 0 || init_protocol(&c, &p) < 0)
+    if (rc < 0 || (!is_udp(&c) && init_protocol(&c, &p) < 0))
         return 1;
     rc = run(&c, &p);
+    if (is_udp(&c))
+        return rc;
     if (strcmp(c.mode, "echo") == 0)
         load_echo_deinit(&p);
     else

@@ -7,7 +7,8 @@
  * parsing, limits, time-outs, a fiber and a scope of its own. `thrum_server echo PORT` is the echo
  * server of the guide, a fiber per connection; `thrum_server protocol PORT` the same with a
  * protocol, whose functions the loop calls, and `thrum_server dispatcher PORT` with dispatchers.
- * `thrum_server forward PORT TO` passes on what it gets to another port.
+ * `thrum_server udp PORT` sends datagrams back, in batches. `thrum_server forward PORT TO` passes
+ * on what it gets to another port.
  */
 #include <thrum/dial.h>
 #include <thrum/dispatcher.h>
@@ -19,6 +20,7 @@
 #include <thrum/str.h>
 #include <thrum/stream.h>
 #include <thrum/time.h>
+#include <thrum/udp.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -130,12 +132,31 @@ static int serve_with_dispatchers(const char *address)
     return err;
 }
 
+/* ---- datagrams ---- */
+
+static int echo_datagrams(th_udp *udp, void *arg)
+{
+    th_udp_batch *batch;
+    th_dgram *dgrams;
+    int n = th_udp_set(udp, TH_UDP_RECV_BUFFER, 1 << 20);
+
+    (void)arg;
+    if (n == 0)
+        n = th_udp_batch_new(64, 2048, &batch);
+    if (n < 0)
+        return n;
+    while ((n = th_udp_recv_batch(udp, batch, &dgrams)) > 0)
+        (void)th_udp_send_batch(udp, dgrams, (size_t)n);
+    th_udp_batch_free(batch);
+    return n;
+}
+
 static int app(int argc, char **argv)
 {
     char address[64];
 
     if (argc != 3 && !(argc == 4 && strcmp(argv[1], "forward") == 0)) {
-        fprintf(stderr, "usage: thrum_server http|echo|protocol|dispatcher PORT\n"
+        fprintf(stderr, "usage: thrum_server http|echo|protocol|dispatcher|udp PORT\n"
                         "       thrum_server forward PORT TO\n");
         return 2;
     }
@@ -148,6 +169,11 @@ static int app(int argc, char **argv)
         return th_protocol_serve(address, make_echo, NULL, NULL);
     if (strcmp(argv[1], "dispatcher") == 0)
         return serve_with_dispatchers(address);
+    if (strcmp(argv[1], "udp") == 0) {
+        th_udp_serve_opts opts = { .udp = &(th_udp_opts){ .coalesce = 1 } };
+        snprintf(address, sizeof address, "udp://127.0.0.1:%s", argv[2]);
+        return th_udp_serve(address, echo_datagrams, NULL, &opts);
+    }
     snprintf(address, sizeof address, "http://127.0.0.1:%s", argv[2]);
     return th_http_serve(address, hello, NULL, &(th_http_opts){ .idle_time = TH_HOUR });
 }

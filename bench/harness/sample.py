@@ -11,6 +11,7 @@ import select
 import socket
 import subprocess
 import tempfile
+import time
 
 from harness import machine, process, scenarios
 from harness.servers import HELLO
@@ -55,9 +56,39 @@ def _check_echo(server, port):
         raise process.Failed(f"{server.name}: echoes {back!r}")
 
 
+def _check_udp(server, child, port, seconds=10):
+    """Asks until there is an answer: nobody can tell otherwise that a server receives."""
+    end = time.monotonic() + seconds
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.connect(("127.0.0.1", port))
+        s.settimeout(0.05)
+        while time.monotonic() < end:
+            if child.poll() is not None:
+                raise process.Failed(f"ended at its start with status {child.returncode}")
+            with contextlib.suppress(TimeoutError, ConnectionRefusedError):
+                s.send(HELLO)
+                back = s.recv(64)
+                if back != HELLO:
+                    raise process.Failed(f"{server.name}: echoes {back!r}")
+                return
+            time.sleep(0.02)
+    raise process.Failed(f"answers no datagram on port {port} after {seconds} s")
+
+
+def _check(scenario, server, child, port, www):
+    if scenario.purpose == "udp":
+        _check_udp(server, child, port)
+        return
+    process.wait_listening(child, port)
+    if scenario.purpose in ("echo", "forward"):
+        _check_echo(server, port)
+    else:
+        _check_http(scenario, server, port, www)
+
+
 def _load_command(settings, scenario, server, port):
     command = [str(settings.load), scenario.mode, "--port", str(port), *scenario.load]
-    if scenario.mode != "echo":
+    if scenario.mode not in ("echo", "udp"):
         command += ["--path", scenario.path(server), "--expect", str(scenario.size())]
     return process.pinned(settings.client_cpu, command)
 
@@ -146,11 +177,7 @@ def _attempt(settings, scenario, server):
         command = process.pinned(settings.server_cpu, server.command(scenario.purpose, port, root, to))
         with process.running(command, log) as child:
             try:
-                process.wait_listening(child, port)
-                if scenario.purpose in ("echo", "forward"):
-                    _check_echo(server, port)
-                else:
-                    _check_http(scenario, server, port, www)
+                _check(scenario, server, child, port, www)
                 pids = process.family(child.pid)
                 if scenario.mode == "idle":
                     return _memory(settings, scenario, server, port, pids)

@@ -42,14 +42,18 @@ class Scenario:
     """One thing to measure. `load` are the load client's arguments beyond port, time and CPU."""
 
     row: Row
-    purpose: str  # "hello", "files", "echo", "forward": what the server has to serve
+    purpose: str  # "hello", "files", "echo", "udp", "forward": what the server has to serve
     load: tuple = ()
     file: str = ""  # purpose "files": the file that is asked for
 
     @property
     def mode(self):
         """The load client's mode."""
-        return "echo" if self.purpose in ("echo", "forward") else "idle" if self.row.name == "idle" else "http"
+        if self.purpose == "udp":
+            return "udp"
+        if self.purpose in ("echo", "forward"):
+            return "echo"
+        return "idle" if self.row.name == "idle" else "http"
 
     def path(self, server):
         """What is asked for."""
@@ -86,6 +90,12 @@ ALL = (
     Scenario(Row("echo-16k", "TCP echo, 16 KiB, 4 in flight on each of 16 connections",
                  "messages/s", columns=FILE_COLUMNS),
              "echo", ("--connections", "16", "--size", "16384", "--pipeline", "4")),
+    Scenario(Row("udp-64", "UDP echo, 64 bytes, 32 in flight on each of 16 sockets", "messages/s",
+                 targets=(Target(1.5, ("libuv",)),), columns=RATE_COLUMNS),
+             "udp", ("--connections", "16", "--size", "64", "--pipeline", "32")),
+    Scenario(Row("udp-1200", "UDP echo, 1,200 bytes, the client packs what it sends",
+                 "messages/s", targets=(Target(1.5, ("libuv",)),), columns=FILE_COLUMNS),
+             "udp", ("--connections", "16", "--size", "1200", "--pipeline", "32", "--packed")),
 )
 
 ALL += (

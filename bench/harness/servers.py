@@ -22,7 +22,7 @@ class Server:
     """One way of serving. Subclasses say what they can do and how they start."""
 
     name = ""
-    purposes = frozenset()  # of "hello", "files", "echo", "forward"
+    purposes = frozenset()  # of "hello", "files", "echo", "udp", "forward"
     hello_path = "/hello"
 
     def __init__(self, build):
@@ -54,7 +54,7 @@ class Built(Server):
         return None if os.access(self.path(), os.X_OK) else f"{self.path()} is not built"
 
     def command(self, purpose, port, root, to=None):
-        return [str(self.path()), "echo" if purpose == "echo" else "http", str(port)]
+        return [str(self.path()), purpose if purpose in ("echo", "udp") else "http", str(port)]
 
 
 class RawEpoll(Built):
@@ -70,7 +70,7 @@ class Libuv(Built):
 
     name = "libuv"
     program = "libuv_server"
-    purposes = frozenset({"hello", "echo"})
+    purposes = frozenset({"hello", "echo", "udp"})
 
 
 class Asio(Built):
@@ -257,7 +257,7 @@ class Thrum(Server):
     """
 
     name = "thrum"
-    purposes = frozenset({"hello", "files", "echo", "forward"})
+    purposes = frozenset({"hello", "files", "echo", "udp", "forward"})
 
     def __init__(self, build, program=None):
         super().__init__(build)
@@ -274,7 +274,7 @@ class Thrum(Server):
                     "--access-log", "off", f"{root}/www"]
         if purpose == "forward":
             return [str(self.server), "forward", str(port), str(to)]
-        return [str(self.server), "echo" if purpose == "echo" else "http", str(port)]
+        return [str(self.server), purpose if purpose in ("echo", "udp") else "http", str(port)]
 
 
 def all_servers(build, thrum=None):

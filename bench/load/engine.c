@@ -22,6 +22,8 @@
  */
 #include "load/engine.h"
 
+#include "load/account.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -70,42 +72,6 @@ const char *const load_error_names[LOAD_ERRORS] = {
     [LOAD_CONNECT] = "connect",   [LOAD_IO] = "io",         [LOAD_CLOSED] = "closed",
     [LOAD_PROTOCOL] = "protocol", [LOAD_STATUS] = "status", [LOAD_LENGTH] = "length",
 };
-
-static int64_t clock_ns(clockid_t id)
-{
-    struct timespec t;
-
-    clock_gettime(id, &t);
-    return t.tv_sec * second + t.tv_nsec;
-}
-
-static int64_t server_cpu_ns(const struct load_options *o)
-{
-    int64_t sum = 0;
-    clockid_t id;
-
-    for (unsigned i = 0; i < o->servers; i++)
-        if (clock_getcpuclockid(o->server[i], &id) == 0)
-            sum += clock_ns(id);
-    return sum;
-}
-
-/* Time that the CPUs of the machine were not idle since it started; in ticks of the kernel. */
-static int64_t busy_cpu_ns(void)
-{
-    long long use[8] = { 0 }; /* user nice system idle iowait irq softirq steal */
-    FILE *f = fopen("/proc/stat", "re");
-    int fields = 0;
-
-    if (f == NULL)
-        return 0;
-    fields = fscanf(f, "cpu %lld %lld %lld %lld %lld %lld %lld %lld", &use[0], &use[1], &use[2],
-                    &use[3], &use[4], &use[5], &use[6], &use[7]);
-    fclose(f);
-    if (fields != 8)
-        return 0;
-    return (use[0] + use[1] + use[2] + use[5] + use[6] + use[7]) * (second / sysconf(_SC_CLK_TCK));
-}
 
 static bool open_loop(const struct engine *e)
 {
@@ -347,7 +313,7 @@ static void conn_read(struct engine *e, struct load_conn *c, bool to_the_end)
             conn_fail(e, c, n == 0 || errno == ECONNRESET ? LOAD_CLOSED : LOAD_IO);
             return;
         }
-        e->now = clock_ns(CLOCK_MONOTONIC);
+        e->now = load_clock_ns(CLOCK_MONOTONIC);
         if (e->now >= e->begin && e->now < e->end)
             e->r->bytes += (uint64_t)n;
         if (!dropped) {
@@ -381,11 +347,11 @@ static void step(struct engine *e, int64_t limit)
 {
     struct epoll_event events[EVENTS];
     struct timespec left = sleep_until(e, limit);
-    int64_t before = clock_ns(CLOCK_MONOTONIC);
+    int64_t before = load_clock_ns(CLOCK_MONOTONIC);
     int n = epoll_pwait2(e->epoll, events, EVENTS, &left, NULL);
 
     if (n == 0 || !e->o->spin) {
-        e->now = clock_ns(CLOCK_MONOTONIC);
+        e->now = load_clock_ns(CLOCK_MONOTONIC);
         e->r->client_idle_ns += e->now - before;
     }
     if (n < 0 && errno != EINTR)
@@ -437,17 +403,9 @@ static void settle(struct engine *e)
 
 static void measure(struct engine *e)
 {
-    int64_t begin = clock_ns(CLOCK_MONOTONIC);
-    int64_t client = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-    int64_t server = server_cpu_ns(e->o);
-    int64_t busy = busy_cpu_ns();
-
-    e->r->client_idle_ns = 0;
+    load_account_begin(e->o, e->r);
     run_until(e, e->end);
-    e->r->elapsed_ns = clock_ns(CLOCK_MONOTONIC) - begin;
-    e->r->client_cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - client;
-    e->r->server_cpu_ns = server_cpu_ns(e->o) - server;
-    e->r->busy_cpu_ns = busy_cpu_ns() - busy;
+    load_account_end(e->o, e->r);
     if (open_loop(e))
         settle(e);
 }
@@ -519,7 +477,7 @@ int load_run(const struct load_options *o, const struct load_protocol *p, struct
     if (rc == 0)
         rc = open_all(&e);
     if (rc == 0) {
-        e.now = e.start = clock_ns(CLOCK_MONOTONIC);
+        e.now = e.start = load_clock_ns(CLOCK_MONOTONIC);
         e.begin = e.start + o->warmup_ns;
         e.end = e.begin + o->duration_ns;
         start_all(&e);
@@ -567,7 +525,7 @@ int load_hold(const struct load_options *o, const struct load_protocol *p, struc
     int rc = engine_init(&e, o, p, r);
 
     if (rc == 0) {
-        e.now = clock_ns(CLOCK_MONOTONIC);
+        e.now = load_clock_ns(CLOCK_MONOTONIC);
         e.begin = e.end =
             e.now; /* each connection asks once: nothing counts, nothing is repeated */
         rc = open_and_ask_all(&e);

@@ -4,8 +4,10 @@
  * What a callback library costs: the servers of raw_epoll.c, written with libuv.
  *
  * `libuv_server http PORT` counts empty lines and answers without parsing; `libuv_server echo PORT`
- * sends back what it read. Written as libuv is meant to be used for speed: uv_try_write() first, a
- * queued write only for what the socket did not take.
+ * sends back what it read; `libuv_server udp PORT` sends back datagrams, received with recvmmsg(2)
+ * where it can, and sent by uv_udp_try_send(), since libuv has no call for several before 1.50.
+ * Written as libuv is meant to be used for speed: uv_try_write() first, a queued write only for
+ * what the socket did not take.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -145,6 +147,47 @@ static void on_connection(uv_stream_t *listener, int status)
         conn_close(stream);
 }
 
+/* ---- datagrams ---- */
+
+enum {
+    DATAGRAM_SIZE = 64 * 1024,
+    DATAGRAMS = 20
+}; /* what libuv wants for each, and takes at most */
+
+static char datagrams[DATAGRAMS * DATAGRAM_SIZE];
+
+static void on_datagram_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
+{
+    (void)handle;
+    (void)suggested;
+    *out = uv_buf_init(datagrams, sizeof datagrams);
+}
+
+static void on_datagram(uv_udp_t *udp, ssize_t n, const uv_buf_t *read, const struct sockaddr *from,
+                        unsigned flags)
+{
+    (void)flags;
+    if (n > 0 && from != NULL) {
+        uv_buf_t back = uv_buf_init(read->base, (unsigned)n);
+        (void)uv_udp_try_send(udp, &back, 1, from);
+    }
+}
+
+static int serve_datagrams(uv_loop_t *loop, const struct sockaddr_in *at)
+{
+    static uv_udp_t udp;
+    int size = 1 << 20;
+
+    if (uv_udp_init_ex(loop, &udp, AF_INET | UV_UDP_RECVMMSG) != 0 ||
+        uv_udp_bind(&udp, (const struct sockaddr *)at, 0) != 0 ||
+        uv_recv_buffer_size((uv_handle_t *)&udp, &size) != 0 ||
+        uv_udp_recv_start(&udp, on_datagram_buffer, on_datagram) != 0) {
+        fprintf(stderr, "libuv_server: cannot receive on that port\n");
+        return 1;
+    }
+    return uv_run(loop, UV_RUN_DEFAULT);
+}
+
 int main(int argc, char **argv)
 {
     uv_loop_t *loop = uv_default_loop();
@@ -152,9 +195,11 @@ int main(int argc, char **argv)
     uv_tcp_t listener;
 
     if (argc != 3 || uv_ip4_addr("127.0.0.1", atoi(argv[2]), &at) != 0) {
-        fprintf(stderr, "libuv_server http|echo PORT\n");
+        fprintf(stderr, "libuv_server http|echo|udp PORT\n");
         return 1;
     }
+    if (strcmp(argv[1], "udp") == 0)
+        return serve_datagrams(loop, &at);
     http = strcmp(argv[1], "http") == 0;
     for (unsigned i = 0; i < ANSWERS; i++)
         memcpy(answers + (size_t)i * ANSWER_SIZE, answer, ANSWER_SIZE);

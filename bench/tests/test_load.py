@@ -5,6 +5,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 import subprocess
 import threading
 
@@ -272,6 +273,56 @@ def test_one_wrong_byte_of_an_echo_is_found(load):
     assert report is None or set(errors(report)) == {"length"}
 
 
+@contextlib.contextmanager
+def answering(answer):
+    """A UDP server in a thread; `answer` gives what is sent back for a datagram, None for nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        over = threading.Event()
+
+        def serve():
+            while not over.is_set():
+                with contextlib.suppress(TimeoutError):
+                    data, where = server.recvfrom(2048)
+                    if (back := answer(data)) is not None:
+                        server.sendto(back, where)
+
+        server.settimeout(0.05)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            over.set()
+            thread.join()
+
+
+@pytest.mark.parametrize("options", [("--size", "64"), ("--size", "1200", "--pipeline", "100"),
+                                     ("--size", "64", "--pipeline", "40", "--packed")])
+def test_udp_counts_messages(load, options):
+    with answering(lambda data: data) as port:
+        status, report = load("udp", port, "--connections", "2", *options)
+    assert status == 0 and report["answers"] > 10
+
+
+def test_udp_asks_again_for_what_was_lost(load):
+    seen = []
+
+    def forget(data):
+        seen.append(data)
+        return None if len(seen) % 50 == 0 else data
+
+    with answering(forget) as port:
+        status, report = load("udp", port, "--connections", "1", "--warmup", "0")
+    assert status == 0 and report["answers"] > 10 and report["unanswered"] > 0
+
+
+def test_one_wrong_byte_of_a_datagram_is_found(load):
+    with answering(lambda data: data[:-1] + b"\0") as port:
+        status, report = load("udp", port)
+    assert status == 1 and (report is None or set(errors(report)) == {"length"})
+
+
 def test_nobody_listening_is_told(load):
     status, report = load("http", 1)
     assert status == 1 and report is None
@@ -281,7 +332,8 @@ def test_nobody_listening_is_told(load):
     (), ("http",), ("fly", "--port", "1"), ("http", "--port", "0"), ("http", "--port", "70000"),
     ("http", "--port", "1", "--connections", "0"), ("http", "--port", "1", "--seconds", "x"),
     ("http", "--port", "1", "--rate", "5", "--pipeline", "2"), ("http", "--port", "1", "more"),
-    ("http", "--port", "1", "--no-such-option"),
+    ("http", "--port", "1", "--no-such-option"), ("udp", "--port", "1", "--size", "7"),
+    ("udp", "--port", "1", "--size", "1401"), ("udp", "--port", "1", "--rate", "5"),
 ])
 def test_wrong_usage_is_refused(load_program, arguments):
     done = subprocess.run([load_program, *arguments], capture_output=True, text=True, timeout=10,
