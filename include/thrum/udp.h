@@ -221,7 +221,8 @@ TH_API TH_MUST ssize_t th_udp_recv(th_udp *udp, void *buf, size_t size, th_addr 
  * @param to    where to; NULL on a connected socket, and only there
  * @return 0 when the kernel has taken it; -EMSGSIZE when it is too large; -EISCONN for an address
  *         on a connected socket, -EDESTADDRREQ for none on another; -EACCES for a broadcast address
- *         without the option; -ENETUNREACH, -ECONNREFUSED and other -errno of the network;
+ *         without the option; -ENETUNREACH, -ECONNREFUSED and other -errno of the network, on a
+ *         Unix socket whose peer was closed -ECONNREFUSED and then -ENOTCONN;
  *         -EBADF, -ECANCELED, -ETIMEDOUT, -EPERM as th_udp_recv()
  *
  * Suspends: yes, while the kernel has no room

@@ -29,7 +29,7 @@
 #define SIZE_MAX_IP   65507
 #define SIZE_MAX_UNIX 212000
 
-int thi_sim_dgram_init(thi_sim_endpoint *ep)
+int thi_sim_dgram_init(thi_sim *w, thi_sim_endpoint *ep)
 {
     ep->mail = thi_calloc(1, sizeof *ep->mail);
     if (!ep->mail)
@@ -40,6 +40,7 @@ int thi_sim_dgram_init(thi_sim_endpoint *ep)
     thi_list_init(&ep->mail->turned_away);
     thi_list_init(&ep->mail->waits);
     ep->mail->owner = ep;
+    ep->mail->id = ++w->last_mail;
     return 0;
 }
 
@@ -101,18 +102,25 @@ static int bind_if_need_be(thi_sim *w, thi_sim_endpoint *ep)
     return thi_sim_bind(w, ep, &any.u.sa, any.len);
 }
 
+static void disconnect(thi_sim_endpoint *ep)
+{
+    thi_list_remove(&ep->mail->waits);
+    ep->state = THI_SIM_FRESH;
+    ep->peer.len = 0;
+    ep->mail->peer = 0;
+}
+
 int thi_sim_dgram_connect(thi_sim *w, thi_sim_endpoint *ep, const struct sockaddr *sa, socklen_t n)
 {
     thi_sim_addr peer;
+    thi_sim_endpoint *found = NULL;
     if (sa && n >= sizeof(sa_family_t) && sa->sa_family == AF_UNSPEC) {
-        thi_list_remove(&ep->mail->waits);
-        ep->state = THI_SIM_FRESH;
-        ep->peer.len = 0;
+        disconnect(ep);
         return 0;
     }
     int err = thi_sim_addr_read(sa, n, ep->family, &peer);
     if (err == 0 && ep->family == AF_UNIX)
-        (void)find_unix(w, &peer, &err);
+        found = find_unix(w, &peer, &err);
     if (err == 0)
         err = bind_if_need_be(w, ep);
     if (err < 0)
@@ -121,6 +129,7 @@ int thi_sim_dgram_connect(thi_sim *w, thi_sim_endpoint *ep, const struct sockadd
         thi_sim_addr_aim(&peer);
     thi_list_remove(&ep->mail->waits);
     ep->peer = peer;
+    ep->mail->peer = found ? found->mail->id : 0;
     ep->state = THI_SIM_CONNECTED;
     return 0;
 }
@@ -169,10 +178,15 @@ static size_t segment_of(const struct msghdr *msg)
     return segment;
 }
 
+/* Who is connected finds the socket itself and not its name, and has no peer once that is gone. */
 static int deliver_unix(thi_sim *w, thi_sim_endpoint *sender, thi_sim_letter *letter)
 {
     int err;
     thi_sim_endpoint *ep = find_unix(w, &letter->to, &err);
+    if (sender->state == THI_SIM_CONNECTED && (!ep || ep->mail->id != sender->mail->peer)) {
+        disconnect(sender);
+        return -ECONNREFUSED;
+    }
     if (ep && thi_sim_mail_is_full(ep)) {
         thi_list_remove(&sender->mail->waits);
         if (sender->state == THI_SIM_CONNECTED)

@@ -7,7 +7,7 @@
 #include "loop/sim_endpoint.h"
 
 /* Makes a fresh endpoint a datagram socket; -ENOMEM. */
-TH_MUST int thi_sim_dgram_init(thi_sim_endpoint *ep);
+TH_MUST int thi_sim_dgram_init(thi_sim *w, thi_sim_endpoint *ep);
 
 /* As the system calls of these names. */
 TH_MUST int thi_sim_dgram_connect(thi_sim *w, thi_sim_endpoint *ep, const struct sockaddr *sa,

@@ -25,6 +25,8 @@ typedef struct thi_sim_mailbox {
     thi_list groups;      /* multicast groups that were joined */
     int64_t last_arrival; /* of what was sent last, so that nothing overtakes it */
     thi_sim_endpoint *owner;
+    uint64_t id;   /* of this socket alone */
+    uint64_t peer; /* Unix, connected: of that one, which another at the same name is not */
     thi_list
         turned_away; /* Unix: mailboxes of connected senders for whose letters there was no room */
     thi_list waits;  /* Unix: in that list of the peer, until there is room or the peer is gone */

@@ -80,7 +80,7 @@ int thi_sim_socket(thi_sim *w, int domain, int type, int protocol)
     thi_sim_endpoint *ep = new_endpoint(domain);
     if (!ep)
         return -ENOMEM;
-    int fd = type == SOCK_DGRAM ? thi_sim_dgram_init(ep) : 0;
+    int fd = type == SOCK_DGRAM ? thi_sim_dgram_init(w, ep) : 0;
     if (fd == 0)
         fd = thi_sim_desc_number(w, &ep->desc);
     if (fd < 0)

@@ -60,6 +60,7 @@ struct thi_sim {
     uint16_t next_port;                   /* where the search for a free one begins */
     uint32_t next_name;                   /* likewise for names of Unix sockets that have none */
     uint64_t last_inode;
+    uint64_t last_mail; /* id of the mailbox that was made last */
 
     /* sim_sys */
     bool outside;                 /* the present call was passed on to the real system */

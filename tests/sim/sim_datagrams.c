@@ -148,8 +148,8 @@ static int ask(th_udp *udp, uint64_t n, size_t size)
 
 static bool is_network_error(int error)
 {
-    static const int errors[] = { -ECONNREFUSED, -ETIMEDOUT, -EMFILE, -ENFILE,
-                                  -ENOBUFS,      -ENOMEM,    -EAGAIN, -ECANCELED };
+    static const int errors[] = { -ECONNREFUSED, -ETIMEDOUT, -EMFILE,    -ENFILE, -ENOBUFS,
+                                  -ENOMEM,       -EAGAIN,    -ECANCELED, -ENOENT };
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
         if (error == errors[i])
             return true;
@@ -167,13 +167,30 @@ static int ask_within(th_udp *udp, uint64_t n, size_t size)
     return result;
 }
 
+/* Dials if need be, and asks. After a failure it is dialled anew: a Unix socket has lost its peer
+ * for good when that was closed. */
+static int dial_and_ask(stage *st, th_udp **udp, uint64_t n, size_t size)
+{
+    char text[TH_ADDR_TEXT];
+    int result = 0;
+    if (!*udp)
+        result = th_udp_dial(th_addr_format(&st->addr, text, sizeof text), NULL, udp);
+    if (result == 0)
+        result = ask_within(*udp, n, size);
+    if (result < 0) {
+        th_udp_free(*udp);
+        *udp = NULL;
+    }
+    return result;
+}
+
 /* Asks until there is an answer. */
-static int ask_until(stage *st, th_udp *udp, uint64_t n)
+static int ask_until(stage *st, th_udp **udp, uint64_t n)
 {
     size_t size = (size_t)th_sim_random(SIZE_MAX_);
     for (;;) {
         bool excused = faults_are_on(st);
-        int result = ask_within(udp, n, size);
+        int result = dial_and_ask(st, udp, n, size);
         if (result == 0)
             return 0;
         expect_value(excused && is_network_error(result), result);
@@ -186,22 +203,11 @@ static int ask_until(stage *st, th_udp *udp, uint64_t n)
 static int run_client(void *arg)
 {
     stage *st = arg;
-    char text[TH_ADDR_TEXT];
     th_udp *udp = NULL;
-    th_sleep((int64_t)th_sim_random(TH_SECOND));
-    for (;;) {
-        bool excused = faults_are_on(st);
-        int err = th_udp_dial(th_addr_format(&st->addr, text, sizeof text), NULL, &udp);
-        if (err == 0)
-            break;
-        expect_value(excused && (is_network_error(err) || err == -ENOENT), err);
-        if (!excused)
-            return 0;
-        th_sleep(100 * TH_MILLISECOND);
-    }
     int err = 0;
+    th_sleep((int64_t)th_sim_random(TH_SECOND));
     for (uint64_t i = 0; i < QUESTIONS && err == 0; i++)
-        err = ask_until(st, udp, th_sim_random(1000) * QUESTIONS + i);
+        err = ask_until(st, &udp, th_sim_random(1000) * QUESTIONS + i);
     th_udp_free(udp);
     st->done += err == 0;
     return 0;

@@ -560,8 +560,15 @@ WORLD_TEST(unix_datagrams_wait_for_room)
     ck_assert_int_eq(once_ready(thi_sys_send(a, "more", 4, 0)), 4);
     expect(b, "more");
     thi_sys_close(b);
+    b = thi_sys_socket(AF_UNIX, SOCK_DGRAM, 0); /* another one of the same name */
+    ck_assert_int_eq(thi_sys_bind(b, &at_b.sa, len_b), 0);
     ck_assert_int_eq(thi_sys_send(a, "more", 4, 0), -ECONNREFUSED);
+    ck_assert_int_eq(thi_sys_send(a, "more", 4, 0), -ENOTCONN);
+    ck_assert_int_eq(thi_sys_connect(a, &at_b.sa, len_b), 0);
+    ck_assert_int_eq(thi_sys_send(a, "more", 4, 0), 4);
+    expect(b, "more");
     thi_sys_close(a);
+    thi_sys_close(b);
 }
 
 /* ---- the simulation alone ---- */

@@ -86,6 +86,23 @@ FIBER_TEST(nobody_at_a_name_is_refused)
     th_udp_free(client);
 }
 
+FIBER_TEST(a_peer_that_was_closed_is_lost_until_connected_again)
+{
+    th_udp *server = open_unix(address);
+    th_addr at = local_of(server);
+    th_udp *client = NULL;
+    ck_assert_int_eq(th_udp_dial(address, NULL, &client), 0);
+    th_udp_free(server);
+    server = open_unix(address);
+    ck_assert_int_eq(th_udp_send(client, "x", 1, NULL), -ECONNREFUSED);
+    ck_assert_int_eq(th_udp_send(client, "x", 1, NULL), -ENOTCONN);
+    ck_assert_int_eq(th_udp_connect(client, &at), 0);
+    send_text(client, "again", NULL);
+    receive_text(server, "again");
+    th_udp_free(client);
+    th_udp_free(server);
+}
+
 FIBER_TEST(boundaries_and_batches_are_as_over_ip)
 {
     th_dgram d[20];
@@ -262,6 +279,7 @@ static void fill_suite(Suite *suite)
     add_on_engines(tcase, a_server_at_a_path_or_abstract_name_is_asked_and_answers);
     tcase_add_test(tcase, a_sender_without_a_name_is_nobody);
     tcase_add_test(tcase, nobody_at_a_name_is_refused);
+    tcase_add_test(tcase, a_peer_that_was_closed_is_lost_until_connected_again);
     tcase_add_test(tcase, boundaries_and_batches_are_as_over_ip);
     tcase = thi_check_case(suite, "files");
     tcase_add_checked_fixture(tcase, make_folder, remove_folder);
