@@ -320,7 +320,8 @@ START_TEST(the_checksum_is_crc32c)
         crc = crc >> 8 ^ table[(crc ^ (i < 19 ? (uint8_t)buf[i] : 0u)) & 0xff];
     crc = ~crc;
     const uint8_t *own = (const uint8_t *)buf + 19;
-    ck_assert_uint_eq((uint32_t)own[0] << 24 | own[1] << 16 | own[2] << 8 | own[3], crc);
+    ck_assert_uint_eq(
+        (uint32_t)own[0] << 24 | (uint32_t)own[1] << 16 | (uint32_t)own[2] << 8 | own[3], crc);
 }
 END_TEST
 
