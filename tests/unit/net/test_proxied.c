@@ -387,6 +387,33 @@ FIBER_TEST(http_sees_the_client_too)
     cancel_server(&s);
 }
 
+static int run_http_for_few(void *arg)
+{
+    server *s = arg;
+    s->result =
+        th_http_serve_on(&s->listener, 1, tell_peer, NULL, &(th_http_opts){ .max_per_peer = 1 });
+    return 0;
+}
+
+/* An idle connection counts until it is closed. */
+FIBER_TEST(http_has_the_limit_per_peer_too)
+{
+    static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    server s = expecting(TH_PROXY_NONE, NULL);
+    ck_assert_int_eq(th_listen("127.0.0.1:0", &s.how, &s.listener), 0);
+    open_scope(&s.scope);
+    spawn(&s.scope, run_http_for_few, &s);
+    for (int i = 0; i < 3; i++) {
+        int fd = client_from(&s, 5);
+        SENDS(fd, request);
+        receives(fd, "HTTP/1.1 200 OK\r\n");
+        is_turned_away(client_from(&s, 5));
+        close(fd);
+        wait_until(thi_metric_read(THI_M_CONNS_OPEN) == 0);
+    }
+    cancel_server(&s);
+}
+
 /* ---- sending --------------------------------------------------------------------------------- */
 
 /* The peer of the pair finds exactly these bytes. */
@@ -631,6 +658,7 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, the_limit_per_peer_counts_clients_not_proxies);
     add_on_engines(tcase, a_stop_does_not_wait_for_headers);
     tcase_add_test(tcase, http_sees_the_client_too);
+    tcase_add_test(tcase, http_has_the_limit_per_peer_too);
     tcase = thi_check_case(suite, "sending");
     tcase_add_test(tcase, a_header_is_sent);
     tcase_add_test(tcase, a_header_is_made_of_a_connection);

@@ -321,10 +321,16 @@ FIBER_TEST(after_closing_it_is_a_bad_descriptor)
     close_pair(&p);
 }
 
-/* Gives up the rights of root, where there are any. */
+/* Gives up the rights of root, where there are any, until they are taken back. */
 static bool drop_rights(void)
 {
     return geteuid() != 0 || seteuid(65534) == 0;
+}
+
+static void take_rights_back(void)
+{
+    if (getuid() == 0)
+        ck_assert_int_eq(seteuid(0), 0);
 }
 
 FIBER_TEST(without_the_right_to_it_an_option_is_refused_and_named)
@@ -338,6 +344,7 @@ FIBER_TEST(without_the_right_to_it_an_option_is_refused_and_named)
     th_tune tune = tune_of("mark=7");
     tune.optional = TH_TUNE_BIT(TH_TUNE_MARK);
     ck_assert_int_eq(th_stream_tune(p.stream, &tune), 0);
+    take_rights_back();
     close_pair(&p);
 }
 
