@@ -85,6 +85,7 @@ enum { BUCKETS = 1024 };
 
 typedef struct capture {
     int fd;
+    long pid;
     pcapng file;
     flow *flows[BUCKETS];
     uint64_t connections;
@@ -202,6 +203,37 @@ static flow **place_of(capture *c, uint64_t number)
     return at;
 }
 
+/* Whether a file of /proc/PID/net has a socket that listens at this port: state 0A, see proc(5). */
+static bool listens(long pid, const char *name, unsigned port)
+{
+    char path[64];
+    char line[512];
+    bool found = false;
+    snprintf(path, sizeof path, "/proc/%ld/net/%s", pid, name);
+    FILE *in = fopen(path, "re");
+    while (in && !found && fgets(line, sizeof line, in)) {
+        unsigned local = 0;
+        unsigned state = 0;
+        if (sscanf(line, " %*d: %*[0-9A-F]:%4x %*[0-9A-F]:%*x %2x", &local, &state) == 2)
+            found = local == port && state == 0x0a;
+    }
+    if (in)
+        fclose(in);
+    return found;
+}
+
+/*
+ * Who called whom is not among what is captured. Where somebody listens at the port here, it was
+ * the other side; so it was if nobody knows and the port here is the lower one.
+ */
+static bool was_called(const capture *c, const th_addr *here, const th_addr *there)
+{
+    if (here->kind != TH_ADDR_IP4 && here->kind != TH_ADDR_IP6)
+        return true;
+    return listens(c->pid, "tcp", here->port) || listens(c->pid, "tcp6", here->port) ||
+           here->port < there->port;
+}
+
 /* The addresses come as text; what cannot be read is none. */
 static void open_flow(capture *c, const th_capture_record *r)
 {
@@ -219,6 +251,7 @@ static void open_flow(capture *c, const th_capture_record *r)
     if (len + 1 < r->size && th_addr_parse(c->payload + len + 1, &there) < 0)
         there.kind = TH_ADDR_NONE;
     f->number = r->connection;
+    f->packets.called = was_called(c, &here, &there);
     *place = f;
     c->connections++;
     pcapng_open(&c->file, &f->packets, &here, &there, r->connection, r->wall);
@@ -345,6 +378,8 @@ int capture_main(int argc, char **argv)
     capture *c = calloc(1, sizeof *c);
     if (c)
         c->payload = malloc(PAYLOAD_MAX + 1);
+    if (c)
+        c->pid = settings.pid;
     status = 1;
     if (!c || !c->payload)
         print_error("thrum capture: there is not enough memory");

@@ -206,17 +206,17 @@ static void widen(th_addr *addr)
     addr->kind = TH_ADDR_IP6;
 }
 
-/* Whoever has the lower port is taken for the server, which is called by the other one. */
 void pcapng_open(pcapng *file, pcapng_flow *flow, const th_addr *here, const th_addr *there,
                  uint64_t number, int64_t wall)
 {
+    bool called = flow->called;
     *flow = (pcapng_flow){ .here = { .addr = as_ip(here, 2, number), .next = FIRST_SEQUENCE },
-                           .there = { .addr = as_ip(there, 1, number), .next = FIRST_SEQUENCE } };
+                           .there = { .addr = as_ip(there, 1, number), .next = FIRST_SEQUENCE },
+                           .called = called };
     if (flow->here.addr.kind != flow->there.addr.kind) {
         widen(&flow->here.addr);
         widen(&flow->there.addr);
     }
-    bool called = flow->here.addr.port <= flow->there.addr.port;
     pcapng_side *client = called ? &flow->there : &flow->here;
     pcapng_side *server = called ? &flow->here : &flow->there;
     put_tcp(file, client, server, TCP_SYN, NULL, 0, wall);

@@ -34,6 +34,7 @@ typedef struct pcapng_side {
 typedef struct pcapng_flow {
     pcapng_side here; /* the captured process */
     pcapng_side there;
+    bool called; /* the connection was made from there; set before pcapng_open() */
 } pcapng_flow;
 
 void pcapng_begin(pcapng *file, FILE *out, const char *application);

@@ -130,7 +130,7 @@ def test_tshark_reads_and_follows_the_bytes(echo, capture, backend):
     assert (connections, lost) == (5, 0)
     sent = streams(c.out)
     for client_port, text in said.items():
-        assert sent[client_port, port] == text
+        assert sent.get((client_port, port)) == text, (sorted(sent), said.keys(), port)
         assert sent[port, client_port] == text
     assert is_sound(c.out) == []
     rows = fields(c.out, "ip.src", "ip.dst", "tcp.flags.syn", "tcp.flags.fin", "frame.time_epoch")
@@ -217,6 +217,18 @@ def test_files_that_are_sent_and_http(start, thrum_bin, capture, tmp_path):
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(content)
     [request] = fields(c.out, "http.request.uri", where="http.request")
     assert request == ["/cloth.bin"]
+
+
+def test_connections_of_protocols(start, build, capture):
+    server = start(build / "examples" / "protocol_echo", "127.0.0.1:0", "udp://127.0.0.1:0",
+                   env=CONTROL)
+    c = capture(server.pid)
+    with server.connect() as client:
+        client.send(b"warp and weft")
+        assert client.take(13) == b"warp and weft"
+    assert c.end()[0] == 1
+    assert list(streams(c.out).values()) == [b"warp and weft"] * 2
+    assert is_sound(c.out) == []
 
 
 # ---- the process goes on

@@ -69,7 +69,7 @@ def test_a_servers_trace_as_text(trace, recorded):
     kinds = {words[3] for words in events}
     assert {"sleep", "event", "fiber", "message"} <= kinds
     fibers = [words for words in events if words[3] == "fiber"]
-    assert len(fibers) >= 100
+    assert len(fibers) >= 10
     assert any("+0x0" in words[-2] for words in fibers), fibers[:5]
 
 
@@ -81,7 +81,7 @@ def test_a_servers_trace_as_json_is_what_viewers_want(trace, recorded):
     assert status == 0 and document["displayTimeUnit"] == "ns"
     assert {"process_name", "thread_name"} <= {e["name"] for e in events if e["ph"] == "M"}
     spans = [e for e in events if e["ph"] == "X"]
-    assert len(spans) >= 200
+    assert len(spans) >= 50
     for e in spans:
         assert isinstance(e["pid"], int) and isinstance(e["tid"], int)
         assert e["ts"] > 0 and e["dur"] >= 0 and e["name"] and e["cat"]
