@@ -71,7 +71,7 @@ static int memory_shutdown(th_transport *t)
     th_transport *peer = of(t)->peer;
     if (peer) {
         of(peer)->ended = true;
-        tell(peer, THI_READ);
+        tell(peer, THI_READ | THI_HUP);
     }
     return 0;
 }
@@ -92,7 +92,7 @@ static void memory_close(th_transport *t, bool reset)
         of(peer)->peer = NULL;
         of(peer)->ended = true;
         of(peer)->reset = reset || !thi_outqueue_empty(&end->in);
-        tell(peer, THI_READ | THI_WRITE);
+        tell(peer, THI_READ | THI_WRITE | THI_HUP);
     }
     (void)thi_outqueue_clear(&end->in);
     thi_free(end);

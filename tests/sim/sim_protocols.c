@@ -416,6 +416,57 @@ static void slow(th_sim_opts *opts)
     opts->faults[TH_SIM_STALL].per_million = 100;
 }
 
+/* ---- cancelled at each wait ------------------------------------------------------------------ */
+
+/* One connection and its server, either of which may be cancelled anywhere. */
+static int talk_once(void *arg)
+{
+    stage *st = arg;
+    th_addr addr;
+    th_scope serving;
+    now = st;
+    st->open = 0;
+    st->calm = INT64_MAX;
+    int err = th_listen(st->address, NULL, &st->listener);
+    if (err < 0)
+        return err;
+    th_listener_addr(st->listener, &addr);
+    th_addr_format(&addr, st->dial_at, sizeof st->dial_at);
+    err = th_scope_open(&serving, NULL);
+    expect(err == 0);
+    err = th_spawn(&serving, run_server, st);
+    if (err == 0)
+        err = attempt(st);
+    th_scope_cancel(&serving, 0);
+    th_scope_close(&serving);
+    th_listener_close(st->listener);
+    expect_value(st->open == 0, st->open);
+    return err;
+}
+
+START_TEST(cancelled_at_each_wait_nothing_is_left)
+{
+    stage st = { .address = "127.0.0.1:0", .serve = serve_echo, .call = call_echo, .faulty = true };
+    uint64_t seeds = 1 + sim_count() / 50;
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
+        th_sim_opts opts = { .seed = seed, .workers = 1 + (unsigned)(seed % 3) };
+        uint64_t waits = sim_once(talk_once, &st, &opts).waits;
+        ck_assert_uint_ge(waits, 5);
+        for (opts.cancel_at = 1; opts.cancel_at <= waits; opts.cancel_at++) {
+            th_sim_result seen;
+            sim_failure[0] = '\0';
+            int err = th_sim_run(talk_once, &st, &opts, &seen);
+            ck_assert_msg(seen.verdict == 0 && !sim_failure[0] && seen.open_descriptors == 0 &&
+                              seen.live_allocations == 0,
+                          "seed %d, wait %d: %s %s %s, %zu descriptors, %d allocations", (int)seed,
+                          (int)opts.cancel_at, th_errname(err), th_err_detail(), sim_failure,
+                          seen.open_descriptors, (int)seen.live_allocations);
+            ck_assert(err == 0 || is_network_error(err));
+        }
+    }
+}
+END_TEST
+
 START_TEST(echo_returns_every_byte)
 {
     stage st = { .address = "127.0.0.1:0", .serve = serve_echo, .call = call_echo };
@@ -468,6 +519,7 @@ static void fill_suite(Suite *suite)
     tcase_add_test(tcase, short_transfers_and_false_eagain_change_nothing);
     tcase_add_test(tcase, frames_come_back_whole);
     tcase = sim_case(suite, "hostile");
+    tcase_add_test(tcase, cancelled_at_each_wait_nothing_is_left);
     tcase_add_test(tcase, echo_recovers_from_every_fault);
     tcase_add_test(tcase, frames_recover_from_every_fault);
 }

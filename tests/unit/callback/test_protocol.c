@@ -3,6 +3,7 @@
 /* The same protocol over everything that carries it; connecting; serving. */
 #include "callback/probe.h"
 
+#include "base/alloc.h"
 #include "net/listener.h"
 
 #include <thrum/dial.h>
@@ -91,6 +92,21 @@ FIBER_TEST(in_memory_two_talk_as_over_a_socket)
     ck_assert_int_eq(a.reason, 0);
     ck_assert_int_eq(b.reason, 0);
     free(bytes);
+    close_probe(&a);
+    close_probe(&b);
+}
+
+FIBER_TEST(in_memory_the_end_right_after_the_bytes_is_seen)
+{
+    probe a = { .peer = -1 };
+    probe b = { .on_data = echo, .peer = -1 };
+    void *both[2] = { &a, &b };
+    ck_assert_int_eq(CALL(th_protocol_pair(use_probe, both, NULL)), 0);
+    ck_assert_int_eq(CALL(th_transport_write(a.t, "warp", 4)), 0);
+    ck_assert_int_eq(CALL(th_transport_write_eof(a.t)), 0);
+    await(is_lost(&a) && is_lost(&b));
+    ck_assert_str_eq(b.told, "mdel");
+    got_is(&a, "warp");
     close_probe(&a);
     close_probe(&b);
 }
@@ -513,6 +529,61 @@ FIBER_TEST(a_fiber_awaits_what_a_callback_delivers)
     close_probe(&a.p);
 }
 
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static void on_attempt_failed(void *arg, int error)
+{
+    probe *p = arg;
+    ck_assert_int_eq(error, -ENOMEM);
+    p->reason = error;
+}
+
+/* A pair, and a client of a server that has no memory either. */
+static void talk_without_memory(const char *address)
+{
+    probe a = { .peer = -1 };
+    probe b = { .on_data = echo, .peer = -1 };
+    probe c = { .peer = -1 };
+    void *both[2] = { &a, &b };
+    th_protocol_opts opts = { .failed = on_attempt_failed };
+    th_scope scope;
+    open_scope(&scope);
+    int err = th_protocol_pair(use_probe, both, NULL);
+    ck_assert(err == 0 || err == -ENOMEM);
+    if (err == 0) {
+        (void)th_transport_write(a.t, "warp", 4);
+        (void)th_transport_write_eof(a.t);
+    }
+    err = th_protocol_connect(address, use_probe, &c, &opts);
+    ck_assert(err == 0 || err == -ENOMEM);
+    while (err == 0 && c.told[0] == 0 && c.reason == 0)
+        ck_assert_int_eq(th_sleep(TH_MILLISECOND), 0);
+    if (c.t)
+        (void)th_transport_close(c.t);
+    (void)th_scope_close(&scope);
+    ck_assert(a.t == NULL && b.t == NULL && c.t == NULL);
+    free(a.got);
+    free(b.got);
+    free(c.got);
+}
+
+FIBER_TEST(each_allocation_may_fail)
+{
+    server s = { .factory = make_echo };
+    start_server(&s, "127.0.0.1:0");
+    let_loop_run();
+    for (int64_t n = 1;; n++) {
+        thi_alloc_fail_at(n);
+        talk_without_memory(s.address);
+        if (thi_alloc_fail_at(0) > 0)
+            break;
+    }
+    ck_assert_int_eq(th_stop(), 0);
+    wait_for_server(&s);
+    ck_assert_int_eq(s.result, 0);
+    ck_assert_int_eq(atomic_load(&open_now), 0);
+}
+
 static void fill_suite(Suite *suite)
 {
     TCase *tcase = thi_check_case(suite, "carriers");
@@ -520,6 +591,7 @@ static void fill_suite(Suite *suite)
     add_on_engines(tcase, a_pipe_is_written_and_its_end_closes_it);
     add_on_engines(tcase, a_writer_hears_that_nobody_reads_the_pipe_any_more);
     tcase_add_test(tcase, in_memory_two_talk_as_over_a_socket);
+    tcase_add_test(tcase, in_memory_the_end_right_after_the_bytes_is_seen);
     tcase_add_test(tcase, in_memory_back_pressure_works_too);
     tcase_add_test(tcase, when_the_second_end_cannot_be_made_the_first_sees_the_end);
     tcase = thi_check_case(suite, "serving");
@@ -535,6 +607,8 @@ static void fill_suite(Suite *suite)
     add_on_engines(tcase, an_attempt_ends_with_its_time_or_its_scope);
     tcase = thi_check_case(suite, "fibers");
     add_on_engines(tcase, a_fiber_awaits_what_a_callback_delivers);
+    tcase = thi_check_case(suite, "memory");
+    tcase_add_test(tcase, each_allocation_may_fail);
 }
 
 int main(void)

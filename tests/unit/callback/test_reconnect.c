@@ -3,6 +3,7 @@
 /* Connecting again: delays, limits, stopping; in virtual time, where an hour takes no time. */
 #include "callback/probe.h"
 
+#include "base/alloc.h"
 #include "callback/backoff.h"
 
 #include <thrum/dial.h>
@@ -393,6 +394,36 @@ static int misuse(void *arg)
     return 0;
 }
 
+/* Whichever allocation fails, it is told, or the next attempt comes. */
+static int memory_runs_out(void *arg)
+{
+    bool hold = true;
+    (void)arg;
+    EXPECT(start_server(&hold) == 0);
+    EXPECT(th_sleep(TH_SECOND) == 0);
+    for (int64_t n = 1;; n++) {
+        client c = { .reset = true };
+        th_reconnect_opts opts = { .waits = on_waits };
+        th_scope scope;
+        EXPECT(th_scope_open(&scope, NULL) == 0);
+        thi_alloc_fail_at(n);
+        int err = th_reconnect_start(ADDRESS, make_client, &c, &opts, &c.r);
+        EXPECT(err == 0 || (err == -ENOMEM && !c.r));
+        if (err == 0)
+            EXPECT(th_sleep(TH_MINUTE) == 0);
+        EXPECT(err < 0 || th_reconnect_transport(c.r));
+        bool struck = thi_alloc_fail_at(0) == 0;
+        th_reconnect_free(c.r);
+        EXPECT(th_scope_cancel(&scope, 0) == 0);
+        (void)th_scope_close(&scope);
+        EXPECT(c.made == c.lost);
+        if (!struck)
+            break;
+    }
+    stop_server();
+    return 0;
+}
+
 /* ---- running them ---------------------------------------------------------------------------- */
 
 static const struct {
@@ -409,6 +440,7 @@ static const struct {
     { "stays", a_connection_stays_when_it_is_stopped },
     { "freed while it connects", it_is_freed_while_it_connects },
     { "misuse", misuse },
+    { "memory runs out", memory_runs_out },
 };
 
 static void run_scenario(size_t i)
@@ -442,6 +474,7 @@ SCENARIO(6, a_connection_alone_does_not_reset_the_count)
 SCENARIO(7, stopping_leaves_the_connection_that_is_there)
 SCENARIO(8, stopping_cancels_the_attempt_in_progress)
 SCENARIO(9, misuse_is_refused)
+SCENARIO(10, each_allocation_may_fail)
 
 static void fill_suite(Suite *suite)
 {
@@ -459,6 +492,7 @@ static void fill_suite(Suite *suite)
     tcase_add_test(tcase, stopping_leaves_the_connection_that_is_there);
     tcase_add_test(tcase, stopping_cancels_the_attempt_in_progress);
     tcase_add_test(tcase, misuse_is_refused);
+    tcase_add_test(tcase, each_allocation_may_fail);
 }
 
 int main(void)
