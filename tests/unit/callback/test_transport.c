@@ -188,6 +188,42 @@ FIBER_TEST(a_reset_is_told_as_the_reason)
     close_probe(&p);
 }
 
+/* Before it is made, open, paused, with bytes that wait, half closed in either way, closing. */
+FIBER_TEST(a_reset_in_any_state_is_told_once)
+{
+    static char bytes[16 << 20];
+    struct linger now = { .l_onoff = 1 };
+    for (int state = 0; state < 7; state++) {
+        probe p = { .on_end = keep_open };
+        open_tcp_probe(&p);
+        if (state > 0)
+            await(p.told[0] == 'm');
+        if (state == 2)
+            ck_assert_int_eq(CALL(th_transport_pause_reading(p.t)), 0);
+        if (state == 3 || state == 6)
+            ck_assert_int_eq(CALL(th_transport_write(p.t, bytes, sizeof bytes)), 1);
+        if (state == 4)
+            ck_assert_int_eq(CALL(th_transport_write_eof(p.t)), 0);
+        if (state == 5)
+            ck_assert_int_eq(shutdown(p.peer, SHUT_WR), 0);
+        if (state == 6)
+            ck_assert_int_eq(CALL(th_transport_close(p.t)), 0);
+        let_loop_run();
+        ck_assert_int_eq(setsockopt(p.peer, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+        close_peer(&p);
+        if (state == 2 || state == 5) { /* nobody reads or writes: it is found out by writing */
+            let_loop_run();
+            ck_assert(!is_lost(&p));
+            while (CALL(th_transport_write(p.t, "?", 1)) == 0 && !is_lost(&p))
+                let_loop_run();
+        }
+        await(is_lost(&p));
+        ck_assert_msg(p.reason == -ECONNRESET || p.reason == -EPIPE, "state %d: %s", state,
+                      th_errname(p.reason));
+        close_probe(&p);
+    }
+}
+
 FIBER_TEST(the_end_while_reading_is_paused_is_told_after_resuming)
 {
     probe p = { .on_made = pause_it };
@@ -610,6 +646,7 @@ static void fill_suite(Suite *suite)
     add_on_engines(tcase, one_that_keeps_open_at_the_end_may_still_send);
     add_on_engines(tcase, all_that_was_sent_comes_before_the_end);
     add_on_engines(tcase, a_reset_is_told_as_the_reason);
+    add_on_engines(tcase, a_reset_in_any_state_is_told_once);
     add_on_engines(tcase, the_end_while_reading_is_paused_is_told_after_resuming);
     tcase = thi_check_case(suite, "closing");
     add_on_engines(tcase, closing_sends_what_waits_and_reads_no_more);
