@@ -34,6 +34,20 @@ void thi_carrier_fd_close(th_transport *t, bool reset)
 
 /* ---- sockets ---- */
 
+enum { FAMILY_UNKNOWN, FAMILY_INTERNET, FAMILY_UNIX };
+
+/* Over a Unix socket a read stops at descriptors that were passed, which the kernel then closes. */
+static bool socket_may_have_more(th_transport *t)
+{
+    int family = AF_UNIX;
+    socklen_t len = sizeof family;
+    if (t->family == FAMILY_UNKNOWN) {
+        int err = thi_sys_getsockopt(t->watch.fd, SOL_SOCKET, SO_DOMAIN, &family, &len);
+        t->family = err == 0 && family != AF_UNIX ? FAMILY_INTERNET : FAMILY_UNIX;
+    }
+    return t->family == FAMILY_UNIX;
+}
+
 static ssize_t socket_read(th_transport *t, void *buf, size_t size)
 {
     ssize_t n = thi_sys_recv(t->watch.fd, buf, size, 0);
@@ -107,6 +121,7 @@ int thi_carrier_fd_local(const th_transport *t, th_addr *addr)
 
 static const thi_carrier socket_carrier = {
     .name = "socket",
+    .may_have_more = socket_may_have_more,
     .read = socket_read,
     .writev = socket_writev,
     .sendfile = socket_sendfile,

@@ -30,6 +30,8 @@
 typedef struct thi_carrier {
     const char *name;
     bool datagrams;
+    /* Whether a read that comes back short may have left something; NULL: it never does. */
+    bool (*may_have_more)(th_transport *transport);
     /* Bytes read, 0 at the end, or an error. */
     ssize_t (*read)(th_transport *transport, void *buf, size_t size);
     /* Bytes of the pieces that were taken, at least 1, or an error. */
@@ -68,6 +70,7 @@ struct th_transport {
     thi_worker *worker;
     thi_watch watch;     /* of a descriptor; of other carriers only `ready` is used */
     void *carried;       /* the carrier's own */
+    uint8_t family;      /* of a socket, as far as anybody has asked; the carrier's */
     thi_origin *origin;  /* of an accepted connection; NULL: nothing is known */
     struct thi_tap *tap; /* of whoever captures; NULL: nobody has so far */
 

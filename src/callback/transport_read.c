@@ -7,7 +7,7 @@
  * others get their turn: an engine that tells edges only will not tell of the rest, so the look is
  * repeated by the deferred function. A read that comes back short has emptied the carrier, and
  * saves the one that would only find that; not when a hang-up was seen, because then no further
- * event would announce the end.
+ * event would announce the end, nor where a read may stop for another reason.
  *
  * Whether the next bytes may be taken is asked before each step, as any function of the protocol
  * may pause, close, or hand over to another one of the other kind.
@@ -140,10 +140,22 @@ int th_transport_unread(th_transport *t, const void *buf, size_t size)
 
 /* ---- what the carrier has ---- */
 
+/* Before urgent bytes a read stops; and after the last one the kernel tells nothing more. */
+static bool has_emptied(th_transport *t, size_t n, size_t size)
+{
+    if (n == size || (t->watch.ready & (THI_HUP | THI_PRI)))
+        return false;
+    return !t->carrier->may_have_more || !t->carrier->may_have_more(t);
+}
+
 /* What a read has brought; whether the carrier may have more. */
 static bool receive(th_transport *t, ssize_t n, char *bytes, size_t size)
 {
     bool buffered = is_buffered(t);
+    if (n == -EAGAIN && TH_UNLIKELY(t->watch.ready & THI_PRI)) {
+        t->watch.ready &= (uint8_t)~THI_PRI; /* it may have stopped there for a signal: once more */
+        return true;
+    }
     if (n == -EAGAIN) {
         thi_transport_want(t, THI_READ);
         return false;
@@ -157,7 +169,7 @@ static bool receive(th_transport *t, ssize_t n, char *bytes, size_t size)
         return false;
     }
     t->received += (uint64_t)n;
-    bool emptied = (size_t)n < size && !(t->watch.ready & THI_HUP);
+    bool emptied = has_emptied(t, (size_t)n, size);
     if (emptied)
         thi_transport_want(t, THI_READ);
     if (t->dead)

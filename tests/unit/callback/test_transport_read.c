@@ -3,6 +3,8 @@
 /* Receiving: buffers of the protocol's own, what is given back, and a change of protocol. */
 #include "callback/probe.h"
 
+#include "net/capture.h"
+
 /* ---- a protocol with its own buffer ---------------------------------------------------------- */
 
 static char room[8];
@@ -59,6 +61,100 @@ FIBER_TEST(one_that_offers_no_room_is_ended)
     await(is_lost(&p));
     ck_assert_str_eq(p.told, "ml");
     ck_assert_int_eq(p.reason, -ENOBUFS);
+    close_probe(&p);
+}
+
+/* ---- where reads stop ------------------------------------------------------------------------ */
+
+/* The kernel ends a read before a descriptor that was passed, though there is more. */
+FIBER_TEST(descriptors_that_nobody_wants_do_not_hide_what_follows)
+{
+    char control[CMSG_SPACE(sizeof(int))] = { 0 };
+    struct iovec iov = { "cd", 2 };
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control
+    };
+    probe p = { .peer = -1 };
+    open_probe(&p);
+    await(was_told(&p, "m"));
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    *c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)),
+                           .cmsg_level = SOL_SOCKET,
+                           .cmsg_type = SCM_RIGHTS };
+    memcpy(CMSG_DATA(c), &p.peer, sizeof(int));
+    for (int i = 0; i < 3; i++) {
+        peer_sends(&p, "ab");
+        ck_assert_int_eq(sendmsg(p.peer, &msg, 0), 2);
+        peer_sends(&p, "ef");
+        await(p.len == 6 * (size_t)(i + 1));
+    }
+    got_is(&p, "abcdefabcdefabcdef");
+    close_probe(&p);
+}
+
+/* And before an urgent byte, which is left out. */
+FIBER_TEST(urgent_bytes_do_not_hide_what_follows)
+{
+    probe p = { .peer = -1 };
+    open_tcp_probe(&p);
+    await(was_told(&p, "m"));
+    for (int i = 0; i < 3; i++) {
+        peer_sends(&p, "ab");
+        ck_assert_int_eq(send(p.peer, "!", 1, MSG_OOB), 1);
+        peer_sends(&p, "cd");
+        await(p.len == 4 * (size_t)(i + 1));
+    }
+    got_is(&p, "abcdabcdabcd");
+    close_probe(&p);
+}
+
+/* ---- what is captured ------------------------------------------------------------------------ */
+
+static char captured[4096];
+static size_t captured_size;
+
+static int keep_captured(void *arg, const void *bytes, size_t size)
+{
+    (void)arg;
+    ck_assert_uint_le(captured_size + size, sizeof captured);
+    memcpy(captured + captured_size, bytes, size);
+    captured_size += size;
+    return 0;
+}
+
+/* What was captured: kinds and bytes, as text. */
+static void in_words(char *out, size_t size)
+{
+    size_t len = 0;
+    for (size_t at = 0; at < captured_size;) {
+        th_capture_record r;
+        memcpy(&r, captured + at, sizeof r);
+        at += sizeof r;
+        bool bytes = r.kind == TH_CAPTURE_RECEIVED || r.kind == TH_CAPTURE_SENT;
+        len += (size_t)snprintf(out + len, size - len, "%u%.*s;", r.kind, bytes ? (int)r.size : 0,
+                                captured + at);
+        at += r.size;
+    }
+}
+
+FIBER_TEST(what_passes_can_be_captured)
+{
+    char words[256] = "";
+    probe p = { .peer = -1 };
+    open_tcp_probe(&p);
+    await(was_told(&p, "m"));
+    ck_assert_int_eq(thi_capture_begin("*"), 0);
+    peer_sends(&p, "warp");
+    await(p.len == 4);
+    ck_assert_int_eq(CALL(th_transport_write(p.t, "weft", 4)), 0);
+    ck_assert_int_eq(CALL(th_transport_write_eof(p.t)), 0);
+    peer_gets(&p, "weft");
+    close_peer(&p);
+    await(is_lost(&p));
+    ck_assert_int_gt(thi_capture_drain(keep_captured, NULL), 0);
+    thi_capture_finish();
+    in_words(words, sizeof words);
+    ck_assert_str_eq(words, "1;2warp;3weft;5;4;6;");
     close_probe(&p);
 }
 
@@ -201,6 +297,12 @@ static void fill_suite(Suite *suite)
     TCase *tcase = thi_check_case(suite, "buffers");
     add_on_engines(tcase, a_protocol_with_its_own_buffer_is_told_how_much_is_in_it);
     tcase_add_test(tcase, one_that_offers_no_room_is_ended);
+    tcase = thi_check_case(suite, "where reads stop");
+    add_on_engines(tcase, descriptors_that_nobody_wants_do_not_hide_what_follows);
+    /* Not on uring, which tells of urgent bytes only who has asked for them: net/socket.c. */
+    tcase_add_loop_test(tcase, urgent_bytes_do_not_hide_what_follows, 0, 1);
+    tcase_add_loop_test(tcase, urgent_bytes_do_not_hide_what_follows, 2, 4);
+    tcase_add_test(tcase, what_passes_can_be_captured);
     tcase = thi_check_case(suite, "given back");
     add_on_engines(tcase, what_is_given_back_comes_again_after_resuming_without_new_bytes);
     tcase_add_test(tcase, giving_back_the_rest_again_and_again_copies_it_once);
