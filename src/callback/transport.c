@@ -130,10 +130,8 @@ void thi_transport_fail(th_transport *t, int reason)
     thi_transport_later(t);
 }
 
-void thi_transport_judge(th_transport *t, const char *what, int result)
+void thi_transport_condemn(th_transport *t, const char *what, int result)
 {
-    if (TH_LIKELY(result >= 0))
-        return;
     if (!t->dead)
         thi_log(TH_LOG_DEBUG, "a connection ends: %s: %s", what, th_strerror(result));
     thi_transport_fail(t, result);

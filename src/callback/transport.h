@@ -165,8 +165,15 @@ void thi_transport_fail(th_transport *transport, int reason);
 /* What a watch of the carrier, or the carrier itself, has seen; by the loop. */
 void thi_transport_event(th_transport *transport, unsigned events);
 
-/* What a function of the protocol has returned: a failure ends the connection. */
-void thi_transport_judge(th_transport *transport, const char *what, int result);
+/* A function of the protocol has failed: that ends the connection. */
+void thi_transport_condemn(th_transport *transport, const char *what, int result);
+
+/* What a function of the protocol has returned. */
+static inline void thi_transport_judge(th_transport *transport, const char *what, int result)
+{
+    if (TH_UNLIKELY(result < 0))
+        thi_transport_condemn(transport, what, result);
+}
 
 /* Whether the user may call: 0, -EINVAL, -EPERM. */
 static inline int thi_transport_check(const th_transport *transport)
