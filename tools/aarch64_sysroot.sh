@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Unpacks the arm64 build of libcheck into a folder of its own. The machine's package database is
+# Unpacks the arm64 builds of libcheck and c-ares into a folder of its own. The machine's package database is
 # neither read nor changed, and no root is needed. Usage: aarch64_sysroot.sh DIR
 set -euo pipefail
 
@@ -20,9 +20,9 @@ Dir::State::status "$sysroot/apt/status";
 Dir::Cache "$sysroot/apt";
 CONF
 export APT_CONFIG=$sysroot/apt/apt.conf
-echo "sysroot: fetching libcheck for arm64"
+echo "sysroot: fetching libcheck and c-ares for arm64"
 apt-get update -qq
-(cd apt && apt-get download -qq check libsubunit-dev)
+(cd apt && apt-get download -qq check libsubunit-dev libc-ares-dev)
 for package in apt/*.deb; do
     dpkg-deb -x "$package" .
 done

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Each program in examples/ does what it says it shows."""
 import contextlib
+import json
 import os
 import pathlib
 import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -111,6 +113,50 @@ def test_forward_passes_on_both_ways_and_both_ends(start, example):
 
 def test_forward_says_what_is_wrong(example):
     assert run(example("forward"), status=2) == ("", "usage: forward LISTEN TARGET\n")
+
+
+def wire_name(name):
+    """A name as it stands in messages of name servers."""
+    return b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\0"
+
+
+def answer_services(server, records):
+    """Answers one question for SRV records (RFC 2782): priority, weight, port, host."""
+    question, client = server.recvfrom(512)
+    data = [struct.pack("!3H", *record[:3]) + wire_name(record[3]) for record in records]
+    answers = b"".join(struct.pack("!HHHIH", 0xc00c, 33, 1, 60, len(d)) + d for d in data)
+    head = question[:2] + struct.pack("!5H", 0x8180, 1, len(records), 0, 0)
+    server.sendto(head + question[12:] + answers, client)
+
+
+def test_lookup_finds_addresses_names_and_services(example, tmp_path):
+    hosts = tmp_path / "hosts"
+    hosts.write_text("192.0.2.1 Loom.test loom\n2001:db8::1 loom.test\n")
+    shown, said = run(example("lookup"), "-H", hosts, "loom.test", "2001:db8::1")
+    assert (sorted(shown.splitlines()), said) == (["2001:db8::1 name loom.test",
+                                                   "loom.test address 192.0.2.1",
+                                                   "loom.test address [2001:db8::1]"], "")
+    shown, _ = run(example("lookup"), "-j", "-H", hosts, "loom")
+    assert [json.loads(line) for line in shown.splitlines()] == [
+        {"query": "loom", "address": "192.0.2.1"}, {"query": "loom", "canonical": "loom.test"}]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(TIMEOUT)
+        records = [(20, 0, 389, "old.test"), (10, 0, 636, "new.test")]
+        thread = threading.Thread(target=answer_services, args=(server, records))
+        thread.start()
+        by = f"127.0.0.1:{server.getsockname()[1]}"
+        shown, _ = run(example("lookup"), "-H", hosts, "-s", by, "_ldap._tcp.test")
+        thread.join()
+    assert shown.splitlines() == ["_ldap._tcp.test service new.test:636",
+                                  "_ldap._tcp.test service old.test:389"]
+
+
+def test_lookup_says_what_is_wrong(example):
+    usage = "usage: lookup [-j] [-H HOSTS_FILE] [-s SERVERS] NAME|ADDRESS...\n"
+    assert run(example("lookup"), status=2) == ("", usage)
+    shown, said = run(example("lookup"), "300.1.1.1", status=1)
+    assert shown == "" and "'300.1.1.1' is no IPv4 address" in said
 
 
 @contextlib.contextmanager

@@ -26,6 +26,9 @@
 #define FOUR  "192.0.2.1"
 #define FOUR2 "192.0.2.2"
 
+#define BOTH        SIX " " FOUR
+#define ALL_BUT_ONE SIX " " SIX2 " " FOUR
+
 static const th_sim_host hosts[] = {
     { .name = "both", .answer = SIX " " FOUR, .delay = 2 * MS },
     { .name = "late6", .answer = SIX, .delay = 30 * MS },
@@ -65,8 +68,8 @@ static void in_world(int (*app)(void *arg), const char *silent)
     ck_assert_int_eq(result.live_allocations, 0);
 }
 
-/* A test whose body is the main fiber of a simulation. */
-#define SIM_TEST(name, silent)                                                                     \
+/* A test whose body is the main fiber of a simulation, in which these addresses are silent. */
+#define SIM_TEST(silent, name)                                                                     \
     static void name##_body(void);                                                                 \
     static int name##_main(void *arg)                                                              \
     {                                                                                              \
@@ -136,7 +139,7 @@ static void fails(const char *address, const th_dial_opts *opts, int error, cons
 /* ---- who is first ------------------------------------------------------------------------------
  */
 
-SIM_TEST(ip6_is_preferred, NULL)
+SIM_TEST(NULL, ip6_is_preferred)
 {
     servers s = serve_both();
     reaches("both:80", NULL, "[" SIX "]:80", 2, 10);
@@ -145,14 +148,14 @@ SIM_TEST(ip6_is_preferred, NULL)
     stop_both(s);
 }
 
-SIM_TEST(ip6_is_tried_first_though_its_answer_comes_second, NULL)
+SIM_TEST(NULL, ip6_is_tried_first_though_its_answer_comes_second)
 {
     servers s = serve_both();
     reaches("late6:80", NULL, "[" SIX "]:80", 30, 40);
     stop_both(s);
 }
 
-SIM_TEST(ip6_is_not_waited_for_longer_than_that, NULL)
+SIM_TEST(NULL, ip6_is_not_waited_for_longer_than_that)
 {
     servers s = serve_both();
     reaches("too-late6:80", NULL, FOUR ":80", 55, 65);
@@ -160,14 +163,14 @@ SIM_TEST(ip6_is_not_waited_for_longer_than_that, NULL)
     stop_both(s);
 }
 
-SIM_TEST(an_answer_with_nothing_is_not_waited_for, NULL)
+SIM_TEST(NULL, an_answer_with_nothing_is_not_waited_for)
 {
     servers s = serve_both();
     reaches("only4:80", NULL, FOUR ":80", 5, 10);
     stop_both(s);
 }
 
-SIM_TEST(the_first_answer_is_enough_to_begin, NULL)
+SIM_TEST(NULL, the_first_answer_is_enough_to_begin)
 {
     servers s = serve_both();
     reaches("late4:80", NULL, "[" SIX "]:80", 5, 15);
@@ -177,7 +180,7 @@ SIM_TEST(the_first_answer_is_enough_to_begin, NULL)
 /* ---- who does not answer ------------------------------------------------------------------------
  */
 
-SIM_TEST(a_silent_address_is_passed_by_after_the_delay_and_closed, SIX)
+SIM_TEST(SIX, a_silent_address_is_passed_by_after_the_delay_and_closed)
 {
     servers s = serve_both();
     reaches("both:80", NULL, FOUR ":80", 252, 260);
@@ -188,21 +191,21 @@ SIM_TEST(a_silent_address_is_passed_by_after_the_delay_and_closed, SIX)
     stop_both(s);
 }
 
-SIM_TEST(a_late_answer_joins_the_race, SIX)
+SIM_TEST(SIX, a_late_answer_joins_the_race)
 {
     servers s = serve_both();
     reaches("late4:80", NULL, FOUR ":80", 300, 310);
     stop_both(s);
 }
 
-SIM_TEST(the_families_take_turns, SIX " " SIX2 " " FOUR)
+SIM_TEST(ALL_BUT_ONE, the_families_take_turns)
 {
     th_listener *last = listening(FOUR2 ":80");
     reaches("many:80", NULL, FOUR2 ":80", 752, 760);
     th_listener_close(last);
 }
 
-SIM_TEST(no_more_addresses_are_tried_than_asked_for, SIX " " SIX2 " " FOUR)
+SIM_TEST(ALL_BUT_ONE, no_more_addresses_are_tried_than_asked_for)
 {
     th_scope scope;
     th_listener *last = listening(FOUR2 ":80");
@@ -213,7 +216,7 @@ SIM_TEST(no_more_addresses_are_tried_than_asked_for, SIX " " SIX2 " " FOUR)
     th_listener_close(last);
 }
 
-SIM_TEST(a_refusal_lets_the_next_one_start_at_once, NULL)
+SIM_TEST(NULL, a_refusal_lets_the_next_one_start_at_once)
 {
     th_listener *four = listening(FOUR ":80");
     reaches("both:80", NULL, FOUR ":80", 2, 12);
@@ -223,7 +226,7 @@ SIM_TEST(a_refusal_lets_the_next_one_start_at_once, NULL)
 /* ---- failures ----------------------------------------------------------------------------------
  */
 
-SIM_TEST(when_all_fail_each_address_is_named_with_its_error, SIX)
+SIM_TEST(SIX, when_all_fail_each_address_is_named_with_its_error)
 {
     fails("many:80", NULL, -ETIMEDOUT, "[" SIX "]:80: ETIMEDOUT");
     fails("many:80", NULL, -ETIMEDOUT, "[" SIX2 "]:80: ECONNREFUSED");
@@ -231,7 +234,7 @@ SIM_TEST(when_all_fail_each_address_is_named_with_its_error, SIX)
     fails("many:80", NULL, -ETIMEDOUT, FOUR2 ":80: ECONNREFUSED");
 }
 
-SIM_TEST(names_that_cannot_be_resolved_are_told_as_such, NULL)
+SIM_TEST(NULL, names_that_cannot_be_resolved_are_told_as_such)
 {
     fails("nobody:80", NULL, TH_ENAME, "no such name");
     fails("nothing:80", NULL, TH_ENAME, "no addresses");
@@ -243,7 +246,7 @@ SIM_TEST(names_that_cannot_be_resolved_are_told_as_such, NULL)
     fails("both:65536", NULL, TH_EADDRESS, "port");
 }
 
-SIM_TEST(a_deadline_ends_it_and_tells_what_was_tried, SIX " " FOUR)
+SIM_TEST(BOTH, a_deadline_ends_it_and_tells_what_was_tried)
 {
     th_scope scope;
     int64_t began = th_now();
@@ -254,7 +257,7 @@ SIM_TEST(a_deadline_ends_it_and_tells_what_was_tried, SIX " " FOUR)
     th_scope_close(&scope);
 }
 
-SIM_TEST(misuse_is_refused, NULL)
+SIM_TEST(NULL, misuse_is_refused)
 {
     th_stream *stream = NULL;
     static const th_dial_opts wrong[] = { { .size = 9999 },
@@ -274,7 +277,7 @@ SIM_TEST(misuse_is_refused, NULL)
 /* ---- where from --------------------------------------------------------------------------------
  */
 
-SIM_TEST(the_source_is_bound_and_decides_on_the_family, NULL)
+SIM_TEST(NULL, the_source_is_bound_and_decides_on_the_family)
 {
     servers s = serve_both();
     th_stream *stream = NULL;
@@ -292,7 +295,7 @@ SIM_TEST(the_source_is_bound_and_decides_on_the_family, NULL)
     stop_both(s);
 }
 
-SIM_TEST(a_name_of_the_unspecified_address_is_this_machine, NULL)
+SIM_TEST(NULL, a_name_of_the_unspecified_address_is_this_machine)
 {
     th_listener *here = listening("127.0.0.1:80");
     reaches("zero:80", NULL, "127.0.0.1:80", 0, 10);
@@ -318,7 +321,7 @@ static int64_t time_of(const char *name)
     return (th_now() - began) / MS;
 }
 
-SIM_TEST(what_is_remembered_is_forgotten_in_time, NULL)
+SIM_TEST(NULL, what_is_remembered_is_forgotten_in_time)
 {
     ck_assert_int_eq(time_of("short"), 2);
     ck_assert_int_eq(time_of("short"), 0);
@@ -328,7 +331,7 @@ SIM_TEST(what_is_remembered_is_forgotten_in_time, NULL)
     ck_assert_int_eq(time_of("short"), 2);
 }
 
-SIM_TEST(services_and_reverse_names_are_found_in_simulations, NULL)
+SIM_TEST(NULL, services_and_reverse_names_are_found_in_simulations)
 {
     th_services *services = NULL;
     th_addr addr = { .kind = TH_ADDR_IP4, .ip = { 192, 0, 2, 2 } };
