@@ -444,6 +444,7 @@ FIBER_TEST(a_failure_of_one_way_ends_both)
     ck_assert_int_eq(th_stream_reset(left[1]), 0);
     close_scope(&scope);
     ck_assert_int_eq(r.result, -ECONNRESET);
+    free_both();
     make_both(MEMORY);
     open_scope(&scope);
     spawn(&scope, run_relay, &r);
