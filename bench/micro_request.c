@@ -67,6 +67,15 @@ static int fake_setsockopt(int fd, int level, int name, const void *val, socklen
     return is_conn(fd) ? 0 : thi_sys_real.setsockopt(fd, level, name, val, n);
 }
 
+static int fake_getsockopt(int fd, int level, int name, void *val, socklen_t *n)
+{
+    static const int family = AF_INET;
+    if (!is_conn(fd) || name != SO_DOMAIN)
+        return thi_sys_real.getsockopt(fd, level, name, val, n);
+    memcpy(val, &family, sizeof family);
+    return 0;
+}
+
 static int fake_close(int fd)
 {
     return is_conn(fd) ? 0 : thi_sys_real.close(fd);
@@ -170,6 +179,7 @@ int main(void)
     thi_sys table = thi_sys_real;
     table.accept = fake_accept;
     table.setsockopt = fake_setsockopt;
+    table.getsockopt = fake_getsockopt;
     table.close = fake_close;
     table.recv = fake_recv;
     table.send = fake_send;
