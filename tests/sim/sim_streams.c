@@ -10,9 +10,13 @@
 
 #include <thrum/addr.h>
 #include <thrum/dial.h>
+#include <thrum/reader.h>
+#include <thrum/relay.h>
 #include <thrum/runtime.h>
 #include <thrum/serve.h>
+#include <thrum/socket.h>
 #include <thrum/stream.h>
+#include <thrum/writer.h>
 
 #include <errno.h>
 #include <stdbool.h>
@@ -65,6 +69,77 @@ static int echo(th_stream *stream, void *arg)
         if ((n = th_stream_write(stream, buf, (size_t)n)) < 0)
             break;
     return (int)n;
+}
+
+static int echo_and_end(void *arg)
+{
+    int result = echo(arg, NULL);
+    if (result == TH_EOF)
+        result = th_stream_shutdown(arg);
+    return result;
+}
+
+/* A relay lies between the client and the echo, over one carrier or the other. */
+static int relay_to_echo(th_stream *stream, void *arg)
+{
+    th_stream *ends[2];
+    th_scope behind;
+    (void)arg;
+    int result =
+        th_sim_random(2) ? th_stream_memory(1 + th_sim_random(1000), ends) : th_stream_pair(ends);
+    if (result < 0)
+        return result;
+    result = th_scope_open(&behind, NULL);
+    if (result == 0) {
+        result = th_spawn(&behind, echo_and_end, ends[1]);
+        if (result == 0)
+            result = th_stream_relay(stream, ends[0], &(th_relay_opts){ .idle = PATIENCE }, NULL);
+        (void)th_stream_close(ends[0]);
+        int other = th_scope_close(&behind);
+        result = result < 0 ? result : other;
+    }
+    th_stream_free(ends[0]);
+    th_stream_free(ends[1]);
+    return result;
+}
+
+static int pass_buffers(th_reader *reader, th_writer *writer)
+{
+    char buf[256];
+    for (;;) {
+        size_t size = 1 + (size_t)th_sim_random(sizeof buf);
+        size_t got = size;
+        ssize_t n = th_reader_read_all(reader, buf, size, &got);
+        if (n == TH_EOF)
+            return 0;
+        if (n < 0 && n != TH_ETRUNCATED)
+            return (int)n;
+        n = th_writer_write(writer, buf, got);
+        if (n < 0)
+            return (int)n;
+    }
+}
+
+/* The echo through a reader and a writer that are small. */
+static int buffered_echo(th_stream *stream, void *arg)
+{
+    th_reader *reader = NULL;
+    th_writer *writer = NULL;
+    th_writer_opts opts = { .high = 1 + (size_t)th_sim_random(500) };
+    th_scope scope;
+    (void)arg;
+    int result = th_scope_open(&scope, NULL);
+    if (result < 0)
+        return result;
+    result = th_reader_new(stream, &(th_reader_opts){ .limit = 100 }, &reader);
+    if (result == 0)
+        result = th_writer_open(&scope, stream, &opts, &writer);
+    if (result == 0)
+        result = pass_buffers(reader, writer);
+    int closed = th_writer_close(writer);
+    th_reader_free(reader);
+    (void)th_scope_close(&scope);
+    return result < 0 ? result : closed;
 }
 
 /* Reads to the end, then tells how much it was. */
@@ -342,6 +417,38 @@ START_TEST(half_closed_connection_carries_the_answer)
 }
 END_TEST
 
+START_TEST(a_relay_returns_every_byte)
+{
+    stage st = { .address = "127.0.0.1:0", .serve = relay_to_echo, .attempt = attempt_echo };
+    sim_seeds(play, &st, slow);
+}
+END_TEST
+
+START_TEST(buffers_return_every_byte)
+{
+    stage st = { .address = "127.0.0.1:0", .serve = buffered_echo, .attempt = attempt_echo };
+    sim_seeds(play, &st, slow);
+}
+END_TEST
+
+START_TEST(a_relay_recovers_from_every_fault)
+{
+    stage st = {
+        .address = "127.0.0.1:0", .serve = relay_to_echo, .attempt = attempt_echo, .faulty = true
+    };
+    sim_seeds(play, &st, hostile);
+}
+END_TEST
+
+START_TEST(buffers_recover_from_every_fault)
+{
+    stage st = {
+        .address = "127.0.0.1:0", .serve = buffered_echo, .attempt = attempt_echo, .faulty = true
+    };
+    sim_seeds(play, &st, hostile);
+}
+END_TEST
+
 START_TEST(echo_recovers_from_every_fault)
 {
     stage st = { .address = "127.0.0.1:0", .serve = echo, .attempt = attempt_echo, .faulty = true };
@@ -379,12 +486,16 @@ static void fill_suite(Suite *suite)
     tcase_add_test(tcase, echo_over_a_unix_socket_returns_every_byte);
     tcase_add_test(tcase, short_transfers_and_false_eagain_change_nothing);
     tcase_add_test(tcase, half_closed_connection_carries_the_answer);
+    tcase_add_test(tcase, a_relay_returns_every_byte);
+    tcase_add_test(tcase, buffers_return_every_byte);
     tcase_add_test(tcase, peer_that_never_reads_is_left_at_the_deadline);
 
     tcase = sim_case(suite, "hostile");
     tcase_add_test(tcase, accept_recovers);
     tcase_add_test(tcase, echo_recovers_from_every_fault);
     tcase_add_test(tcase, half_close_recovers_from_every_fault);
+    tcase_add_test(tcase, a_relay_recovers_from_every_fault);
+    tcase_add_test(tcase, buffers_recover_from_every_fault);
 }
 
 int main(void)
