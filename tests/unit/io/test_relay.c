@@ -15,7 +15,7 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
-#define MUCH ((size_t)3 << 20)
+#define MUCH ((size_t)1 << 20)
 
 static char sent[MUCH];
 static char got[MUCH];
@@ -259,7 +259,7 @@ FIBER_TEST(a_limit_in_the_midst_of_splicing_is_kept)
     th_stream *in[2];
     th_stream *out[2];
     th_scope scope;
-    const size_t limit = 2000001;
+    const size_t limit = MUCH * 2 / 3 + 1;
     make_bytes();
     watch_splices();
     make(TCP, in);
