@@ -33,10 +33,21 @@ def has_asynchat():
                           capture_output=True).returncode == 0
 
 
-def wait_until_taken(sock):
-    """Waits until the other end has received everything: then the next piece is one of its own."""
+def is_taken(sock):
+    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0] == 0
+
+
+def sleeps(pid):
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "SZ"
+
+
+def wait_until_taken(sock, pid):
+    """
+    Waits until the other end has received everything, and has nothing to do: then the next piece is
+    one of its own. A call that is still receiving would take it, too.
+    """
     end = time.monotonic() + TIMEOUT
-    while struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0]:
+    while not (is_taken(sock) and sleeps(pid)):
         assert time.monotonic() < end
         time.sleep(0)
 
@@ -50,7 +61,7 @@ def converse(program, stages, pieces):
         ours.settimeout(TIMEOUT)
         for piece in pieces:
             ours.sendall(piece)
-            wait_until_taken(ours)
+            wait_until_taken(ours, done.pid)
         ours.shutdown(socket.SHUT_WR)
         sent = b""
         while data := ours.recv(65536):
