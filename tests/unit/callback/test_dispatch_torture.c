@@ -89,6 +89,31 @@ START_TEST(a_conversation_fails_as_its_allocations_do)
 }
 END_TEST
 
+/* ---- several workers ---- */
+
+static int talk_often(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 50; i++) {
+        conversation c = { .client = 1, .map = th_dispatch_map_default() };
+        ck_assert_ptr_nonnull(c.map);
+        ck_assert_int_eq(start_server(&c, "127.0.0.1:0"), 0);
+        ck_assert_int_eq(ask_once(&c), 0);
+        end_conversation(&c);
+        ck_assert_int_eq(c.alive, 0);
+    }
+    return 0;
+}
+
+FIBER_TEST_ON(3, each_worker_has_its_own_conversations)
+{
+    th_scope scope;
+    open_scope(&scope);
+    for (unsigned i = 0; i < 3; i++)
+        spawn_on(&scope, i, talk_often, NULL);
+    close_scope(&scope);
+}
+
 /* ---- want of descriptors ---- */
 
 /* The listener rests, and takes the client when there is room again. */
@@ -192,6 +217,7 @@ static void fill_suite(Suite *suite)
     tcase_set_timeout(tc, 120);
     add_on_engines(tc, a_conversation_fails_as_its_system_calls_do);
     add_on_engines(tc, a_conversation_fails_as_its_allocations_do);
+    add_on_engines(tc, each_worker_has_its_own_conversations);
     add_on_engines(tc, a_broken_socket_is_not_attached);
     add_on_engines(tc, all_are_closed_and_the_first_failure_returned);
     add_on_engines(tc, a_listener_that_lacks_descriptors_rests_and_goes_on);

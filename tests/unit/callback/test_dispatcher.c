@@ -718,6 +718,27 @@ FIBER_TEST(what_connect_says_at_once_goes_to_the_caller)
     ck_assert_str_eq(c.told, "R");
 }
 
+/* Nothing would ever come of it, unlike what is under way over TCP. */
+FIBER_TEST(a_unix_socket_whose_queue_is_full_refuses_at_once)
+{
+    char text[TH_ADDR_TEXT];
+    channel c[8] = { 0 };
+    int err = 0;
+    int tried = 0;
+    int listener = listen_bare(AF_UNIX, text);
+    ck_assert_int_eq(listen(listener, 0), 0);
+    for (; tried < 8 && err == 0; tried++) {
+        make(&c[tried], &reading, NULL);
+        err = th_dispatcher_connect(c[tried].d, text);
+    }
+    ck_assert_int_eq(err, -EAGAIN);
+    ck_assert_uint_eq(th_dispatcher_state(c[tried - 1].d), TH_DISPATCHER_OPEN);
+    turn_a_few(NULL);
+    ck_assert_str_eq(c[tried - 1].told, "");
+    close(listener);
+    end_channels(NULL);
+}
+
 FIBER_TEST(a_connection_that_is_there_at_once_is_told_before_connect_returns)
 {
     char text[TH_ADDR_TEXT];
@@ -910,6 +931,7 @@ static void fill_suite(Suite *suite)
     add_on_engines(tc, a_refused_connection_is_an_error);
     add_on_engines(tc, whoever_was_refused_can_try_again_with_the_same_dispatcher);
     add_on_engines(tc, what_connect_says_at_once_goes_to_the_caller);
+    add_on_engines(tc, a_unix_socket_whose_queue_is_full_refuses_at_once);
     add_on_engines(tc, a_connection_that_is_there_at_once_is_told_before_connect_returns);
     tc = thi_check_case(suite, "sockets");
     add_on_engines(tc, a_new_socket_is_of_the_kind_that_was_asked_for);
