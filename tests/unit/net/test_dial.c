@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -99,6 +100,91 @@ FIBER_TEST(the_unspecified_address_of_ip6_means_this_machine)
     (void)snprintf(text, sizeof text, "[::]:%u", addr.port);
     th_stream_free(connected(text));
     th_listener_close(six);
+}
+
+/* ---- names, and where from ---------------------------------------------------------------------
+ */
+
+static char hosts_path[] = "/tmp/thrum-hosts-XXXXXX";
+
+/* A resolver that knows a file alone: that of 127.0.0.2, where nobody listens, and 127.0.0.1. */
+static th_resolver *resolver_of_file(void)
+{
+    static const char hosts[] = "127.0.0.1 one two\n127.0.0.2 nobody\n127.0.0.2 both\n"
+                                "127.0.0.1 both\n";
+    th_resolver *resolver = NULL;
+    th_resolver_opts opts = { .hosts = hosts_path, .resolv_conf = "" };
+    int fd = mkstemp(hosts_path);
+    ck_assert_int_eq(write(fd, hosts, sizeof hosts - 1), sizeof hosts - 1);
+    close(fd);
+    ck_assert_int_eq(th_resolver_new(&opts, &resolver), 0);
+    return resolver;
+}
+
+static void end_resolver(th_resolver *resolver)
+{
+    th_resolver_free(resolver);
+    unlink(hosts_path);
+}
+
+static void dials(const char *host, const target *t, th_dial_opts opts, int error)
+{
+    char text[80];
+    th_stream *stream = NULL;
+    snprintf(text, sizeof text, "%s:%u", host, t->addr.port);
+    int err = th_dial(text, &opts, &stream);
+    ck_assert_msg(err == error, "%s: %s: %s", text, th_errname(err), th_err_detail());
+    if (err == 0)
+        ck_assert_int_eq(th_stream_write(stream, "x", 1), 1);
+    th_stream_free(stream);
+}
+
+FIBER_TEST(names_are_dialled_and_their_addresses_tried_in_turn)
+{
+    target t = listen_at("127.0.0.1:0", 0);
+    th_resolver *resolver = resolver_of_file();
+    int descriptors = count_descriptors();
+    dials("one", &t, (th_dial_opts){ .resolver = resolver }, 0);
+    dials("two", &t, (th_dial_opts){ .resolver = resolver }, 0);
+    dials("both", &t, (th_dial_opts){ .resolver = resolver }, 0);
+    dials("nobody", &t, (th_dial_opts){ .resolver = resolver }, -ECONNREFUSED);
+    ck_assert_ptr_nonnull(strstr(th_err_detail(), "127.0.0.2"));
+    ck_assert_int_eq(count_descriptors(), descriptors);
+    end_resolver(resolver);
+    th_listener_close(t.listener);
+}
+
+FIBER_TEST(the_source_is_as_asked_for)
+{
+    target t = listen_at("127.0.0.1:0", 0);
+    th_stream *stream = NULL;
+    th_addr addr;
+    ck_assert_int_eq(th_dial(t.text, &(th_dial_opts){ .source = "127.0.0.3" }, &stream), 0);
+    ck_assert_int_eq(th_stream_local(stream, &addr), 0);
+    ck_assert_uint_eq(addr.ip[3], 3);
+    ck_assert_uint_ne(addr.port, 0);
+    th_stream_free(stream);
+    dials("127.0.0.1", &t, (th_dial_opts){ .source = "192.0.2.1" }, -EADDRNOTAVAIL);
+    dials("127.0.0.1", &t, (th_dial_opts){ .source = "::1" }, -EADDRNOTAVAIL);
+    th_listener_close(t.listener);
+}
+
+/* Since Linux 5.7 a device may be chosen without a right to it. */
+static bool may_choose_device(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int err = setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3);
+    close(fd);
+    return err == 0;
+}
+
+FIBER_TEST(the_device_is_as_asked_for)
+{
+    SKIP_UNLESS(may_choose_device(), "a device may not be chosen");
+    target t = listen_at("127.0.0.1:0", 0);
+    dials("127.0.0.1", &t, (th_dial_opts){ .device = "lo" }, 0);
+    dials("127.0.0.1", &t, (th_dial_opts){ .device = "no-such-device" }, -ENODEV);
+    th_listener_close(t.listener);
 }
 
 /* ---- failures -------------------------------------------------------------------------------- */
@@ -243,6 +329,9 @@ static void fill_suite(Suite *suite)
     add_on_engines(tcase, a_connection_to_a_unix_socket_is_made);
     tcase_add_test(tcase, the_unspecified_address_means_this_machine);
     tcase_add_test(tcase, the_unspecified_address_of_ip6_means_this_machine);
+    add_on_engines(tcase, names_are_dialled_and_their_addresses_tried_in_turn);
+    tcase_add_test(tcase, the_source_is_as_asked_for);
+    tcase_add_test(tcase, the_device_is_as_asked_for);
     tcase = thi_check_case(suite, "failures");
     add_on_engines(tcase, where_nobody_listens_the_call_is_refused_with_the_address);
     tcase_add_test(tcase, misuse_is_refused);
