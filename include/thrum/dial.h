@@ -23,11 +23,11 @@ typedef struct th_dial_opts {
     const char *device;       /* the interface to call through, by name; NULL: whichever */
     th_resolver *resolver;    /* for names; NULL: the machine's configuration */
     int family;               /* TH_ADDR_IP4 or TH_ADDR_IP6 alone; 0: both */
+    unsigned attempts_max;    /* addresses to try; 0: 32 */
     int64_t attempt_delay;    /* ns after which the next address is tried beside those that have
                                  not answered yet, at least 10 ms; 0: 250 ms; TH_NEVER: not before
                                  they have failed */
     int64_t resolution_delay; /* ns that the first IPv4 address waits for one of IPv6; 0: 50 ms */
-    unsigned attempts_max;    /* addresses to try; 0: 32 */
     const char *tune;         /* options of the socket, as th_tune_parse() reads them; NULL: none */
     const th_proxied *proxied; /* the PROXY header to send first, as th_proxied_send() does, to a
                                   server that expects one; NULL: none */

@@ -122,7 +122,6 @@ static int answer_for_literal(const char *host, const th_addr *addr, const th_re
 static int find_port(const char *service, const th_resolve_opts *o, uint16_t *port)
 {
     uint64_t n;
-    *port = 0;
     if (!service || !*service)
         return 0;
     if (th_str_to_u64((th_str){ service, strlen(service) }, &n) == 0 && n < 65536) {
@@ -174,8 +173,10 @@ int th_resolve(const char *host, const char *service, const th_resolve_opts *opt
 {
     th_resolve_opts o = opts ? *opts : (th_resolve_opts){ 0 };
     th_addr addr;
-    uint16_t port;
-    int err = answer ? check(&o) : thi_err_clear(-EINVAL);
+    uint16_t port = 0;
+    if (!answer)
+        return thi_err_clear(-EINVAL);
+    int err = check(&o);
     if (err == 0)
         err = find_port(service, &o, &port);
     if (err < 0)
@@ -225,8 +226,10 @@ static int ask_and_wait(question *q, const char *name, uint16_t type)
 
 static int begin_question(question *q, const th_resolve_opts *o)
 {
-    if (!thi_sched_self())
-        return thi_err_clear(-EPERM);
+    if (!thi_sched_self()) {
+        (void)thi_err_clear(-EPERM);
+        return -EPERM;
+    }
     *q = (question){ .asker.fn = on_answer };
     thi_bell_init(&q->bell, &waits_for);
     return thi_resolver_cache(o->resolver, &q->cache);
@@ -320,12 +323,14 @@ int th_resolve_srv(const char *name, const th_resolve_opts *opts, th_services **
     th_resolve_opts o = opts ? *opts : (th_resolve_opts){ 0 };
     char taken[THI_DNS_NAME];
     question q;
-    int err = name && services ? check(&o) : thi_err_clear(-EINVAL);
+    if (!name || !services)
+        return thi_err_clear(-EINVAL);
+    int err = check(&o);
     if (err == 0)
         err = take_name(name, taken);
     if (err == 0)
         err = begin_question(&q, &o);
-    if (err < 0)
+    if (err != 0)
         return err;
     err = ask_and_wait(&q, taken, THI_DNS_SRV);
     if (err == 0 && is_not_offered(q.asker.set))
@@ -373,11 +378,12 @@ int th_resolve_name(const th_addr *addr, const th_resolve_opts *opts, char *name
 {
     th_resolve_opts o = opts ? *opts : (th_resolve_opts){ 0 };
     question q;
-    bool good = addr && name && (addr->kind == TH_ADDR_IP4 || addr->kind == TH_ADDR_IP6);
-    int err = good ? check(&o) : thi_err_clear(-EINVAL);
+    if (!addr || !name || (addr->kind != TH_ADDR_IP4 && addr->kind != TH_ADDR_IP6))
+        return thi_err_clear(-EINVAL);
+    int err = check(&o);
     if (err == 0)
         err = begin_question(&q, &o);
-    if (err < 0)
+    if (err != 0)
         return err;
     err = find_name(&q, addr, name, size);
     thi_names_leave(&q.asker);

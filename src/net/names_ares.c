@@ -172,6 +172,7 @@ static int on_connect(int fd, const struct sockaddr *sa, ares_socklen_t len, voi
     return (int)by_errno(err < 0 ? err : verdict);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): seven parameters, because c-ares wants seven */
 static ssize_t on_receive(int fd, void *buf, size_t size, int flags, struct sockaddr *from,
                           ares_socklen_t *from_len, void *arg)
 {

@@ -118,7 +118,9 @@ static int check(const th_resolver_opts *o)
 int th_resolver_new(const th_resolver_opts *opts, th_resolver **resolver)
 {
     th_resolver_opts o = opts ? *opts : (th_resolver_opts){ 0 };
-    int err = resolver ? check(&o) : thi_err_clear(-EINVAL);
+    if (!resolver)
+        return thi_err_clear(-EINVAL);
+    int err = check(&o);
     if (err < 0)
         return err;
     th_resolver *r = thi_calloc(1, sizeof *r);
@@ -296,8 +298,10 @@ static int fill(const th_resolver *r, thi_names_conf *conf, stamps *seen)
 static int load(const th_resolver *r, bool simulated, thi_names_conf **out, stamps *seen)
 {
     thi_names_conf *conf = thi_names_conf_new();
-    if (!conf)
-        return thi_err_clear(-ENOMEM);
+    if (!conf) {
+        (void)thi_err_clear(-ENOMEM);
+        return -ENOMEM;
+    }
     conf->serial = atomic_fetch_add(&serial, 1) + 1;
     int err = simulated ? 0 : fill(r, conf, seen);
     if (err < 0) {
@@ -503,7 +507,7 @@ static int place_simulated(th_resolver *r, thi_names_cache **cache)
         return 0;
     }
     int err = load(r, true, &conf, NULL);
-    return err < 0 ? err : place(r, conf, cache);
+    return conf ? place(r, conf, cache) : err;
 }
 
 int thi_resolver_cache(th_resolver *resolver, thi_names_cache **cache)
@@ -516,7 +520,7 @@ int thi_resolver_cache(th_resolver *resolver, thi_names_cache **cache)
     if (thi_sim_self)
         return place_simulated(r, cache);
     err = up_to_date(r, &conf);
-    return err < 0 ? err : place(r, conf, cache);
+    return conf ? place(r, conf, cache) : err;
 }
 
 /* ---- services ---- */

@@ -140,7 +140,7 @@ thi_names_set *thi_names_set_hosts(uint16_t type, const thi_host *hosts)
         return NULL;
     set->canonical = keep(&names, hosts->name);
     set->expires = TH_NEVER;
-    for (; set->count < count; hosts = hosts->next) {
+    for (; hosts && set->count < count; hosts = hosts->next) {
         if (!is_of(hosts, type))
             continue;
         thi_names_record *r = &set->records[set->count++];

@@ -385,7 +385,7 @@ static inline int ns_bind(int type, uint16_t port)
 
 static inline uint16_t ns_port(int fd)
 {
-    struct sockaddr_in in;
+    struct sockaddr_in in = { .sin_family = AF_INET };
     socklen_t len = sizeof in;
     ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&in, &len), 0);
     return ntohs(in.sin_port);

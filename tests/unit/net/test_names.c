@@ -26,10 +26,10 @@ static void has_addresses(const char *host, const char *service, const th_resolv
 {
     char all[512] = "", text[TH_ADDR_TEXT];
     th_answer *answer = answered(host, service, opts);
-    for (size_t i = 0; i < answer->count; i++) {
-        strcat(all, i > 0 ? " " : "");
-        strcat(all, th_addr_format(&answer->addrs[i], text, sizeof text));
-    }
+    size_t len = 0;
+    for (size_t i = 0; i < answer->count && len < sizeof all; i++)
+        len += (size_t)snprintf(all + len, sizeof all - len, "%s%s", i > 0 ? " " : "",
+                                th_addr_format(&answer->addrs[i], text, sizeof text));
     ck_assert_str_eq(all, expected);
     th_answer_free(answer);
 }
