@@ -35,7 +35,7 @@ for group in "$@"; do
         echo "setup: no group '$group'; there are: ${!groups[*]}" >&2
         exit 2
     fi
-    read -ra packages <<<"${groups[$group]}"
+    read -ra packages <<<"${groups[$group]//$'\n'/ }" # it reads one line
     wanted+=("${packages[@]}")
 done
 if [ $list = yes ]; then
