@@ -42,6 +42,8 @@ static void listen_to_log(void)
 static void is_turned_away(int fd)
 {
     char state;
+    if (fd < 0) /* already */
+        return;
     wait_until((state = state_of(fd)) != 'o');
     ck_assert_int_eq(state, 'r'); /* which is told once */
     close(fd);
