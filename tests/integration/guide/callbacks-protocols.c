@@ -39,7 +39,7 @@ static int ask_both(void)
     request q = { .answer = "" };
     request none = { .answer = "" };
     CHECK(ask("127.0.0.1:7008", &r) == 0);
-    CHECK(strcmp(r.answer, "done\n") == 0);
+    CHECK(strncmp(r.answer, "done\n", 5) == 0); /* once for each piece of the question */
     CHECK(ask("127.0.0.1:7007", &q) == 0);
     CHECK(strcmp(q.answer, "question\n") == 0);
     CHECK(ask("127.0.0.1:7009", &none) == -ECONNREFUSED);
