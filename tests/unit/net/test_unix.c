@@ -312,17 +312,15 @@ static size_t received_with(const void *control, size_t room, size_t size)
     return fds.count;
 }
 
-typedef struct odd_control {
-    struct cmsghdr header;
-    int fds[3];
-} odd_control;
-
 static size_t count_of(size_t len, int level, int type, size_t size)
 {
-    odd_control c = { .header = { .cmsg_len = len, .cmsg_level = level, .cmsg_type = type },
-                      .fds = { 1000, 1001, 1002 } };
+    const struct cmsghdr header = { .cmsg_len = len, .cmsg_level = level, .cmsg_type = type };
+    const int fds[] = { 1000, 1001, 1002 };
+    char c[CMSG_LEN(sizeof fds)];
+    memcpy(c, &header, CMSG_LEN(0));
+    memcpy(c + CMSG_LEN(0), fds, sizeof fds);
     open_ends();
-    size_t count = received_with(&c, sizeof c, size);
+    size_t count = received_with(c, sizeof c, size);
     close_ends();
     return count;
 }
