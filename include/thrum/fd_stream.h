@@ -34,7 +34,8 @@ TH_API TH_MUST int th_pipe(th_stream **reader, th_stream **writer);
  *
  * Pipes, terminals, sockets and the like are waited for by the worker's loop; of regular files,
  * which no loop can wait for, what is not in memory is read and everything is written on the pool
- * "files", at the offset of the descriptor. Addresses (th_stream_peer()) are TH_ADDR_NONE.
+ * "files", at the offset of the descriptor. Addresses (th_stream_peer()) are TH_ADDR_NONE; of a
+ * connected socket that is nobody else's, th_stream_from_socket() makes more.
  *
  * Otherwise than with TH_STREAM_SHARED the stream owns the descriptor from now on: it closes it,
  * and makes it non-blocking at once. A shared one may belong to other programs as well, as standard

@@ -91,6 +91,24 @@ START_TEST(bytes_after_an_urgent_one_are_readable)
 }
 END_TEST
 
+/* Sockets wake whoever waits with all that bytes may be, urgent ones among them. */
+START_TEST(ordinary_bytes_are_not_told_as_urgent)
+{
+    char got[8];
+    open_watched(_i);
+    for (int i = 0; i < 4; i++) {
+        want(i < 2 ? THI_READ : THI_READ | THI_PRI);
+        peer_sends("abc", 0);
+        turn_until(p.all & THI_READ);
+        settle();
+        ck_assert_uint_eq(p.all & THI_PRI, 0);
+        ck_assert_uint_eq(p.watch.ready & THI_PRI, 0);
+        ck_assert_int_eq(recv(fds[0], got, sizeof got, 0), 3);
+    }
+    close_watched();
+}
+END_TEST
+
 START_TEST(an_urgent_byte_in_line_is_readable_too)
 {
     int on = 1;
@@ -141,6 +159,7 @@ static void fill(Suite *suite)
     TCase *tcase = thi_check_case(suite, "urgent");
     add_for_engines(tcase, an_urgent_byte_is_told_as_such_and_not_as_readable);
     add_for_engines(tcase, bytes_after_an_urgent_one_are_readable);
+    add_for_engines(tcase, ordinary_bytes_are_not_told_as_urgent);
     add_for_engines(tcase, an_urgent_byte_in_line_is_readable_too);
     add_for_engines(tcase, a_second_urgent_byte_is_told_again);
     add_for_engines(tcase, one_that_nobody_takes_keeps_no_loop_busy);
