@@ -351,6 +351,23 @@ static ssize_t fd_stream_try_writev(th_stream *stream, const struct iovec *iov, 
     return thi_err_plain(n);
 }
 
+static bool is_readable(const fd_stream *s)
+{
+    struct pollfd p = { .fd = s->fd, .events = POLLIN };
+    return thi_sys_poll(&p, 1, 0) != 0; /* a failure is for the read to find */
+}
+
+/* If the scope ends meanwhile, the read that follows will say so. */
+static int fd_stream_wait_readable(th_stream *stream)
+{
+    fd_stream *s = of(stream);
+    int over = 0;
+    int err = may_step(s, THI_READ);
+    while (err == 0 && over == 0 && is_watched(s) && !is_readable(s))
+        err = wait_after_try(s, THI_READ, &over);
+    return (int)thi_err_plain(err);
+}
+
 /* Only what is non-blocking itself can be spliced without a risk to wait in the kernel. */
 static ssize_t splice_step(fd_stream *s, unsigned dir, int pipe, size_t size)
 {
@@ -475,6 +492,7 @@ static const thi_stream_ops fd_stream_ops = {
     .local = fd_stream_address,
     .try_read = fd_stream_try_read,
     .try_writev = fd_stream_try_writev,
+    .wait = fd_stream_wait_readable,
     .splice_in = fd_stream_splice_in,
     .splice_out = fd_stream_splice_out,
     .detach = fd_stream_detach,

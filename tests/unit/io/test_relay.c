@@ -313,6 +313,58 @@ FIBER_TEST(a_deadline_ends_it_and_the_count_is_right)
     ck_assert_int_eq(count_open(), open);
 }
 
+typedef struct copying {
+    th_stream *from;
+    th_stream *to;
+    int result;
+} copying;
+
+static int run_copy(void *arg)
+{
+    copying *c = arg;
+    c->result = th_stream_copy(c->from, c->to, 0, NULL);
+    return 0;
+}
+
+static int read_a_few(void *arg)
+{
+    char buf[8];
+    ssize_t n = th_stream_read(arg, buf, sizeof buf);
+    return n == 3 ? 0 : -EIO;
+}
+
+/* Allocations while a fiber waits in fn. */
+static int64_t live_in(int (*fn)(void *arg), void *arg, th_stream *writer)
+{
+    th_scope scope;
+    open_scope(&scope);
+    spawn(&scope, fn, arg);
+    ck_assert_int_eq(th_yield(), 0);
+    int64_t live = thi_alloc_live();
+    ck_assert_int_eq(th_stream_write(writer, "abc", 3), 3);
+    if (fn == run_copy)
+        ck_assert_int_eq(th_stream_shutdown(writer), 0);
+    close_scope(&scope);
+    return live;
+}
+
+FIBER_TEST(who_waits_for_bytes_holds_no_buffer)
+{
+    for (int carrier = 0; carrier < CARRIERS; carrier++) {
+        th_stream *in[2];
+        th_stream *out[2];
+        make(carrier, in);
+        make(LOCAL, out);
+        copying c = { .from = in[0], .to = out[1], .result = 1 };
+        (void)live_in(read_a_few, in[0], in[1]); /* what is made once is there from now on */
+        int64_t live = live_in(read_a_few, in[0], in[1]);
+        ck_assert_msg(live_in(run_copy, &c, in[1]) == live, "carrier %d", carrier);
+        ck_assert_int_eq(c.result, 0);
+        free_ends(in);
+        free_ends(out);
+    }
+}
+
 FIBER_TEST(failures_of_both_sides_are_told)
 {
     uint64_t copied = 1;
@@ -534,6 +586,7 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, no_more_than_the_limit_is_taken);
     tcase_add_test(tcase, a_limit_in_the_midst_of_splicing_is_kept);
     tcase_add_test(tcase, a_deadline_ends_it_and_the_count_is_right);
+    add_on_engines(tcase, who_waits_for_bytes_holds_no_buffer);
     tcase_add_test(tcase, failures_of_both_sides_are_told);
     tcase_add_test(tcase, without_memory_it_is_told);
     tcase = thi_check_case(suite, "relay");
