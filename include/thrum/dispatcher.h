@@ -75,7 +75,8 @@ typedef struct th_dispatcher_ops {
     /* A connection that was begun is there. Then `read` or `write` follow. NULL: told. */
     int (*connect)(th_dispatcher *d, void *arg);
     /* A client waits. NULL: clients are accepted, up to 16 in a turn, and `accepted` called for
-     * each; for want of descriptors or memory that rests for 100 ms, and an error is logged. */
+     * each. For want of descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM) an error is logged,
+     * and no client told for 100 ms, whoever accepts. */
     int (*accept)(th_dispatcher *d, void *arg);
     /* A client was accepted. The descriptor is the handler's, to be attached somewhere; if it fails
      * before it has done that, it is closed. NULL: it is closed, and told. */

@@ -144,8 +144,8 @@ TH_MUST int thi_dispatch_flush(th_dispatcher *d);
 
 /* ---- dispatch_accept.c ---- */
 
-/* What is done where the program has no handler `accept`. */
-TH_MUST int thi_dispatch_accept_some(th_dispatcher *d);
+/* A client waits: what a handler returns. */
+TH_MUST int thi_dispatch_handle_client(th_dispatcher *d);
 
 /* The listeners of a map may accept again. */
 void thi_dispatch_on_rested(thi_timer *timer);

@@ -121,7 +121,7 @@ void thi_dispatch_on_rested(thi_timer *timer)
     }
 }
 
-int thi_dispatch_accept_some(th_dispatcher *d)
+static int accept_some(th_dispatcher *d)
 {
     th_dispatch_map *map = d->map;
     uint32_t serial = d->serial;
@@ -132,11 +132,16 @@ int thi_dispatch_accept_some(th_dispatcher *d)
             return 0;
         if (code > 0)
             code = hand_over(d, fd);
-        if (d->serial != serial)
+        if (code != 0 || d->serial != serial)
             return code;
-        if (code != 0)
-            return is_shortage(code) ? rest(d, code) : code;
     }
     d->sure |= THI_READ; /* trying is cheaper than to look */
     return 0;
+}
+
+int thi_dispatch_handle_client(th_dispatcher *d)
+{
+    uint32_t serial = d->serial;
+    int code = d->ops->accept ? d->ops->accept(d, d->arg) : accept_some(d);
+    return is_shortage(code) && d->serial == serial ? rest(d, code) : code;
 }

@@ -188,7 +188,7 @@ static int on_readable(th_dispatcher *d)
 {
     const th_dispatcher_ops *ops = d->ops;
     if (d->state & TH_DISPATCHER_ACCEPTING)
-        return ops->accept ? ops->accept(d, d->arg) : thi_dispatch_accept_some(d);
+        return thi_dispatch_handle_client(d);
     int ready = connect_first(d);
     if (ready <= 0)
         return ready;

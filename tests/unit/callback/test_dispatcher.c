@@ -551,6 +551,31 @@ FIBER_TEST(a_handler_of_its_own_accepts_until_there_is_nobody)
     end_channels(NULL);
 }
 
+static int lack_descriptors(th_dispatcher *d, void *arg)
+{
+    channel *c = arg;
+    (void)d;
+    tell(c, 'A');
+    return c->told[1] ? TH_DISPATCH_LEAVE : -EMFILE;
+}
+
+/* It neither spins nor is it lost. */
+FIBER_TEST(a_handler_of_its_own_that_lacks_descriptors_rests_as_well)
+{
+    static const th_dispatcher_ops ops = { .accept = lack_descriptors, .log = on_log };
+    channel c = { 0 };
+    open_listener(&c, &ops, AF_INET);
+    int client = client_of(&c);
+    int64_t began = th_now();
+    ck_assert_int_eq(th_dispatch_map_loop(NULL, TH_NEVER, -1), TH_DISPATCH_LEAVE);
+    ck_assert_int_ge(th_now() - began, 90 * TH_MILLISECOND);
+    ck_assert_str_eq(c.told, "AA");
+    ck_assert_int_eq(c.level, TH_LOG_ERROR);
+    ck_assert_ptr_nonnull(strstr(c.log, th_strerror(EMFILE)));
+    close(client);
+    end_channels(NULL);
+}
+
 FIBER_TEST(a_client_nobody_wants_is_closed)
 {
     channel c = { 0 };
@@ -922,6 +947,7 @@ static void fill_suite(Suite *suite)
     add_on_engines(tc, a_client_is_accepted_and_handed_over);
     add_on_engines(tc, many_clients_are_accepted_in_a_turn);
     add_on_engines(tc, a_handler_of_its_own_accepts_until_there_is_nobody);
+    add_on_engines(tc, a_handler_of_its_own_that_lacks_descriptors_rests_as_well);
     add_on_engines(tc, a_client_nobody_wants_is_closed);
     add_on_engines(tc, a_client_whose_handler_fails_is_closed_unless_it_was_attached);
     add_on_engines(tc, a_client_that_resets_at_once_does_no_harm);
