@@ -97,7 +97,7 @@ class ThrumDispatcher(ThrumProtocol):
 
     name = "thrum-dispatcher"
 
-    def command(self, purpose, port, root):
+    def command(self, purpose, port, root, to=None):
         return [str(self.path()), "dispatcher", str(port)]
 
 
