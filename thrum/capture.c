@@ -90,7 +90,6 @@ typedef struct capture {
     flow *flows[BUCKETS];
     uint64_t connections;
     uint64_t lost;
-    int64_t wall;  /* of the last record */
     bool ending;   /* the process has been told that it is enough */
     char *payload; /* of the record at hand */
 } capture;
@@ -212,10 +211,11 @@ static bool listens(long pid, const char *name, unsigned port)
     snprintf(path, sizeof path, "/proc/%ld/net/%s", pid, name);
     FILE *in = fopen(path, "re");
     while (in && !found && fgets(line, sizeof line, in)) {
-        unsigned local = 0;
-        unsigned state = 0;
-        if (sscanf(line, " %*d: %*[0-9A-F]:%4x %*[0-9A-F]:%*x %2x", &local, &state) == 2)
-            found = local == port && state == 0x0a;
+        char local[8] = "";
+        char state[4] = "";
+        if (sscanf(line, " %*[0-9]: %*[0-9A-F]:%7[0-9A-F] %*[0-9A-F]:%*[0-9A-F] %3[0-9A-F]", local,
+                   state) == 2)
+            found = strtoul(local, NULL, 16) == port && strcmp(state, "0A") == 0;
     }
     if (in)
         fclose(in);
@@ -254,21 +254,21 @@ static void open_flow(capture *c, const th_capture_record *r)
     f->packets.called = was_called(c, &here, &there);
     *place = f;
     c->connections++;
-    pcapng_open(&c->file, &f->packets, &here, &there, r->connection, r->wall);
+    pcapng_open(&c->file, &f->packets, &here, &there, r->connection);
 }
 
-static void close_flow(capture *c, flow **place, int64_t wall)
+static void close_flow(capture *c, flow **place)
 {
     flow *f = *place;
-    pcapng_end(&c->file, &f->packets, true, wall);
-    pcapng_end(&c->file, &f->packets, false, wall);
+    pcapng_end(&c->file, &f->packets, true);
+    pcapng_end(&c->file, &f->packets, false);
     *place = f->next;
     free(f);
 }
 
 static void write_record(capture *c, const th_capture_record *r)
 {
-    c->wall = r->wall;
+    c->file.wall = r->wall;
     if (r->kind == TH_CAPTURE_LOST)
         c->lost = r->offset;
     if (r->kind == TH_CAPTURE_OPEN)
@@ -280,15 +280,14 @@ static void write_record(capture *c, const th_capture_record *r)
     switch (r->kind) {
     case TH_CAPTURE_RECEIVED:
     case TH_CAPTURE_SENT:
-        pcapng_bytes(&c->file, packets, r->kind == TH_CAPTURE_SENT, r->offset, c->payload, r->size,
-                     r->wall);
+        pcapng_bytes(&c->file, packets, r->kind == TH_CAPTURE_SENT, r->offset, c->payload, r->size);
         break;
     case TH_CAPTURE_ENDED:
     case TH_CAPTURE_SHUT:
-        pcapng_end(&c->file, packets, r->kind == TH_CAPTURE_SHUT, r->wall);
+        pcapng_end(&c->file, packets, r->kind == TH_CAPTURE_SHUT);
         break;
     case TH_CAPTURE_CLOSED:
-        close_flow(c, place, r->wall);
+        close_flow(c, place);
         break;
     default:
         break;
@@ -353,7 +352,7 @@ static int write_all(capture *c, const capture_settings *settings)
     if (fflush(out) != 0)
         c->file.failed = true;
     follow(c, settings->seconds > 0 ? now() + settings->seconds * INT64_C(1000000000) : INT64_MAX);
-    pcapng_finish(&c->file, c->lost, c->wall);
+    pcapng_finish(&c->file, c->lost);
     if (out != stdout && fclose(out) != 0)
         c->file.failed = true;
     fprintf(stderr, "%" PRIu64 " connections, %" PRIu64 " packets, %" PRIu64 " bytes lost\n",

@@ -62,6 +62,9 @@ typedef struct doctor {
 /* The start of a file as a string without its last newline; whether there was anything. */
 bool doctor_read(const doctor *d, const char *path, char *text, size_t size);
 
+/* The number at *text, which then stands behind it; as the next one says. */
+int64_t doctor_parse(const char **text);
+
 /* The number in a file; DOCTOR_UNLIMITED for "max", DOCTOR_UNKNOWN for what is none. */
 int64_t doctor_number(const doctor *d, const char *path);
 

@@ -10,6 +10,7 @@
 #include <linux/io_uring.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,7 +79,7 @@ static void explain_refusal(const doctor *d, doctor_finding *f, int err, int64_t
     if (err == -ENOSYS) {
         doctor_fact(f, "the kernel has none%s", sandbox ? ", or the sandbox hides it" : "");
     } else if (err == -EPERM && setting > 0) {
-        doctor_fact(f, "refused by kernel.io_uring_disabled=%lld", (long long)setting);
+        doctor_fact(f, "refused by kernel.io_uring_disabled=%" PRId64, setting);
         if (setting == 1)
             doctor_change(f, DOCTOR_NOTE,
                           "sysctl -w kernel.io_uring_group=GROUP, a group of this user");
@@ -233,7 +234,7 @@ static void look_at_clock(doctor *d)
     doctor_fact(f, "%s", known ? source : "unknown");
     if (d->live) {
         int64_t cost = cost_of_clock();
-        doctor_fact(f, ", %lld ns a look", (long long)cost);
+        doctor_fact(f, ", %" PRId64 " ns a look", cost);
         doctor_value_add(f, "look_ns", cost);
     }
     if (!known || is_quick(source))

@@ -3,6 +3,7 @@
 /* What the process may have of things that are numbered: descriptors, mappings. */
 #include "doctor.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,19 +15,14 @@ static void read_nofile(const doctor *d, int64_t *soft, int64_t *hard)
 {
     static const char word[] = "Max open files";
     char text[8192];
-    char numbers[2][24];
     *soft = *hard = DOCTOR_UNKNOWN;
     const char *at =
         doctor_read(d, "/proc/self/limits", text, sizeof text) ? strstr(text, word) : NULL;
-    if (!at || sscanf(at + sizeof word - 1, "%23s %23s", numbers[0], numbers[1]) != 2)
+    if (!at)
         return;
-    for (int i = 0; i < 2; i++) {
-        long long number = 0;
-        if (strcmp(numbers[i], "unlimited") == 0)
-            *(i ? hard : soft) = DOCTOR_UNLIMITED;
-        else if (sscanf(numbers[i], "%lld", &number) == 1 && number >= 0)
-            *(i ? hard : soft) = number;
-    }
+    at += sizeof word - 1;
+    *soft = doctor_parse(&at);
+    *hard = doctor_parse(&at);
 }
 
 static void look_at_descriptors(doctor *d)
@@ -59,21 +55,21 @@ static void look_at_descriptors(doctor *d)
                  doctor_count(may == DOCTOR_UNLIMITED ? may : holds, &a), DESCRIPTORS_ASIDE);
     doctor_bound(d, f, may == DOCTOR_UNLIMITED ? may : holds);
     if (left < need && all != DOCTOR_UNKNOWN)
-        doctor_change(f, DOCTOR_MEND, "sysctl -w fs.file-max=%lld",
-                      (long long)(in_use[0] + need * 2));
+        doctor_change(f, DOCTOR_MEND, "sysctl -w fs.file-max=%" PRId64, (in_use[0] + need * 2));
     if (hard >= need) {
         if (soft < need)
             doctor_change(f, DOCTOR_NOTE,
-                          "ulimit -n %lld (`thrum` raises the soft limit itself; other programs "
+                          "ulimit -n %" PRId64
+                          " (`thrum` raises the soft limit itself; other programs "
                           "must)",
-                          (long long)need);
+                          need);
         return;
     }
     if (most != DOCTOR_UNKNOWN && most < need)
-        doctor_change(f, DOCTOR_MEND, "sysctl -w fs.nr_open=%lld", (long long)need);
-    doctor_change(f, DOCTOR_MEND, "in [Service]: LimitNOFILE=%lld", (long long)need);
-    doctor_change(f, DOCTOR_MEND, "in /etc/security/limits.conf, for logins: * - nofile %lld",
-                  (long long)need);
+        doctor_change(f, DOCTOR_MEND, "sysctl -w fs.nr_open=%" PRId64, need);
+    doctor_change(f, DOCTOR_MEND, "in [Service]: LimitNOFILE=%" PRId64, need);
+    doctor_change(f, DOCTOR_MEND, "in /etc/security/limits.conf, for logins: * - nofile %" PRId64,
+                  need);
 }
 
 /* Guards that the library makes by mprotect(), where the kernel has no light ones. */

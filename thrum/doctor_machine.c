@@ -8,6 +8,7 @@
  */
 #include "doctor.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,8 +181,8 @@ static void look_at_cpus(doctor *d)
     doctor_value_add(f, "quota_milli", quota);
     if (quota < (int64_t)cpus * 1000) {
         d->cpus = (unsigned)((quota + 999) / 1000);
-        doctor_fact(f, ", and a control group grants the time of %lld.%02lld",
-                    (long long)(quota / 1000), (long long)(quota % 1000 / 10));
+        doctor_fact(f, ", and a control group grants the time of %" PRId64 ".%02" PRId64,
+                    (quota / 1000), (quota % 1000 / 10));
         if (quota % 1000 != 0)
             doctor_change(f, DOCTOR_NOTE, "in [Service]: CPUQuota=%u%%", d->cpus * 100);
     }
@@ -231,8 +232,8 @@ static void look_at_memory(doctor *d)
     if (holds >= d->goal)
         return;
     if (free_here != DOCTOR_UNKNOWN && free_here <= d->memory && limit != DOCTOR_UNLIMITED)
-        doctor_change(f, DOCTOR_MEND, "in [Service]: MemoryMax=%lldM",
-                      (long long)((limit - free_here + d->goal * each) / 1048576 + 64));
+        doctor_change(f, DOCTOR_MEND, "in [Service]: MemoryMax=%" PRId64 "M",
+                      ((limit - free_here + d->goal * each) / 1048576 + 64));
     else
         doctor_change(f, DOCTOR_MEND, "%s more memory",
                       doctor_size(d->goal * each - d->memory, &a));
@@ -259,15 +260,15 @@ static void look_at_threads(doctor *d)
     doctor_value_add(f, "user", user_limit);
     doctor_value_add(f, "group", group_limit);
     doctor_value_add(f, "left", left);
-    doctor_means(f, "%s more can be started; workers and pools want some %lld",
-                 doctor_count(left, &a), (long long)need);
+    doctor_means(f, "%s more can be started; workers and pools want some %" PRId64,
+                 doctor_count(left, &a), need);
     if (left == DOCTOR_UNKNOWN || left >= need)
         return;
     if (group_limit != DOCTOR_UNKNOWN && group_limit != DOCTOR_UNLIMITED)
-        doctor_change(f, DOCTOR_MEND, "in [Service]: TasksMax=%lld",
-                      (long long)(need + doctor_finite(used)));
+        doctor_change(f, DOCTOR_MEND, "in [Service]: TasksMax=%" PRId64,
+                      (need + doctor_finite(used)));
     if (user_limit < need)
-        doctor_change(f, DOCTOR_MEND, "in [Service]: LimitNPROC=%lld", (long long)need);
+        doctor_change(f, DOCTOR_MEND, "in [Service]: LimitNPROC=%" PRId64, need);
 }
 
 void doctor_look_at_machine(doctor *d)

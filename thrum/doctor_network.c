@@ -3,6 +3,7 @@
 /* The network: queues of clients, ports, connections that have ended, buffers, what is tracked. */
 #include "doctor.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -67,13 +68,15 @@ static int64_t reserved_ports(const doctor *d, int64_t first, int64_t last)
     if (!doctor_read(d, "/proc/sys/net/ipv4/ip_local_reserved_ports", text, sizeof text))
         return 0;
     for (char *part = strtok_r(text, ",", &rest); part; part = strtok_r(NULL, ",", &rest)) {
-        long long from;
-        long long to;
-        int n = sscanf(part, "%lld-%lld", &from, &to);
-        if (n < 1)
+        const char *at = part;
+        int64_t from = doctor_parse(&at);
+        int64_t to = from;
+        if (from == DOCTOR_UNKNOWN)
             continue;
-        if (n == 1)
-            to = from;
+        if (*at == '-') {
+            at++;
+            to = doctor_parse(&at);
+        }
         if (from < first)
             from = first;
         if (to > last)
@@ -95,8 +98,8 @@ static void look_at_ports(doctor *d)
     d->ports = range[1] - range[0] + 1 - reserved_ports(d, range[0], range[1]);
     if (d->ports < 0)
         d->ports = 0;
-    doctor_fact(f, "%lld to %lld for connections that are made from here: %s", (long long)range[0],
-                (long long)range[1], doctor_count(d->ports, &a));
+    doctor_fact(f, "%" PRId64 " to %" PRId64 " for connections that are made from here: %s",
+                range[0], range[1], doctor_count(d->ports, &a));
     doctor_value_add(f, "first", range[0]);
     doctor_value_add(f, "last", range[1]);
     doctor_value_add(f, "usable", d->ports);
@@ -111,8 +114,9 @@ static void look_at_ports(doctor *d)
                       PORT_FIRST, PORT_MAX);
     if (d->goal > PORT_MAX - PORT_FIRST + 1)
         doctor_change(f, DOCTOR_MEND,
-                      "%lld source addresses (th_dial_opts.source), or as many addresses to call",
-                      (long long)((d->goal + PORT_MAX - PORT_FIRST) / (PORT_MAX - PORT_FIRST + 1)));
+                      "%" PRId64
+                      " source addresses (th_dial_opts.source), or as many addresses to call",
+                      ((d->goal + PORT_MAX - PORT_FIRST) / (PORT_MAX - PORT_FIRST + 1)));
 }
 
 static void look_at_time_wait(doctor *d)
@@ -163,8 +167,9 @@ static void look_at_tcp_memory(doctor *d)
     if (most / d->goal >= BUFFER_PER_BUSY)
         return;
     int64_t need = d->goal * BUFFER_PER_BUSY / page;
-    doctor_change(f, DOCTOR_MEND, "sysctl -w net.ipv4.tcp_mem=\"%lld %lld %lld\"",
-                  (long long)(need / 2), (long long)(need / 4 * 3), (long long)need);
+    doctor_change(f, DOCTOR_MEND,
+                  "sysctl -w net.ipv4.tcp_mem=\"%" PRId64 " %" PRId64 " %" PRId64 "\"", (need / 2),
+                  (need / 4 * 3), need);
 }
 
 static void look_at_buffers(doctor *d)
@@ -213,9 +218,9 @@ static void look_at_datagrams(doctor *d)
         return;
     /* What is asked for is doubled, to pay for the packets themselves. */
     int64_t holds = in * 2 / DATAGRAM_COSTS;
-    doctor_means(f,
-                 "on demand %s datagrams of %d bytes wait; at 100,000 a second these are %lld ms",
-                 doctor_count(holds, &a), DATAGRAM, (long long)(holds / 100));
+    doctor_means(
+        f, "on demand %s datagrams of %d bytes wait; at 100,000 a second these are %" PRId64 " ms",
+        doctor_count(holds, &a), DATAGRAM, (holds / 100));
     if (in < 1 << 20)
         doctor_change(f, DOCTOR_NOTE, "sysctl -w net.core.rmem_max=4194304");
     if (out != DOCTOR_UNKNOWN && out < 1 << 20)
@@ -241,8 +246,8 @@ static void look_at_tracking(doctor *d)
     if (left >= d->goal)
         return;
     doctor_means(f, "the firewall drops packets of connections that it has no room for");
-    doctor_change(f, DOCTOR_MEND, "sysctl -w net.netfilter.nf_conntrack_max=%lld",
-                  (long long)(d->goal * 2 + doctor_finite(used)));
+    doctor_change(f, DOCTOR_MEND, "sysctl -w net.netfilter.nf_conntrack_max=%" PRId64,
+                  (d->goal * 2 + doctor_finite(used)));
 }
 
 static void look_at_congestion(doctor *d)

@@ -33,8 +33,7 @@ bool doctor_read(const doctor *d, const char *path, char *text, size_t size)
     return true;
 }
 
-/* The number at *text, which then stands behind it. */
-static int64_t parse(const char **text)
+int64_t doctor_parse(const char **text)
 {
     const char *at = *text + strspn(*text, " \t");
     if (strncmp(at, "max", 3) == 0 || strncmp(at, "unlimited", 9) == 0) {
@@ -58,7 +57,7 @@ size_t doctor_numbers(const doctor *d, const char *path, int64_t *numbers, size_
     if (!doctor_read(d, path, text, sizeof text))
         return 0;
     for (; count < want; count++) {
-        numbers[count] = parse(&at);
+        numbers[count] = doctor_parse(&at);
         if (numbers[count] == DOCTOR_UNKNOWN)
             break;
     }
@@ -96,7 +95,7 @@ int64_t doctor_line(const doctor *d, const char *path, const char *word)
         line += *line == '\n';
         if (strncmp(line, word, len) == 0) {
             const char *at = line + len;
-            return parse(&at);
+            return doctor_parse(&at);
         }
     }
     return DOCTOR_UNKNOWN;

@@ -80,21 +80,21 @@ static void put_interface(pcapng *file)
     put_32(file, size);
 }
 
-static void put_time(pcapng *file, int64_t wall)
+static void put_time(pcapng *file)
 {
-    put_32(file, (uint32_t)((uint64_t)wall >> 32));
-    put_32(file, (uint32_t)(uint64_t)wall);
+    put_32(file, (uint32_t)((uint64_t)file->wall >> 32));
+    put_32(file, (uint32_t)(uint64_t)file->wall);
 }
 
 static void put_packet(pcapng *file, const unsigned char *head, size_t head_size,
-                       const void *payload, size_t size, int64_t wall)
+                       const void *payload, size_t size)
 {
     uint32_t len = (uint32_t)(head_size + size);
     uint32_t block = (uint32_t)(32 + padded(len));
     put_32(file, BLOCK_PACKET);
     put_32(file, block);
     put_32(file, 0);
-    put_time(file, wall);
+    put_time(file);
     put_32(file, len);
     put_32(file, len);
     put(file, head, head_size);
@@ -165,7 +165,7 @@ static size_t put_ip(unsigned char *at, const th_addr *from, const th_addr *to, 
 
 /* A packet from one side to the other, whose numbers it acknowledges. */
 static void put_tcp(pcapng *file, const pcapng_side *from, const pcapng_side *to, unsigned flags,
-                    const void *payload, size_t size, int64_t wall)
+                    const void *payload, size_t size)
 {
     unsigned char head[60] = { 0 };
     uint32_t sum;
@@ -180,7 +180,7 @@ static void put_tcp(pcapng *file, const pcapng_side *from, const pcapng_side *to
     tcp[13] = (unsigned char)flags;
     set_16(tcp + 14, 65535);
     set_16(tcp + 16, checksum(add_up(add_up(sum, tcp, 20), payload, size)));
-    put_packet(file, head, ip + 20, payload, size, wall);
+    put_packet(file, head, ip + 20, payload, size);
 }
 
 /* ---- connections ----------------------------------------------------------------------------- */
@@ -207,7 +207,7 @@ static void widen(th_addr *addr)
 }
 
 void pcapng_open(pcapng *file, pcapng_flow *flow, const th_addr *here, const th_addr *there,
-                 uint64_t number, int64_t wall)
+                 uint64_t number)
 {
     bool called = flow->called;
     *flow = (pcapng_flow){ .here = { .addr = as_ip(here, 2, number), .next = FIRST_SEQUENCE },
@@ -219,15 +219,15 @@ void pcapng_open(pcapng *file, pcapng_flow *flow, const th_addr *here, const th_
     }
     pcapng_side *client = called ? &flow->there : &flow->here;
     pcapng_side *server = called ? &flow->here : &flow->there;
-    put_tcp(file, client, server, TCP_SYN, NULL, 0, wall);
+    put_tcp(file, client, server, TCP_SYN, NULL, 0);
     client->next++;
-    put_tcp(file, server, client, TCP_SYN | TCP_ACK, NULL, 0, wall);
+    put_tcp(file, server, client, TCP_SYN | TCP_ACK, NULL, 0);
     server->next++;
-    put_tcp(file, client, server, TCP_ACK, NULL, 0, wall);
+    put_tcp(file, client, server, TCP_ACK, NULL, 0);
 }
 
 void pcapng_bytes(pcapng *file, pcapng_flow *flow, bool from_here, uint64_t offset,
-                  const void *bytes, size_t size, int64_t wall)
+                  const void *bytes, size_t size)
 {
     pcapng_side *from = from_here ? &flow->here : &flow->there;
     const pcapng_side *to = from_here ? &flow->there : &flow->here;
@@ -235,20 +235,20 @@ void pcapng_bytes(pcapng *file, pcapng_flow *flow, bool from_here, uint64_t offs
     from->next = (uint32_t)(FIRST_SEQUENCE + 1 + offset);
     while (size > 0) {
         size_t piece = size < PAYLOAD_MAX ? size : PAYLOAD_MAX;
-        put_tcp(file, from, to, TCP_PSH | TCP_ACK, at, piece, wall);
+        put_tcp(file, from, to, TCP_PSH | TCP_ACK, at, piece);
         from->next += (uint32_t)piece;
         at += piece;
         size -= piece;
     }
 }
 
-void pcapng_end(pcapng *file, pcapng_flow *flow, bool from_here, int64_t wall)
+void pcapng_end(pcapng *file, pcapng_flow *flow, bool from_here)
 {
     pcapng_side *from = from_here ? &flow->here : &flow->there;
     const pcapng_side *to = from_here ? &flow->there : &flow->here;
     if (from->ended)
         return;
-    put_tcp(file, from, to, TCP_FIN | TCP_ACK, NULL, 0, wall);
+    put_tcp(file, from, to, TCP_FIN | TCP_ACK, NULL, 0);
     from->next++;
     from->ended = true;
 }
@@ -262,13 +262,13 @@ void pcapng_begin(pcapng *file, FILE *out, const char *application)
     put_interface(file);
 }
 
-void pcapng_finish(pcapng *file, uint64_t lost, int64_t wall)
+void pcapng_finish(pcapng *file, uint64_t lost)
 {
     uint32_t size = 24 + 12 + 12 + 4;
     put_32(file, BLOCK_STATISTICS);
     put_32(file, size);
     put_32(file, 0);
-    put_time(file, wall);
+    put_time(file);
     put_option(file, 4, &file->packets, 8); /* received */
     put_option(file, 5, &lost, 8);          /* dropped: bytes, for nobody knows how many packets */
     put_32(file, 0);

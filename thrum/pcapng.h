@@ -20,6 +20,7 @@
 
 typedef struct pcapng {
     FILE *out;
+    int64_t wall; /* the time of what is written next, ns since 1970 */
     uint64_t packets;
     bool failed; /* something could not be written */
 } pcapng;
@@ -41,16 +42,16 @@ void pcapng_begin(pcapng *file, FILE *out, const char *application);
 
 /* A connection between these addresses, of this number. */
 void pcapng_open(pcapng *file, pcapng_flow *flow, const th_addr *here, const th_addr *there,
-                 uint64_t number, int64_t wall);
+                 uint64_t number);
 
 /* Bytes from one side; offset counts those of this direction from 0. */
 void pcapng_bytes(pcapng *file, pcapng_flow *flow, bool from_here, uint64_t offset,
-                  const void *bytes, size_t size, int64_t wall);
+                  const void *bytes, size_t size);
 
 /* The side sends no more; no-op the second time. */
-void pcapng_end(pcapng *file, pcapng_flow *flow, bool from_here, int64_t wall);
+void pcapng_end(pcapng *file, pcapng_flow *flow, bool from_here);
 
 /* The last block: how many bytes were lost. */
-void pcapng_finish(pcapng *file, uint64_t lost, int64_t wall);
+void pcapng_finish(pcapng *file, uint64_t lost);
 
 #endif

@@ -48,6 +48,10 @@ class Capture:
         # Its first blocks are in the file when the process has agreed.
         assert eventually(lambda: self.out.exists() and self.out.stat().st_size > 0)
 
+    def has(self, text):
+        """Waits until it has a text twice: there and back. A call is over before it is captured."""
+        assert eventually(lambda: self.out.read_bytes().count(text) >= 2)
+
     def end(self, number=signal.SIGINT):
         """Ends it; (connections, packets, bytes lost)."""
         self.process.send_signal(number)
@@ -153,6 +157,7 @@ def test_a_connection_that_was_there_before(echo, capture):
         c = capture(server.pid)
         client.send(b"after")
         assert client.take(5) == b"after"
+        c.has(b"after")
         assert c.end()[0] == 1
     assert set(streams(c.out).values()) == {b"after"}
 
@@ -171,6 +176,7 @@ def test_only_what_is_named(echo, capture, name):
         for client in (first, second):
             client.send(b"weft")
             assert client.take(4) == b"weft"
+        c.has(b"weft")
         assert c.end()[0] == 1
     ports = {key[0] for key in streams(c.out)}
     if name == "descriptor":
@@ -185,6 +191,7 @@ def test_ipv6_and_unix_sockets(echo, capture, tmp_path):
     with server.connect() as client:
         client.send(b"six")
         assert client.take(3) == b"six"
+    c.has(b"six")
     assert c.end()[0] == 1
     assert {row[0] for row in fields(c.out, "ipv6.src")} == {"::1"}
     assert set(streams(c.out).values()) == {b"six"}
@@ -195,6 +202,7 @@ def test_ipv6_and_unix_sockets(echo, capture, tmp_path):
         client.connect(f"{tmp_path}/socket")
         client.sendall(b"unix")
         assert client.recv(4) == b"unix"
+    c.has(b"unix")
     assert c.end()[0] == 1
     assert {tuple(row) for row in fields(c.out, "ip.src", "ip.dst")} == {
         ("127.0.0.1", "127.0.0.2"), ("127.0.0.2", "127.0.0.1")}
@@ -211,6 +219,7 @@ def test_files_that_are_sent_and_http(start, thrum_bin, capture, tmp_path):
     c = capture(server.pid)
     with server.connect() as client:
         assert client.ask(target="/cloth.bin").body == content
+    assert eventually(lambda: c.out.stat().st_size > len(content))
     assert c.end()[2] == 0
     assert is_sound(c.out) == []
     answer = max(streams(c.out).values(), key=len)
@@ -226,6 +235,7 @@ def test_connections_of_protocols(start, build, capture):
     with server.connect() as client:
         client.send(b"warp and weft")
         assert client.take(13) == b"warp and weft"
+    c.has(b"warp and weft")
     assert c.end()[0] == 1
     assert list(streams(c.out).values()) == [b"warp and weft"] * 2
     assert is_sound(c.out) == []
@@ -303,7 +313,7 @@ def test_the_end_of_the_process_ends_the_capture(echo, capture):
     with server.connect() as client:
         client.send(b"warp")
         assert client.take(4) == b"warp"
-        assert eventually(lambda: b"warp" in c.out.read_bytes())
+        c.has(b"warp")
     server.stop()
     assert c.wait()[0] == 1
 
@@ -313,10 +323,11 @@ def test_one_after_the_other(echo, capture):
     for n in range(3):
         c = capture(server.pid)
         with server.connect() as client:
-            client.send(b"%d" % n)
-            assert client.take(1) == b"%d" % n
+            client.send(b"turn %d" % n)
+            assert client.take(6) == b"turn %d" % n
+        c.has(b"turn %d" % n)
         assert c.end()[0] == 1
-        assert set(streams(c.out).values()) == {b"%d" % n}
+        assert set(streams(c.out).values()) == {b"turn %d" % n}
 
 
 def test_a_limit_of_time(echo, capture):
