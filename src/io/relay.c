@@ -28,6 +28,7 @@
 #include <limits.h>
 
 #define BUFFER      ((size_t)16 * 1024)
+#define SMALL       ((size_t)1024)
 #define SPLICE_STEP ((size_t)512 * 1024)
 #define FULL_READS  2 /* in a row, then it is worth a pipe */
 #define SMALL_MOVES 8 /* in a row of less than a buffer, then it is not any more */
@@ -40,6 +41,7 @@ typedef struct pump {
     uint64_t done;  /* bytes that have been written */
     int pipe[2];    /* to read from, to write to; -1: none */
     unsigned streak;
+    bool large;      /* the last piece was */
     bool copies;     /* it cannot be spliced */
     th_scope *timed; /* its deadline moves with each piece; NULL: none */
     int64_t idle;
@@ -83,7 +85,16 @@ static int write_all(pump *p, const char *buf, size_t size)
 
 /* ---- copying --------------------------------------------------------------------------------- */
 
-static int copy_piece(pump *p, size_t size)
+/* While pieces are small, the stack has room for them. */
+static int copy_small(pump *p, size_t size)
+{
+    char buf[SMALL];
+    ssize_t n = p->from->ops->read(p->from, buf, thi_min(size, sizeof buf));
+    p->large = n == (ssize_t)sizeof buf;
+    return n < 0 ? (int)n : write_all(p, buf, (size_t)n);
+}
+
+static int copy_large(pump *p, size_t size)
 {
     int err = p->from->ops->wait ? p->from->ops->wait(p->from) : 0;
     if (err < 0)
@@ -95,8 +106,14 @@ static int copy_piece(pump *p, size_t size)
     if (n > 0)
         err = write_all(p, buf, (size_t)n);
     thi_free(buf);
+    p->large = n >= (ssize_t)SMALL;
     p->streak = n == (ssize_t)BUFFER ? p->streak + 1 : 0;
     return n < 0 ? (int)n : err;
+}
+
+static int copy_piece(pump *p, size_t size)
+{
+    return p->large ? copy_large(p, size) : copy_small(p, size);
 }
 
 /* ---- through the pipe ------------------------------------------------------------------------ */
