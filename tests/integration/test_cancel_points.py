@@ -34,6 +34,8 @@ BROKEN = re.compile(r"Sanitizer|runtime error:|assertion failed|overflow")
 class Run:
     """A run of a program that is cancelled at its n-th wait."""
 
+    patience = 0  # seconds that it is given to end by itself
+
     def __init__(self, command, n):
         self.n = n
         self.process = subprocess.Popen(
@@ -47,6 +49,13 @@ class Run:
         """Where it listens; None when it ends before."""
         match = self.out.wait(lambda lines: next(filter(None, map(LISTENING.search, lines)), None))
         return address(match[1]) if match else None
+
+    def stop(self):
+        """Asks it to end, if it is not about to end by itself."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(Run.patience)
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGTERM)
 
     def finish(self):
         """Waits for its end, and checks it: how many waits there were, and whether that was in vain.
@@ -172,8 +181,7 @@ def serve_once(program, n):
                *(["udp://127.0.0.1:0"] if program.name == "protocol_echo" else [])], n)
     if where := run.where():
         TALKS[program.name](where)
-        with contextlib.suppress(ProcessLookupError):
-            run.process.send_signal(signal.SIGTERM)
+        run.stop()
     return run.finish()
 
 
@@ -204,8 +212,7 @@ def forward_once(program, n):
                 got += data
         got = re.sub(rb"^PROXY TCP4 [0-9. ]+\r\n", b"", got)
         assert got == b"warp"[:len(got)] or (program.name == "announce" and b"\n" not in got)
-        with contextlib.suppress(ProcessLookupError):
-            run.process.send_signal(signal.SIGTERM)
+        run.stop()
     return run.finish()
 
 
@@ -347,7 +354,8 @@ def run_once(program, n):
 
 
 def try_once(once, program, n):
-    for _ in range(10):
+    for attempt in range(10):
+        Run.patience = 0.05 * attempt
         if found := once(program, n):
             return found
     raise AssertionError(f"cancelled at wait {n} it always ends too early to be stopped")
