@@ -39,7 +39,7 @@ static int reserve(thi_sim *w)
 
 int thi_sim_desc_number(thi_sim *w, thi_sim_desc *desc)
 {
-    size_t i = 0;
+    size_t i = w->desc_free;
     if (w->desc_count >= w->opts.descriptors)
         return -EMFILE;
     while (i < w->desc_room && w->descs[i])
@@ -47,6 +47,7 @@ int thi_sim_desc_number(thi_sim *w, thi_sim_desc *desc)
     if (i == w->desc_room && reserve(w) < 0)
         return -ENOMEM;
     w->descs[i] = desc;
+    w->desc_free = i + 1;
     w->desc_count++;
     desc->fd = THI_SIM_FD_BASE + (int)i;
     return desc->fd;
@@ -66,7 +67,9 @@ void thi_sim_desc_close(thi_sim *w, thi_sim_desc *desc)
     }
     thi_sim_event_cancel(w, &desc->nudge);
     if (desc->fd >= 0) {
-        w->descs[desc->fd - THI_SIM_FD_BASE] = NULL;
+        size_t i = (size_t)desc->fd - THI_SIM_FD_BASE;
+        w->descs[i] = NULL;
+        w->desc_free = thi_min(w->desc_free, i);
         w->desc_count--;
         desc->fd = -1;
     }

@@ -50,6 +50,7 @@ struct thi_sim {
     thi_sim_desc **descs; /* by descriptor number, less THI_SIM_FD_BASE */
     size_t desc_room;
     size_t desc_count;
+    size_t desc_free; /* no place before this one is free */
 
     thi_list letters; /* sim_mail: datagrams under way */
 

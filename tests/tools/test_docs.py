@@ -49,12 +49,12 @@ def test_guide_has_the_limits_of_http_with_their_defaults():
     header = (ROOT / "include" / "thrum" / "http.h").read_text()
     struct = re.search(r"^typedef struct th_http_opts \{\n(.*?)^\}", header, re.S | re.M).group(1)
     fields = re.findall(r"^    u?int\d+_t (\w+); +/\* (.*?) \*/", struct, re.S | re.M)
-    assert len(fields) == 8
+    assert len(fields) == 9
     for name, comment in fields:
         row = re.search(rf"^\| `{name}` \|(.*)\|$", guide("http.md"), re.M)
         assert row, name
         default = re.findall(r"[;,] (\d+(?: (?:KiB|MiB|s))?)(?=;|$)", " ".join(comment.split()))
-        assert default or name == "max_connections", name
+        assert default or name in ("max_connections", "max_per_peer"), name
         for value in default[:1]:
             assert f"| {value} |" in row.group(1), (name, value)
         for status in re.findall(r"\b4\d\d\b", comment):
