@@ -173,7 +173,7 @@ static int empty_pipe(pump *p, size_t left)
 static int splice_piece(pump *p, size_t size)
 {
     ssize_t n = p->from->ops->splice_in(p->from, p->pipe[1], thi_min(size, SPLICE_STEP));
-    if (n == -EOPNOTSUPP) { /* for now: something stands in the way that can be read */
+    if (n == -EOPNOTSUPP) { /* something stands in the way that can be read */
         drop_pipe(p);
         return copy_piece(p, size);
     }
