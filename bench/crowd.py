@@ -104,8 +104,8 @@ class Crowd:
             s.close()
 
 
-def rate(a, kind, port, pid):
-    """Answers per second of the server's CPU time, and what a request costs it, us."""
+def cost(a, kind, port, pid):
+    """What a request of 64 busy connections costs the server, us of CPU time."""
     command = [str(a.build / "bench" / "load"), "echo" if kind == "plain" else "http", "--port",
                str(port), "--warmup", "0.2", "--seconds", str(a.seconds), "--spin",
                "--server", str(pid)]
@@ -127,18 +127,18 @@ def play(a, kind, log):
     with process.running(process.pinned(0, [str(x) for x in program]), log) as child:
         process.wait_listening(child, port)
         pid = child.pid
-        rate(a, kind, port, pid)
+        cost(a, kind, port, pid)
         for number in range(a.rounds):
             row = {"fds_before": descriptors(pid), "before": process.private_bytes([pid]),
-                   "alone": rate(a, kind, port, pid)}
+                   "alone": cost(a, kind, port, pid)}
             calm = process.private_bytes([pid])
             crowd = Crowd(port, a.connections, REQUEST if kind == "http" else b"?", number)
             row["each"] = (process.private_bytes([pid]) - calm) / a.connections
-            row["among"] = rate(a, kind, port, pid)
+            row["among"] = cost(a, kind, port, pid)
             row["fds_with"] = descriptors(pid)
             crowd.leave()
             wait_closed(pid, row["fds_before"] + KEPT)
-            row["alone_after"] = rate(a, kind, port, pid)
+            row["alone_after"] = cost(a, kind, port, pid)
             row["after"] = process.private_bytes([pid])
             row["fds_after"] = descriptors(pid)
             rows.append(row)
