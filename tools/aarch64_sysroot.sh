@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Unpacks the arm64 builds of libcheck and c-ares into a folder of its own. The machine's package database is
-# neither read nor changed, and no root is needed. Usage: aarch64_sysroot.sh DIR
+# Unpacks the arm64 builds of libcheck, c-ares and OpenSSL into a folder of its own. The
+# machine's package database is neither read nor changed, and no root is needed.
+# Usage: aarch64_sysroot.sh DIR
 set -euo pipefail
 
 sysroot=$1
@@ -20,9 +21,9 @@ Dir::State::status "$sysroot/apt/status";
 Dir::Cache "$sysroot/apt";
 CONF
 export APT_CONFIG=$sysroot/apt/apt.conf
-echo "sysroot: fetching libcheck and c-ares for arm64"
+echo "sysroot: fetching libcheck, c-ares and OpenSSL for arm64"
 apt-get update -qq
-(cd apt && apt-get download -qq check libsubunit-dev libc-ares-dev)
+(cd apt && apt-get download -qq check libsubunit-dev libc-ares-dev libssl-dev)
 for package in apt/*.deb; do
     dpkg-deb -x "$package" .
 done

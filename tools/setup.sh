@@ -7,7 +7,7 @@ set -euo pipefail
 
 declare -A groups=(
     # The library and the program.
-    [build]="gcc libc6-dev libc-ares-dev libdw-dev meson ninja-build pkg-config python3"
+    [build]="gcc libc6-dev libc-ares-dev libdw-dev libssl-dev meson ninja-build pkg-config python3"
     # Unit tests, and real clients for the integration tests.
     [test]="check libhttp-parser-dev python3-pytest python3-requests python3-jsonschema curl wget
             chromium cmake gdb haproxy libcurl4-openssl-dev libevent-dev libglib2.0-dev libpq-dev
