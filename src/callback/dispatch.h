@@ -24,6 +24,7 @@
 #define THI_CALLBACK_DISPATCH_H
 
 #include "callback/dispatch_out.h"
+#include "runtime/annex.h"
 #include "runtime/sched.h"
 
 #include <thrum/dispatcher.h>
@@ -73,7 +74,8 @@ struct th_dispatcher {
 
 struct th_dispatch_map {
     thi_worker *worker;
-    thi_list fresh; /* dispatchers that were never open */
+    thi_annex annex; /* of the worker's default map */
+    thi_list fresh;  /* dispatchers that were never open */
     thi_list open;
     thi_list closed; /* those to be released at the end of the turn */
     thi_list kept;   /* those that were, but that the program still refers to */

@@ -9,7 +9,6 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "runtime/run.h"
 
 #include <thrum/time.h>
 
@@ -127,16 +126,20 @@ int th_dispatch_map_free(th_dispatch_map *map)
 
 /* ---- the default ---- */
 
-static void on_worker_closing(thi_worker *worker)
+static const char default_kind;
+
+static void close_default(thi_annex *annex, thi_worker *worker)
 {
-    th_dispatch_map *map = worker->dispatching;
-    if (!map)
-        return;
-    worker->dispatching = NULL;
     thi_worker *before = thi_worker_self;
     thi_worker_self = worker;
-    free_map(map);
+    free_map(thi_container_of(annex, th_dispatch_map, annex));
     thi_worker_self = before;
+}
+
+static th_dispatch_map *find_default(const thi_worker *worker)
+{
+    thi_annex *annex = thi_annex_find(worker, &default_kind);
+    return annex ? thi_container_of(annex, th_dispatch_map, annex) : NULL;
 }
 
 th_dispatch_map *th_dispatch_map_default(void)
@@ -144,15 +147,16 @@ th_dispatch_map *th_dispatch_map_default(void)
     thi_worker *worker = thi_worker_self;
     if (!worker)
         return NULL;
-    th_dispatch_map *map = worker->dispatching;
+    th_dispatch_map *map = find_default(worker);
     if (map)
         return map;
     map = make(NULL);
     if (!map)
         return NULL;
     map->is_default = true;
-    worker->dispatching = map;
-    thi_run_tell_of_closing(on_worker_closing);
+    map->annex.kind = &default_kind;
+    map->annex.close = close_default;
+    thi_annex_add(worker, &map->annex);
     return map;
 }
 
@@ -231,6 +235,6 @@ int th_dispatch_map_close_all(th_dispatch_map *map)
 size_t th_dispatch_map_count(const th_dispatch_map *map)
 {
     if (!map && thi_worker_self)
-        map = thi_worker_self->dispatching;
+        map = find_default(thi_worker_self);
     return map ? map->count : 0;
 }

@@ -19,9 +19,6 @@
 void (*_Atomic thi_run_ended)(bool last);
 void (*_Atomic thi_run_began)(void);
 
-/* Who is told when a worker closes; filled from the front, and never emptied. */
-static void (*_Atomic closing[8])(thi_worker *worker);
-
 static pthread_mutex_t runtimes_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void enlist(thi_runtime *rt)
@@ -116,23 +113,8 @@ int thi_run_start(thi_runtime *rt)
     return err;
 }
 
-void thi_run_tell_of_closing(void (*fn)(thi_worker *worker))
-{
-    for (size_t i = 0;; i++) {
-        TH_ASSERT(i < thi_array_len(closing));
-        void (*present)(thi_worker * worker) = NULL;
-        if (atomic_compare_exchange_strong(&closing[i], &present, fn) || present == fn)
-            return;
-    }
-}
-
 static void close_worker(thi_worker *worker)
 {
-    for (size_t i = 0; i < thi_array_len(closing); i++) {
-        void (*fn)(thi_worker * worker) = atomic_load(&closing[i]);
-        if (fn)
-            fn(worker);
-    }
     thi_annex_close_all(worker);
     thi_worker_close(worker);
 }

@@ -31,12 +31,6 @@ extern void (*_Atomic thi_run_ended)(bool last);
 /* Told when a runtime on threads begins, on the thread that runs it; as the one above. */
 extern void (*_Atomic thi_run_began)(void);
 
-/*
- * Has a function called before a worker is closed, on the thread that runs the runtime: for those
- * of later layers that leave something on workers. To say so again changes nothing.
- */
-void thi_run_tell_of_closing(void (*fn)(thi_worker *worker));
-
 /* Makes the main fiber ready on worker 0; -ENOMEM. */
 TH_MUST int thi_run_start(thi_runtime *runtime);
 

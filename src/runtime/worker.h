@@ -72,7 +72,6 @@ struct thi_worker {
      * at first. NULL: the first one is taken. A simulation picks by its seed.
      */
     th_fiber *(*pick)(thi_worker *worker);
-    void *dispatching;   /* the default map of src/callback; NULL: none yet */
     void *scratch;       /* see thi_worker_scratch(); NULL until somebody wanted it */
     thi_lookout lookout; /* for waits that nobody can end */
     thi_loop loop;

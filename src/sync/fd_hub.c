@@ -20,7 +20,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "runtime/run.h"
+#include "runtime/annex.h"
 #include "runtime/waiter.h"
 #include "sys/sys.h"
 
@@ -216,10 +216,13 @@ static thi_fd_entry *take_one_of(bucket *b, const thi_worker *worker)
     return entry;
 }
 
-/* Fibers that a simulation had to abandon leave their entries behind. The loop is still open. */
-static void on_worker_closing(thi_worker *worker)
+static const char sweeper_kind;
+
+/* Fibers that a simulation had to abandon leave their entries behind. */
+static void sweep(thi_annex *annex, thi_worker *worker)
 {
     thi_fd_entry *entry;
+    thi_free(annex);
     for (size_t i = 0; i < BUCKETS; i++)
         while ((entry = take_one_of(&table[i], worker))) {
             unwatch(entry);
@@ -227,14 +230,26 @@ static void on_worker_closing(thi_worker *worker)
         }
 }
 
+static int find_sweeper(thi_worker *worker)
+{
+    if (thi_annex_find(worker, &sweeper_kind))
+        return 0;
+    thi_annex *annex = thi_calloc(1, sizeof *annex);
+    if (!annex)
+        return -ENOMEM;
+    annex->kind = &sweeper_kind;
+    annex->close = sweep;
+    thi_annex_add(worker, annex);
+    return 0;
+}
+
 /* ---- waits of fibers ---- */
 
 static int make(int fd, thi_fd_entry **out)
 {
-    thi_fd_entry *entry = thi_calloc(1, sizeof *entry);
+    thi_fd_entry *entry = find_sweeper(thi_worker_self) < 0 ? NULL : thi_calloc(1, sizeof *entry);
     if (!entry)
         return -ENOMEM;
-    thi_run_tell_of_closing(on_worker_closing);
     entry->fd = fd;
     entry->worker = thi_worker_self;
     thi_list_init(&entry->waits);
