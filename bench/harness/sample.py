@@ -162,6 +162,7 @@ def _behind(settings, scenario, log):
     echo = [str(settings.load.parent / "raw_epoll"), "echo", str(port)]
     with process.running(process.pinned(settings.client_cpu, echo), log) as child:
         process.wait_listening(child, port)
+        machine.before_the_client(child.pid)
         yield port, child.pid
 
 
