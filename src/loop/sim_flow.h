@@ -33,7 +33,7 @@ struct thi_sim_flow {
     bool ended;          /* the sender will send no more */
     bool end_arrived;    /* and the reader can know it */
     bool distant;        /* bytes need time; otherwise they arrive at once */
-    bool turned_away;    /* a writer found too little room and wants to know of more */
+    bool turned_away;    /* somebody found too little room and wants to know of more */
     uint8_t side;        /* for the owner: which of its flows this is */
     int64_t quiet_until; /* nothing arrives before this time: the reader takes nothing in */
     unsigned first, count;

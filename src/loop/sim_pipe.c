@@ -122,8 +122,10 @@ static const thi_sim_kind reader_kind = {
 
 static unsigned writer_level(thi_sim_desc *desc)
 {
-    const pipe_object *p = of_writer(desc);
+    pipe_object *p = of_writer(desc);
     unsigned level = thi_sim_flow_room(&p->flow) >= PIPE_BUF ? THI_WRITE : 0;
+    if (level == 0)
+        p->flow.turned_away = true; /* as with a socket: the look is an interest */
     return level | (p->reader.fd < 0 ? THI_HUP : 0);
 }
 

@@ -338,6 +338,7 @@ int thi_sim_stream_shutdown(thi_sim *w, thi_sim_endpoint *ep, int how)
     return 0;
 }
 
+/* Whoever looks and sees no room will be told of it, as by tcp_poll() in Linux. */
 static unsigned level_connected(const thi_sim_endpoint *ep)
 {
     const thi_sim_flow *in = thi_sim_inflow(ep);
@@ -348,6 +349,8 @@ static unsigned level_connected(const thi_sim_endpoint *ep)
         level |= THI_READ;
     if (thi_sim_flow_room(thi_sim_outflow(ep)) > 0 || ep->write_shut || broken)
         level |= THI_WRITE;
+    else
+        thi_sim_outflow(ep)->turned_away = true;
     if (no_more_in)
         level |= THI_SIM_RDHUP;
     if (broken || (no_more_in && ep->write_shut))
