@@ -32,9 +32,10 @@ TH_BEGIN_DECLS
 
 typedef struct th_tls th_tls;
 
-struct th_cert;            /* thrum/cert.h */
-struct th_key;             /* thrum/cert.h */
-struct th_cert_store;      /* thrum/cert.h */
+struct th_certs;           /* thrum/cert.h */
+struct th_key;             /* thrum/key.h */
+struct th_passphrase;      /* thrum/key.h */
+struct th_cert_store;      /* thrum/cert_store.h */
 struct th_tls_ticket_keys; /* thrum/tls_session.h */
 struct th_tls_sessions;    /* thrum/tls_session.h */
 
@@ -93,17 +94,6 @@ enum {
 /* The result of a callback that ends the handshake with this alert: TH_TLS_ALERT(112). */
 #define TH_TLS_ALERT(number) (0x10000 | ((number)&0xff))
 
-/**
- * Gets the pass phrase of a key.
- *
- * @param buf   out: the phrase; any byte is allowed
- * @param size  room at buf, 1,024 bytes: a longer phrase is refused
- * @param arg   th_tls_opts.arg
- * @return the phrase's length, at least 1; a negative code, which becomes the result of
- * th_tls_new()
- */
-typedef ssize_t (*th_tls_phrase_fn)(char *buf, size_t size, void *arg);
-
 /*
  * A certificate with its key. One of cert, cert_pem and cert_object is given; the key is in key,
  * key_pem or key_object, and where none of these is given, beside the certificate.
@@ -111,19 +101,17 @@ typedef ssize_t (*th_tls_phrase_fn)(char *buf, size_t size, void *arg);
 typedef struct th_tls_cert {
     const char *cert; /* a file in PEM: the certificate, then those of its chain */
     th_str cert_pem;  /* the same in memory; copied */
-    const struct th_cert *const *cert_objects; /* the same as objects, leaf first */
-    size_t cert_objects_count;
+    const struct th_certs *cert_object; /* the same as objects; counted */
     const char *key; /* a file in PEM, or "keyd:unix:PATH#NAME": a key that lives elsewhere */
     th_str key_pem;  /* the same in memory; copied */
-    const struct th_key *key_object; /* the same as an object */
-    th_str phrase;                   /* the pass phrase of an encrypted key; empty: none */
-    th_tls_phrase_fn ask_phrase; /* called once if the key is encrypted; NULL: phrase counts. Nobody
-                                    is ever asked at the terminal */
-    const char *const *chain;    /* further files in PEM, ended by NULL, whose certificates are sent
-                                    behind those of cert; NULL: none */
-    const char *const *names;    /* server: the names for which it is shown, ended by NULL, such as
-                                    "example.com" and "*.example.com"; NULL: those in it */
-    const char *ocsp_file;       /* server: a file with the OCSP response to staple; NULL: none */
+    const struct th_key *key_object;    /* the same as an object; counted */
+    const struct th_passphrase *phrase; /* of an encrypted key; NULL: none. Nobody is ever asked at
+                                           the terminal */
+    const char *const *chain; /* further files in PEM, ended by NULL, whose certificates are sent
+                                 behind those of cert; NULL: none */
+    const char *const *names; /* server: the names for which it is shown, ended by NULL, such as
+                                 "example.com" and "*.example.com"; NULL: those in it */
+    const char *ocsp_file;    /* server: a file with the OCSP response to staple; NULL: none */
 } th_tls_cert;
 
 /* Whom to believe. All zero: a client believes the system's authorities, a server nobody. */

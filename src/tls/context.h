@@ -11,8 +11,9 @@
 #ifndef THI_TLS_CONTEXT_H
 #define THI_TLS_CONTEXT_H
 
+#include "tls/alpn.h"
+#include "tls/pins.h"
 #include "tls/sni.h"
-#include "tls/verify.h"
 
 #include <thrum/tls.h>
 
@@ -33,26 +34,32 @@ typedef struct thi_tls_hooks {
     void *arg;
 } thi_tls_hooks;
 
-/* Immutable but for refs and the late trust of clients. */
+/* Immutable once published, but for the count of references. */
 typedef struct thi_tls_config {
     atomic_uint refs;
-    SSL_CTX *server; /* of the first certificate; NULL when there is none: no server, unless
-                        hooks.choose finds another context */
-    SSL_CTX *client; /* always there */
-    thi_tls_sni sni; /* the server's SSL_CTX by name; each has the settings of all */
+    uint64_t id;      /* no two of a process have the same */
+    SSL_CTX *server;  /* of the first certificate, or without one when hooks.choose finds other
+                         contexts; NULL: no server can be made */
+    SSL_CTX *client;  /* always there */
+    SSL_CTX **others; /* the server's for further certificates; owned */
+    size_t others_count;
+    thi_tls_sni sni;   /* the server's SSL_CTXs by name; all have the same settings */
+    thi_tls_alpn alpn; /* best first */
+    bool alpn_go_on;   /* without a protocol in common */
     thi_tls_pins pins;
     thi_tls_hooks hooks;
-    th_tls_facts facts;  /* with the defaults filled in */
-    unsigned char *alpn; /* the server's protocols in wire form, best first; NULL: none */
-    size_t alpn_len;
-    bool alpn_go_on;
-    bool late_trust;         /* the client's store is the system's, attached at the first need */
-    atomic_bool trusted;     /* it has been */
-    unsigned handshakes_max; /* 0: the default of handshakes.h */
-    int ocsp;
-    int post_handshake_auth;
-    uint32_t early_data_max;
+    th_tls_facts facts;         /* with the defaults filled in; generation is the handle's */
+    char *groups;               /* as policy.h has them */
+    unsigned long verify_flags; /* X509_V_FLAG_* */
+    bool any_name;              /* client: names of servers are not verified */
+    unsigned handshakes_max;    /* under way on a worker; 0: the default of who counts them */
+    int ocsp;                   /* TH_TLS_OCSP_* */
+    unsigned char sid_ctx[32];  /* what sessions belong to */
+    unsigned sid_ctx_len;
 } thi_tls_config;
+
+/* A zeroed snapshot with one reference; NULL: -ENOMEM. */
+thi_tls_config *thi_tls_config_new(void);
 
 /* A reference to the present snapshot, to be given back. Any thread; never NULL. */
 thi_tls_config *thi_tls_config_of(const th_tls *tls);
@@ -62,13 +69,7 @@ thi_tls_config *thi_tls_config_ref(thi_tls_config *config);
 /* NULL is a no-op. Any thread. */
 void thi_tls_config_unref(thi_tls_config *config);
 
-/* The snapshot that an SSL_CTX of ours belongs to, without a reference. */
-thi_tls_config *thi_tls_config_of_ctx(const SSL_CTX *ctx);
-
-/*
- * Sees to it that clients can be made from it: loads the system's authorities if that is still to
- * be done (may suspend, on a fiber). 0 or a failure with its detail.
- */
-TH_MUST int thi_tls_config_client_ready(thi_tls_config *config);
+/* Makes a handle that has the snapshot, whose reference it takes on success. 0; -ENOMEM. */
+TH_MUST int thi_tls_handle_new(thi_tls_config *config, th_tls **tls);
 
 #endif

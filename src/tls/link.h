@@ -3,45 +3,49 @@
 /*
  * What ties one SSL to its settings: made with it, found again by OpenSSL's callbacks.
  *
- * The engine embeds one per connection. It holds the references (to the snapshot, and to that of
- * another context when a server name has chosen one) and what callbacks leave for the caller of the
+ * The engine embeds one per connection. It holds the reference to the snapshot (that of another
+ * context, when a server name has chosen one) and what callbacks leave for the caller of the
  * handshake: their own failure, which beats whatever OpenSSL makes of it.
  */
 #ifndef THI_TLS_LINK_H
 #define THI_TLS_LINK_H
 
+#include "base/error.h"
 #include "tls/context.h"
 
-#include <thrum/error.h>
+/* Verification on one connection; the numbers are those of th_tls_stream_opts.verify. */
+enum {
+    THI_TLS_VERIFY_AS_CONTEXT,
+    THI_TLS_VERIFY_NONE_INSECURE,
+    THI_TLS_VERIFY_OPTIONAL, /* of a server's certificate: required */
+    THI_TLS_VERIFY_REQUIRED
+};
 
 /* What one connection wants otherwise than its context; all zero: nothing. Read during the call. */
 typedef struct thi_tls_link_opts {
-    const char *name;        /* client: host name or address, verified and (a name) told to the
-                                server; NULL: neither, see `nameless` */
-    const char *verify_name; /* client: verified instead of `name`; NULL: `name` */
-    bool nameless;           /* client: no name is a choice: the chain alone is verified. Without
-                                it, and without insecure_no_verification, a NULL name is -EINVAL */
-    const char *const *alpn; /* ended by NULL; NULL: the context's */
-    int client_auth;         /* server: TH_TLS_CLIENT_AUTH_*, when has_client_auth */
-    bool has_client_auth;    /* client_auth counts */
-    int (*verify)(const th_tls_verify *seen, void *user, void *arg); /* NULL: the context's */
-    void *user;                                                      /* for the callbacks */
+    const char *name;        /* client: the host name or address to verify; NULL only where neither
+                                chain nor names are verified */
+    const char *sent_name;   /* client: told to the server instead of `name`; "": nothing */
+    const char *const *alpn; /* client: ended by NULL; NULL: the context's */
+    int verify;              /* THI_TLS_VERIFY_* */
+    void *user;              /* for the callbacks */
 } thi_tls_link_opts;
 
 typedef struct thi_tls_link {
     SSL *ssl;               /* owned */
     thi_tls_config *config; /* a reference: the snapshot in effect */
     bool server;
-    bool named; /* client: the peer's name is verified */
+    bool insecure;      /* whoever the peer is, it is believed (pins aside) */
+    bool has_verify;    /* the connection has its own idea of verification */
+    bool chosen;        /* server: by the name that the client said */
+    bool started, done; /* the handshake, as told to th_tls_opts.info */
+    int alert_sent;     /* its number; -1: none */
+    int alert_received; /* likewise, the peer's */
     void *user;
-    int (*verify)(const th_tls_verify *seen, void *user, void *arg);
-    char *name; /* client: as asked for; server: what the client said; NULL: none */
-    int failed; /* negative: a callback's own failure, with its detail here */
-    char detail[256];
-    long verdict;    /* X509_V_ERR_* that ended the verification; 0: none */
-    char words[256]; /* the same, told about the certificate and its chain */
-    int alert_sent;  /* number, -1: none */
-    int alert_received;
+    char *name;  /* client: what is verified; server: what the client said; NULL: none; owned */
+    int failed;  /* why a callback has ended the handshake, with its detail; 0: none has */
+    int verdict; /* X509_V_ERR_* that speaks against the peer, in words in the detail; 0: none */
+    char detail[THI_ERR_DETAIL_SIZE];
 } thi_tls_link;
 
 /*
@@ -50,22 +54,27 @@ typedef struct thi_tls_link {
  * link's address must not change while it is open.
  *
  * 0; -EINVAL with a detail: no certificate for a server, an empty name or one with strange bytes,
- * no name where one is needed, a bad protocol list; failures of thi_tls_config_client_ready();
- * -ENOMEM. May suspend the first time for a client. On failure nothing is open.
+ * no name where one is needed, a bad protocol list; -ENOMEM. On failure nothing is open.
  */
 TH_MUST int thi_tls_link_open(thi_tls_link *link, thi_tls_config *config, bool server,
                               const thi_tls_link_opts *opts);
 
-/* Frees the SSL and gives the references back. A zeroed link is a no-op. */
+/* Frees the SSL and gives the reference back. A zeroed link is a no-op. */
 void thi_tls_link_close(thi_tls_link *link);
 
 /* The link of an SSL that was made by thi_tls_link_open(), or NULL. */
 thi_tls_link *thi_tls_link_of(const SSL *ssl);
 
 /*
- * Says why a call on the SSL failed: called right after SSL_ERROR_SSL, with the queue as OpenSSL
- * left it; empties the queue. Returns, each with its words as detail, behind `doing` ("handshake
- * with db.example") and a colon:
+ * For callbacks of OpenSSL: keeps why the handshake ends. The first one counts. With a NULL format
+ * the present detail is kept. Returns code.
+ */
+int thi_tls_link_fail(thi_tls_link *link, int code, const char *format, ...) TH_PRINTF(3, 4);
+
+/*
+ * For the engine: says why a call on the SSL failed. Called right after one that ended with
+ * SSL_ERROR_SSL, with the queue as OpenSSL left it; empties the queue. Returns, each with `doing`
+ * ("handshake with db.example") and a colon before its words:
  *  - what a callback has failed with;
  *  - TH_ETLS "certificate of db.example expired on 2026-01-02; chain: db.example <- R3 <- X1";
  *  - TH_ETLS "the peer sent the alert 'unknown ca'";
@@ -76,5 +85,8 @@ int thi_tls_link_failure(thi_tls_link *link, const char *doing);
 
 /* The name of an alert in plain words, "unknown ca"; never NULL. */
 const char *thi_tls_alert_name(int number);
+
+/* How OpenSSL is told whom to verify: SSL_VERIFY_*. */
+int thi_tls_verify_mode(int client_auth);
 
 #endif

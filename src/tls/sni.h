@@ -10,6 +10,8 @@
 #include "base/map.h"
 
 #include <openssl/ssl.h>
+#include <stddef.h>
+#include <sys/types.h>
 
 typedef struct thi_tls_sni {
     thi_map exact;    /* "example.com" -> SSL_CTX */
@@ -19,6 +21,14 @@ typedef struct thi_tls_sni {
 
 /* Longest server name, RFC 1035. */
 #define THI_TLS_NAME_MAX 253
+
+/*
+ * Reads a host name (not an address) as it may be in a certificate: letters, digits, hyphens and
+ * underscores in labels of 1 to 63 bytes. Writes it in lower case, without a dot at its end, and
+ * terminated; returns its length, or -EINVAL.
+ */
+TH_MUST ssize_t thi_tls_name_read(const char *name, size_t len,
+                                  char lower[static THI_TLS_NAME_MAX + 1]);
 
 void thi_tls_sni_init(thi_tls_sni *sni, int unknown);
 

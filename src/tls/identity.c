@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * A certificate, its chain and its key.
+ *
+ * Reading has two halves. Files are read and parsed off the loop. Between them the pass phrase is
+ * asked for, on the caller's fiber, because a callback may want to suspend there; it is asked once,
+ * and only for a key that is encrypted.
+ */
+#include "tls/identity.h"
+
+#include "base/util.h"
+#include "tls/offloop.h"
+#include "tls/ossl.h"
+#include "tls/pem_read.h"
+
+#include <thrum/key.h>
+
+#include <errno.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- reading ---- */
+
+typedef struct reading {
+    thi_tls_identity *identity;
+    const char *key_what; /* the key in messages */
+    thi_tls_file key;     /* its text, from whichever place */
+    th_str phrase;
+    char room[TH_PASSPHRASE_MAX + 1];
+} reading;
+
+static const char *what_of(const char *path, const char *in_memory)
+{
+    return path ? path : in_memory;
+}
+
+static int check(const th_tls_cert *from)
+{
+    int given = (from->cert != NULL) + (from->cert_pem.len > 0);
+    if (given != 1)
+        return thi_err_set(-EINVAL, given == 0 ? "a certificate is missing"
+                                               : "a certificate is given twice");
+    if ((from->key != NULL) + (from->key_pem.len > 0) > 1)
+        return thi_err_set(-EINVAL, "%s: the key is given twice",
+                           what_of(from->cert, "certificate in memory"));
+    if (from->phrase && from->phrase->text.len > TH_PASSPHRASE_MAX)
+        return thi_err_set(-EINVAL, "a pass phrase is longer than %d bytes", TH_PASSPHRASE_MAX);
+    return 0;
+}
+
+/* A file, or a copy of what is in memory: either way bytes that are wiped when they are done with.
+ */
+static int get_text(const char *path, th_str text, thi_tls_file *file)
+{
+    if (path)
+        return thi_tls_file_load(path, file);
+    return thi_tls_file_copy(text, file);
+}
+
+static int move_certs(STACK_OF(X509) * from, STACK_OF(X509) * to)
+{
+    int err = 0;
+    for (int i = 0; i < sk_X509_num(from) && err == 0; i++) {
+        X509 *cert = sk_X509_value(from, i);
+        if (sk_X509_push(to, cert) <= 0)
+            err = thi_err_clear(-ENOMEM);
+        else
+            X509_up_ref(cert);
+    }
+    sk_X509_pop_free(from, X509_free);
+    return err;
+}
+
+static int read_chain_file(const char *path, STACK_OF(X509) * certs)
+{
+    thi_tls_file file;
+    STACK_OF(X509) * more;
+    int err = thi_tls_file_load(path, &file);
+    if (err < 0)
+        return err;
+    err = thi_tls_read_certs(th_str_make((const char *)file.bytes, file.len), path, &more);
+    thi_tls_file_deinit(&file);
+    return err < 0 ? err : move_certs(more, certs);
+}
+
+/* Off the loop: the certificates, and the text of the key. */
+static int read_texts(void *arg)
+{
+    reading *r = arg;
+    thi_tls_identity *identity = r->identity;
+    const th_tls_cert *from = identity->from;
+    thi_tls_file text;
+    bool beside = !from->key && from->key_pem.len == 0;
+    int err = get_text(from->cert, from->cert_pem, &text);
+    if (err < 0)
+        return err;
+    err = thi_tls_read_certs(th_str_make((const char *)text.bytes, text.len), identity->what,
+                             &identity->certs);
+    for (size_t i = 0; err == 0 && from->chain && from->chain[i]; i++)
+        err = read_chain_file(from->chain[i], identity->certs);
+    if (err == 0 && beside)
+        r->key = text;
+    else
+        thi_tls_file_deinit(&text);
+    if (err == 0 && !beside)
+        err = get_text(from->key, from->key_pem, &r->key);
+    return err;
+}
+
+/* On the caller's fiber. */
+static int get_phrase(reading *r)
+{
+    const th_passphrase *phrase = r->identity->from->phrase;
+    if (!phrase || !thi_tls_key_is_encrypted(th_str_make((char *)r->key.bytes, r->key.len)))
+        return 0;
+    if (phrase->text.ptr || !phrase->ask) {
+        r->phrase = phrase->text;
+        return 0;
+    }
+    ssize_t n = phrase->ask(phrase->arg, r->room, TH_PASSPHRASE_MAX);
+    if (n < 0)
+        return (int)n;
+    if (n == 0 || n > TH_PASSPHRASE_MAX)
+        return thi_err_set(TH_ETLS, "%s: the pass phrase has to have 1 to %d bytes", r->key_what,
+                           TH_PASSPHRASE_MAX);
+    r->phrase = th_str_make(r->room, (size_t)n);
+    return 0;
+}
+
+/* Off the loop: what a pass phrase protects is hashed many times. */
+static int read_key(void *arg)
+{
+    reading *r = arg;
+    thi_tls_identity *identity = r->identity;
+    int err = thi_tls_read_key(th_str_make((char *)r->key.bytes, r->key.len), r->phrase,
+                               r->key_what, &identity->key);
+    if (err < 0)
+        return err;
+    thi_ossl_begin();
+    if (X509_check_private_key(thi_tls_identity_leaf(identity), identity->key) != 1)
+        return thi_ossl_fail(TH_ETLS, "%s: the key does not belong to the certificate %s",
+                             r->key_what, identity->what);
+    return 0;
+}
+
+int thi_tls_identity_load(const th_tls_cert *from, thi_tls_identity *identity)
+{
+    thi_tls_identity loaded = { .from = from,
+                                .what = what_of(from->cert, "certificate in memory") };
+    reading r = { .identity = &loaded };
+    int err = check(from);
+    if (err < 0)
+        return err;
+    r.key_what = from->key_pem.len > 0 ? "key in memory" : what_of(from->key, loaded.what);
+    err = thi_tls_offloop(read_texts, &r);
+    if (err == 0)
+        err = get_phrase(&r);
+    if (err == 0)
+        err = thi_tls_offloop(read_key, &r);
+    thi_tls_file_deinit(&r.key);
+    OPENSSL_cleanse(r.room, sizeof r.room);
+    if (err < 0)
+        thi_tls_identity_deinit(&loaded);
+    else
+        *identity = loaded;
+    return err;
+}
+
+void thi_tls_identity_deinit(thi_tls_identity *identity)
+{
+    sk_X509_pop_free(identity->certs, X509_free);
+    EVP_PKEY_free(identity->key);
+    *identity = (thi_tls_identity){ 0 };
+}
+
+X509 *thi_tls_identity_leaf(const thi_tls_identity *identity)
+{
+    return sk_X509_value(identity->certs, 0);
+}
+
+/* ---- use ---- */
+
+int thi_tls_identity_use(const thi_tls_identity *identity, SSL_CTX *ctx)
+{
+    thi_ossl_begin();
+    STACK_OF(X509) *chain = sk_X509_dup(identity->certs);
+    if (!chain)
+        return thi_err_clear(-ENOMEM);
+    X509 *leaf = sk_X509_shift(chain); /* borrowed, as all in a copy */
+    int good = SSL_CTX_use_cert_and_key(ctx, leaf, identity->key, chain, 1);
+    sk_X509_free(chain);
+    return good == 1 ? 0 : thi_ossl_fail(TH_ETLS, "%s", identity->what);
+}
+
+int64_t thi_tls_identity_end(const thi_tls_identity *identity)
+{
+    struct tm tm;
+    if (ASN1_TIME_to_tm(X509_get0_notAfter(thi_tls_identity_leaf(identity)), &tm) != 1)
+        return INT64_MIN;
+    return (int64_t)timegm(&tm);
+}
+
+/* ---- names ---- */
+
+/* A name of a certificate that cannot be a server's, "My Printer", is no reason to refuse it. */
+static int add_if_name(thi_tls_sni *sni, SSL_CTX *ctx, const ASN1_STRING *name)
+{
+    int err = thi_tls_sni_add(sni, (const char *)ASN1_STRING_get0_data(name),
+                              (size_t)ASN1_STRING_length(name), ctx);
+    return err == TH_ECONFIG ? 0 : err;
+}
+
+static int add_common_name(thi_tls_sni *sni, SSL_CTX *ctx, X509 *cert)
+{
+    X509_NAME *subject = X509_get_subject_name(cert);
+    int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+    if (at < 0)
+        return 0;
+    return add_if_name(sni, ctx, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+}
+
+/* Names of the subject count only where there are no others, as for those who verify. */
+static int add_own_names(thi_tls_sni *sni, SSL_CTX *ctx, X509 *cert)
+{
+    GENERAL_NAMES *alts = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    int found = 0;
+    int err = 0;
+    for (int i = 0; i < sk_GENERAL_NAME_num(alts) && err == 0; i++) {
+        const GENERAL_NAME *alt = sk_GENERAL_NAME_value(alts, i);
+        if (alt->type != GEN_DNS)
+            continue;
+        found++;
+        err = add_if_name(sni, ctx, alt->d.dNSName);
+    }
+    GENERAL_NAMES_free(alts);
+    return found > 0 || err < 0 ? err : add_common_name(sni, ctx, cert);
+}
+
+int thi_tls_identity_names(const thi_tls_identity *identity, thi_tls_sni *sni, SSL_CTX *ctx)
+{
+    const char *const *names = identity->from->names;
+    int err = 0;
+    if (!names)
+        return add_own_names(sni, ctx, thi_tls_identity_leaf(identity));
+    for (size_t i = 0; names[i] && err == 0; i++)
+        err = thi_tls_sni_add(sni, names[i], strlen(names[i]), ctx);
+    return err;
+}
+
+static bool same_lists(const char *const *a, const char *const *b)
+{
+    if (!a || !b)
+        return a == b;
+    size_t i = 0;
+    while (a[i] && b[i] && strcasecmp(a[i], b[i]) == 0)
+        i++;
+    return a[i] == b[i]; /* both NULL */
+}
+
+/* Whether the alternative names are the same, or, where there are none, the subjects. */
+static bool same_own_names(X509 *a, X509 *b)
+{
+    const ASN1_OBJECT *alt = OBJ_nid2obj(NID_subject_alt_name);
+    int at = X509_get_ext_by_OBJ(a, alt, -1);
+    int other = X509_get_ext_by_OBJ(b, alt, -1);
+    if (at < 0 && other < 0)
+        return X509_NAME_cmp(X509_get_subject_name(a), X509_get_subject_name(b)) == 0;
+    if (at < 0 || other < 0)
+        return false;
+    return ASN1_OCTET_STRING_cmp(X509_EXTENSION_get_data(X509_get_ext(a, at)),
+                                 X509_EXTENSION_get_data(X509_get_ext(b, other))) == 0;
+}
+
+bool thi_tls_identity_pairs(const thi_tls_identity *a, const thi_tls_identity *b)
+{
+    if (EVP_PKEY_get_base_id(a->key) == EVP_PKEY_get_base_id(b->key) ||
+        !same_lists(a->from->names, b->from->names))
+        return false;
+    return a->from->names || same_own_names(thi_tls_identity_leaf(a), thi_tls_identity_leaf(b));
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Whom to believe.
+ *
+ * What is given in files and memory is read when the context is built, and all of it or nothing is
+ * taken. Directories are OpenSSL's: a certificate is looked for by the hash of its name when a
+ * chain needs it, a short read of a small file on the worker, and then kept.
+ *
+ * The system's authorities are the same for all contexts: one store, shared. Where the system has a
+ * directory with names by hash (Debian), nothing is read beforehand; where it has a bundle only,
+ * the bundle is read once. The environment and the bundle's time are part of the key under which
+ * the store is kept, so that an updated bundle is seen by the next context.
+ */
+#include "tls/trust.h"
+
+#include "sys/sys.h"
+#include "tls/ossl.h"
+#include "tls/pem_read.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/pem.h>
+#include <openssl/x509_vfy.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- certificates and lists into a store ---- */
+
+static int add_certs(thi_tls_trust *trust, th_str text, const char *what)
+{
+    STACK_OF(X509) * certs;
+    int err = thi_tls_read_certs(text, what, &certs);
+    if (err < 0)
+        return err;
+    thi_ossl_begin();
+    bool good = true;
+    for (int i = 0; good && i < sk_X509_num(certs); i++) {
+        X509_NAME *name = X509_NAME_dup(X509_get_subject_name(sk_X509_value(certs, i)));
+        good = name && X509_STORE_add_cert(trust->store, sk_X509_value(certs, i)) == 1;
+        if (!good || sk_X509_NAME_push(trust->names, name) <= 0) {
+            X509_NAME_free(name);
+            good = false;
+        }
+    }
+    sk_X509_pop_free(certs, X509_free);
+    return good ? 0 : thi_ossl_fail(TH_ETLS, "%s", what);
+}
+
+static int add_crls(thi_tls_trust *trust, th_str text, const char *what)
+{
+    STACK_OF(X509_CRL) * crls;
+    int err = thi_tls_read_crls(text, what, &crls);
+    if (err < 0)
+        return err;
+    thi_ossl_begin();
+    bool good = true;
+    for (int i = 0; good && i < sk_X509_CRL_num(crls); i++)
+        good = X509_STORE_add_crl(trust->store, sk_X509_CRL_value(crls, i)) == 1;
+    sk_X509_CRL_pop_free(crls, X509_CRL_free);
+    return good ? 0 : thi_ossl_fail(TH_ETLS, "%s", what);
+}
+
+static int add_file(thi_tls_trust *trust, const char *path,
+                    int (*add)(thi_tls_trust *, th_str, const char *))
+{
+    thi_tls_file file;
+    int err = thi_tls_file_load(path, &file);
+    if (err < 0)
+        return err;
+    err = add(trust, th_str_make((const char *)file.bytes, file.len), path);
+    thi_tls_file_deinit(&file);
+    return err;
+}
+
+static int add_files(thi_tls_trust *trust, const char *const *paths,
+                     int (*add)(thi_tls_trust *, th_str, const char *))
+{
+    int err = 0;
+    for (size_t i = 0; paths && paths[i] && err == 0; i++)
+        err = add_file(trust, paths[i], add);
+    return err;
+}
+
+static int add_dir(X509_STORE *store, const char *path)
+{
+    struct statx info;
+    int err = thi_sys_statx(AT_FDCWD, path, 0, &info);
+    if (err == 0 && !S_ISDIR(info.stx_mode))
+        err = -ENOTDIR;
+    if (err < 0)
+        return thi_err_set(err, "%s: %s", path, th_strerror(err));
+    thi_ossl_begin();
+    X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_hash_dir());
+    if (!lookup || X509_LOOKUP_add_dir(lookup, path, X509_FILETYPE_PEM) != 1)
+        return thi_ossl_fail(TH_ETLS, "%s", path);
+    return 0;
+}
+
+/* ---- the system's ---- */
+
+/* Where systems keep their bundle when OpenSSL's own paths lead nowhere. */
+static const char *const bundles[] = {
+    "/etc/ssl/certs/ca-certificates.crt",                /* Debian, Arch */
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", /* Fedora */
+    "/etc/pki/tls/certs/ca-bundle.crt",                  /* older Red Hats */
+    "/etc/ssl/ca-bundle.pem",                            /* SUSE */
+    "/etc/ssl/cert.pem",                                 /* Alpine, BSD */
+};
+
+/* The paths in effect; NULL: there is none. */
+typedef struct system_paths {
+    const char *file;
+    const char *dir;
+} system_paths;
+
+static bool is_there(const char *path, bool want_dir, struct statx *info)
+{
+    return thi_sys_statx(AT_FDCWD, path, 0, info) == 0 &&
+           (S_ISDIR(info->stx_mode) != 0) == want_dir;
+}
+
+/* Programs with more rights than their caller do not let him choose whom they believe. */
+static const char *from_environment(const char *name)
+{
+    const char *value = secure_getenv(name);
+    return value && *value ? value : NULL;
+}
+
+static system_paths find_system(void)
+{
+    struct statx info;
+    const char *file = from_environment(X509_get_default_cert_file_env());
+    const char *dir = from_environment(X509_get_default_cert_dir_env());
+    system_paths paths = { file ? file : X509_get_default_cert_file(),
+                           dir ? dir : X509_get_default_cert_dir() };
+    if (!is_there(paths.file, false, &info))
+        paths.file = NULL;
+    if (!is_there(paths.dir, true, &info))
+        paths.dir = NULL;
+    for (size_t i = 0; !file && !dir && !paths.file && !paths.dir && i < 5; i++)
+        if (is_there(bundles[i], false, &info))
+            paths.file = bundles[i];
+    return paths;
+}
+
+/* What the system's store was made of. */
+typedef struct system_key {
+    char file[512];
+    char dir[512];
+    struct statx_timestamp changed;
+    uint64_t size;
+} system_key;
+
+static system_key key_of(const system_paths *paths)
+{
+    system_key key;
+    struct statx info;
+    memset(&key, 0, sizeof key);
+    snprintf(key.file, sizeof key.file, "%s", paths->file ? paths->file : "");
+    snprintf(key.dir, sizeof key.dir, "%s", paths->dir ? paths->dir : "");
+    if (paths->file && is_there(paths->file, false, &info)) {
+        key.changed = info.stx_mtime;
+        key.size = info.stx_size;
+    }
+    return key;
+}
+
+/* A bundle of the system may hold what cannot be read: that is no reason to believe nobody. */
+static int load_system(const system_paths *paths, X509_STORE **store)
+{
+    thi_tls_trust trust = { .store = X509_STORE_new(), .names = sk_X509_NAME_new_null() };
+    int err = trust.store && trust.names ? 0 : thi_err_clear(-ENOMEM);
+    if (err == 0 && paths->file)
+        err = add_file(&trust, paths->file, add_certs);
+    if (err == 0 && paths->dir)
+        err = add_dir(trust.store, paths->dir);
+    if (err == 0) {
+        *store = trust.store;
+        trust.store = NULL;
+    }
+    thi_tls_trust_deinit(&trust);
+    return err;
+}
+
+int thi_tls_trust_system(X509_STORE **store)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static X509_STORE *kept; /* with the lock, as what follows */
+    static system_key kept_key;
+    system_paths paths = find_system();
+    system_key key = key_of(&paths);
+    int err = 0;
+    pthread_mutex_lock(&lock);
+    if (!kept || memcmp(&key, &kept_key, sizeof key) != 0) {
+        X509_STORE *loaded = NULL;
+        err = load_system(&paths, &loaded);
+        if (err == 0) {
+            X509_STORE_free(kept);
+            kept = loaded;
+            kept_key = key;
+        }
+    }
+    if (err == 0) {
+        X509_STORE_up_ref(kept);
+        *store = kept;
+    }
+    pthread_mutex_unlock(&lock);
+    return err;
+}
+
+static int add_system(X509_STORE *store)
+{
+    system_paths paths = find_system();
+    thi_tls_trust trust = { .store = store, .names = sk_X509_NAME_new_null() };
+    int err = trust.names ? 0 : thi_err_clear(-ENOMEM);
+    if (err == 0 && paths.file)
+        err = add_file(&trust, paths.file, add_certs);
+    if (err == 0 && paths.dir)
+        err = add_dir(store, paths.dir);
+    sk_X509_NAME_pop_free(trust.names, X509_NAME_free);
+    return err;
+}
+
+/* ---- what options name ---- */
+
+bool thi_tls_trust_given(const th_tls_trust *opts)
+{
+    return opts->files || opts->dirs || opts->memory.len > 0 || opts->store || opts->system;
+}
+
+static bool has_crls(const th_tls_trust *opts)
+{
+    return (opts->crl_files && opts->crl_files[0]) || opts->crl_memory.len > 0;
+}
+
+static unsigned long flags_of(const th_tls_trust *opts)
+{
+    unsigned long flags = opts->partial ? X509_V_FLAG_PARTIAL_CHAIN : 0;
+    if (opts->crl_check == TH_TLS_CRL_CHAIN)
+        return flags | X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
+    if (opts->crl_check == TH_TLS_CRL_LEAF || has_crls(opts))
+        return flags | X509_V_FLAG_CRL_CHECK;
+    return flags;
+}
+
+static int fill(thi_tls_trust *trust, const th_tls_trust *opts)
+{
+    int err = add_files(trust, opts->files, add_certs);
+    if (err == 0 && opts->memory.len > 0)
+        err = add_certs(trust, opts->memory, "trusted certificates in memory");
+    for (size_t i = 0; opts->dirs && opts->dirs[i] && err == 0; i++)
+        err = add_dir(trust->store, opts->dirs[i]);
+    if (err == 0 && opts->system)
+        err = add_system(trust->store);
+    if (err == 0)
+        err = add_files(trust, opts->crl_files, add_crls);
+    if (err == 0 && opts->crl_memory.len > 0)
+        err = add_crls(trust, opts->crl_memory, "revocation lists in memory");
+    return err;
+}
+
+int thi_tls_trust_load(const th_tls_trust *opts, thi_tls_trust *trust)
+{
+    thi_tls_trust loaded = { .store = X509_STORE_new(),
+                             .names = sk_X509_NAME_new_null(),
+                             .flags = flags_of(opts) };
+    int err = loaded.store && loaded.names ? 0 : thi_err_clear(-ENOMEM);
+    if (err == 0)
+        err = fill(&loaded, opts);
+    if (err < 0)
+        thi_tls_trust_deinit(&loaded);
+    else
+        *trust = loaded;
+    return err;
+}
+
+int thi_tls_trust_names(const char *const *files, STACK_OF(X509_NAME) * *names)
+{
+    thi_tls_trust read = { .store = X509_STORE_new(), .names = sk_X509_NAME_new_null() };
+    int err = read.store && read.names ? add_files(&read, files, add_certs) : -ENOMEM;
+    if (err == 0) {
+        *names = read.names;
+        read.names = NULL;
+    }
+    thi_tls_trust_deinit(&read);
+    return err;
+}
+
+void thi_tls_trust_deinit(thi_tls_trust *trust)
+{
+    X509_STORE_free(trust->store);
+    sk_X509_NAME_pop_free(trust->names, X509_NAME_free);
+    *trust = (thi_tls_trust){ 0 };
+}
