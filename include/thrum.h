@@ -55,6 +55,7 @@
 #include <thrum/str.h>
 #include <thrum/stream.h>
 #include <thrum/time.h>
+#include <thrum/tls.h>
 #include <thrum/transport.h>
 #include <thrum/trace.h>
 #include <thrum/tune.h>

@@ -158,6 +158,7 @@ typedef struct th_tls_opts {
     const th_tls_cert *certs; /* further ones; the first of all is the default of a server and the
                                  one that a client shows */
     size_t certs_count;
+    int unknown_name; /* server: TH_TLS_UNKNOWN_* */
 
     /* What is spoken. */
     const char *profile;  /* "intermediate", "modern" (1.3 only), "old" (1.2 also with CBC; still
@@ -175,9 +176,11 @@ typedef struct th_tls_opts {
     th_tls_trust trust;
     int client_auth; /* server: TH_TLS_CLIENT_AUTH_* */
     const char *const
-        *client_ca_files;         /* server: whose authorities' names are told to clients, PEM,
-                                     ended by NULL; NULL: all of trust.files and .memory */
-    unsigned verify_depth;        /* longest chain, in issuers between peer and anchor; 0: 10 */
+        *client_ca_files;  /* server: whose authorities' names are told to clients, PEM,
+                              ended by NULL; NULL: all of trust.files and .memory */
+    unsigned verify_depth; /* longest chain, in issuers between peer and anchor; 0: 10 */
+    int insecure_any_name; /* client: 1: the chain is verified, but not for whom it is: to be used
+                              only with authorities that certify nobody else */
     int insecure_no_verification; /* 1: a client believes anybody, who might be an attacker; with
                                      trust.pins, anybody who has such a key */
     int post_handshake_auth;      /* client, 1.3: 1: answers when asked for a certificate later */

@@ -47,7 +47,7 @@ static bool adopt_settings(thi_tls_link *link, const thi_tls_config *config)
 {
     SSL *ssl = link->ssl;
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
-    const SSL_CTX *ctx = config->server;
+    SSL_CTX *ctx = config->server;
     if (!link->has_verify)
         SSL_set_verify(ssl, thi_tls_verify_mode(config->facts.client_auth), NULL);
     SSL_set_verify_depth(ssl, (int)config->facts.verify_depth);
@@ -60,7 +60,7 @@ static bool adopt_settings(thi_tls_link *link, const thi_tls_config *config)
     SSL_set_max_cert_list(ssl, (long)config->facts.chain_max);
     SSL_set_max_send_fragment(ssl, config->facts.record_max);
     return SSL_set_min_proto_version(ssl, config->facts.min_version) == 1 &&
-           SSL_set_max_proto_version(ssl, SSL_CTX_get_max_proto_version((SSL_CTX *)ctx)) == 1 &&
+           SSL_set_max_proto_version(ssl, SSL_CTX_get_max_proto_version(ctx)) == 1 &&
            SSL_set_num_tickets(ssl, SSL_CTX_get_num_tickets(ctx)) == 1 &&
            SSL_set_max_early_data(ssl, SSL_CTX_get_max_early_data(ctx)) == 1 &&
            SSL_set_recv_max_early_data(ssl, SSL_CTX_get_recv_max_early_data(ctx)) == 1 &&

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <openssl/x509v3.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 /* ---- reading ---- */
@@ -240,7 +241,7 @@ static int add_own_names(thi_tls_sni *sni, SSL_CTX *ctx, X509 *cert)
 
 int thi_tls_identity_names(const thi_tls_identity *identity, thi_tls_sni *sni, SSL_CTX *ctx)
 {
-    const char *const *names = identity->from->names;
+    const char *const *names = identity->from ? identity->from->names : NULL;
     int err = 0;
     if (!names)
         return add_own_names(sni, ctx, thi_tls_identity_leaf(identity));
@@ -275,8 +276,10 @@ static bool same_own_names(X509 *a, X509 *b)
 
 bool thi_tls_identity_pairs(const thi_tls_identity *a, const thi_tls_identity *b)
 {
+    const char *const *names_a = a->from ? a->from->names : NULL;
+    const char *const *names_b = b->from ? b->from->names : NULL;
     if (EVP_PKEY_get_base_id(a->key) == EVP_PKEY_get_base_id(b->key) ||
-        !same_lists(a->from->names, b->from->names))
+        !same_lists(names_a, names_b))
         return false;
-    return a->from->names || same_own_names(thi_tls_identity_leaf(a), thi_tls_identity_leaf(b));
+    return names_a || same_own_names(thi_tls_identity_leaf(a), thi_tls_identity_leaf(b));
 }

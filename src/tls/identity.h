@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 typedef struct thi_tls_identity {
-    const th_tls_cert *from; /* the caller's; names and OCSP file are there */
+    const th_tls_cert *from; /* the caller's; names and OCSP file are there; NULL: neither is */
     const char *what;        /* the certificate in messages: its path, or that it is in memory */
     STACK_OF(X509) * certs;  /* owned; the certificate, then its chain */
     EVP_PKEY *key;           /* owned */

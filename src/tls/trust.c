@@ -14,20 +14,34 @@
  */
 #include "tls/trust.h"
 
+#include "base/alloc.h"
 #include "sys/sys.h"
 #include "tls/ossl.h"
 #include "tls/pem_read.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/pem.h>
+#include <openssl/evp.h>
 #include <openssl/x509_vfy.h>
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 /* ---- certificates and lists into a store ---- */
+
+/* Mixes something that is believed into the digest. */
+static int mix(thi_tls_trust *trust, const void *bytes, size_t len)
+{
+    unsigned char both[2 * sizeof trust->digest];
+    memcpy(both, trust->digest, sizeof trust->digest);
+    if (EVP_Digest(bytes, len, both + sizeof trust->digest, NULL, EVP_sha256(), NULL) != 1 ||
+        EVP_Digest(both, sizeof both, trust->digest, NULL, EVP_sha256(), NULL) != 1)
+        return thi_ossl_fail(TH_ETLS, "SHA-256");
+    return 0;
+}
 
 static int add_certs(thi_tls_trust *trust, th_str text, const char *what)
 {
@@ -36,7 +50,7 @@ static int add_certs(thi_tls_trust *trust, th_str text, const char *what)
     if (err < 0)
         return err;
     thi_ossl_begin();
-    bool good = true;
+    bool good = err == 0;
     for (int i = 0; good && i < sk_X509_num(certs); i++) {
         X509_NAME *name = X509_NAME_dup(X509_get_subject_name(sk_X509_value(certs, i)));
         good = name && X509_STORE_add_cert(trust->store, sk_X509_value(certs, i)) == 1;
@@ -46,6 +60,8 @@ static int add_certs(thi_tls_trust *trust, th_str text, const char *what)
         }
     }
     sk_X509_pop_free(certs, X509_free);
+    if (err < 0)
+        return err;
     return good ? 0 : thi_ossl_fail(TH_ETLS, "%s", what);
 }
 
@@ -146,29 +162,24 @@ static system_paths find_system(void)
     return paths;
 }
 
-/* What the system's store was made of. */
-typedef struct system_key {
-    char file[512];
-    char dir[512];
-    struct statx_timestamp changed;
-    uint64_t size;
-} system_key;
-
-static system_key key_of(const system_paths *paths)
+/* What the system's store is made of, as a text to compare; NULL: no memory. */
+static char *key_of(const system_paths *paths)
 {
-    system_key key;
+    static const char format[] = "%s\n%s\n%lld.%09u %llu";
+    const char *file = paths->file ? paths->file : "";
+    const char *dir = paths->dir ? paths->dir : "";
     struct statx info;
-    memset(&key, 0, sizeof key);
-    snprintf(key.file, sizeof key.file, "%s", paths->file ? paths->file : "");
-    snprintf(key.dir, sizeof key.dir, "%s", paths->dir ? paths->dir : "");
-    if (paths->file && is_there(paths->file, false, &info)) {
-        key.changed = info.stx_mtime;
-        key.size = info.stx_size;
-    }
+    memset(&info, 0, sizeof info);
+    if (paths->file && !is_there(paths->file, false, &info))
+        memset(&info, 0, sizeof info);
+    size_t size = strlen(file) + strlen(dir) + 80;
+    char *key = thi_alloc(size);
+    if (key)
+        snprintf(key, size, format, file, dir, (long long)info.stx_mtime.tv_sec,
+                 info.stx_mtime.tv_nsec, (unsigned long long)info.stx_size);
     return key;
 }
 
-/* A bundle of the system may hold what cannot be read: that is no reason to believe nobody. */
 static int load_system(const system_paths *paths, X509_STORE **store)
 {
     thi_tls_trust trust = { .store = X509_STORE_new(), .names = sk_X509_NAME_new_null() };
@@ -185,29 +196,42 @@ static int load_system(const system_paths *paths, X509_STORE **store)
     return err;
 }
 
+/* The store that is kept, and of what it was made. */
+static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
+static X509_STORE *kept;
+static char *kept_key;
+
+/* With the lock. The key is taken on success. */
+static int renew_kept(const system_paths *paths, char *key)
+{
+    X509_STORE *loaded = NULL;
+    int err = load_system(paths, &loaded);
+    if (err < 0)
+        return err;
+    X509_STORE_free(kept);
+    thi_free(kept_key);
+    kept = loaded;
+    kept_key = key;
+    return 0;
+}
+
 int thi_tls_trust_system(X509_STORE **store)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static X509_STORE *kept; /* with the lock, as what follows */
-    static system_key kept_key;
     system_paths paths = find_system();
-    system_key key = key_of(&paths);
+    char *key = key_of(&paths);
     int err = 0;
-    pthread_mutex_lock(&lock);
-    if (!kept || memcmp(&key, &kept_key, sizeof key) != 0) {
-        X509_STORE *loaded = NULL;
-        err = load_system(&paths, &loaded);
-        if (err == 0) {
-            X509_STORE_free(kept);
-            kept = loaded;
-            kept_key = key;
-        }
-    }
+    if (!key)
+        return thi_err_clear(-ENOMEM);
+    pthread_mutex_lock(&kept_lock);
+    if (!kept || strcmp(key, kept_key) != 0)
+        err = renew_kept(&paths, key);
     if (err == 0) {
         X509_STORE_up_ref(kept);
         *store = kept;
     }
-    pthread_mutex_unlock(&lock);
+    if (key != kept_key)
+        thi_free(key);
+    pthread_mutex_unlock(&kept_lock);
     return err;
 }
 
@@ -251,10 +275,15 @@ static int fill(thi_tls_trust *trust, const th_tls_trust *opts)
     int err = add_files(trust, opts->files, add_certs);
     if (err == 0 && opts->memory.len > 0)
         err = add_certs(trust, opts->memory, "trusted certificates in memory");
-    for (size_t i = 0; opts->dirs && opts->dirs[i] && err == 0; i++)
+    for (size_t i = 0; opts->dirs && opts->dirs[i] && err == 0; i++) {
         err = add_dir(trust->store, opts->dirs[i]);
+        if (err == 0)
+            err = mix(trust, opts->dirs[i], strlen(opts->dirs[i]));
+    }
     if (err == 0 && opts->system)
         err = add_system(trust->store);
+    if (err == 0 && opts->system)
+        err = mix(trust, "system", strlen("system"));
     if (err == 0)
         err = add_files(trust, opts->crl_files, add_crls);
     if (err == 0 && opts->crl_memory.len > 0)

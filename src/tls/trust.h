@@ -13,6 +13,7 @@
 typedef struct thi_tls_trust {
     X509_STORE *store;           /* owned; NULL: nobody */
     STACK_OF(X509_NAME) * names; /* owned; subjects of the authorities from files and memory */
+    unsigned char digest[32];    /* of all that was given: equal for who believes the same */
     unsigned long flags;         /* X509_V_FLAG_* for the verification */
 } thi_tls_trust;
 
