@@ -289,8 +289,9 @@ TH_API TH_MUST int th_tls_client_default(th_tls **tls);
 TH_API th_tls *th_tls_ref(th_tls *tls);
 
 /**
- * Gives a reference back; with the last one the context goes, and what it holds, when its last
- * connection does.
+ * Gives a reference back; with the last one the context goes.
+ *
+ * What connections need of it lives as long as they do.
  *
  * @param tls  a context, or NULL, for which nothing happens
  *
