@@ -8,9 +8,14 @@
 #include <thrum/access_log.h>
 #include <thrum/addr.h>
 #include <thrum/barrier.h>
+#include <thrum/cert.h>
+#include <thrum/cert_issue.h>
+#include <thrum/cert_name.h>
+#include <thrum/cert_store.h>
 #include <thrum/chat.h>
 #include <thrum/cond.h>
 #include <thrum/control.h>
+#include <thrum/crl.h>
 #include <thrum/dial.h>
 #include <thrum/dispatcher.h>
 #include <thrum/error.h>
@@ -24,6 +29,7 @@
 #include <thrum/host.h>
 #include <thrum/http.h>
 #include <thrum/inspect.h>
+#include <thrum/key.h>
 #include <thrum/local.h>
 #include <thrum/log.h>
 #include <thrum/marks.h>
@@ -33,6 +39,7 @@
 #include <thrum/names.h>
 #include <thrum/once.h>
 #include <thrum/path.h>
+#include <thrum/pkcs12.h>
 #include <thrum/pool.h>
 #include <thrum/process.h>
 #include <thrum/process_pool.h>

@@ -31,8 +31,8 @@ typedef struct th_cert_opts {
                                 must be alternative names */
     const th_cert_alt *alts; /* alternative names; NULL: those of the request */
     size_t alts_count;
-    const char *serial; /* hexadecimal digits, any number of them up to 40, with colons or
-                           not; NULL: 159 bits by chance */
+    const char
+        *serial; /* hexadecimal digits, up to 256, with colons or not; NULL: 159 bits by chance */
     int64_t not_before; /* first second, since 1970; 0: now */
     int64_t not_after;  /* last second, since 1970; 0: not_before + valid_for */
     int64_t valid_for;  /* seconds; 0: 90 days */
@@ -99,9 +99,9 @@ TH_API TH_MUST int th_cert_issue(const th_cert *issuer, const th_key *issuer_key
 /**
  * Makes a certificate that an authority signs, for a request, whose signature is checked.
  *
- * Subject and alternative names come from the request unless opts has them; nothing else does: what
- * a certificate may be used for is for the authority to say. th_cert_request_get_info() tells what
- * else was asked for.
+ * Subject and alternative names come from the request unless opts has them; of the latter only
+ * those of kinds that th_cert_alt can make. Nothing else does: what a certificate may be used for
+ * is for the authority to say. th_cert_request_get_info() tells what else was asked for.
  *
  * @param issuer      in: the authority's certificate
  * @param issuer_key  in: its private key
@@ -135,7 +135,7 @@ typedef struct th_cert_request_info {
 /**
  * Makes a request for a certificate.
  *
- * Asked for is what opts says; of the defaults only the usages are.
+ * Asked for is what opts says, and nothing by default.
  *
  * @param key      in: a private key, which signs it
  * @param opts     in: what is asked for; serial, not_before, not_after and valid_for must be 0

@@ -52,8 +52,9 @@ typedef struct th_cert_ext {
     const char *name; /* short or long name or dotted number: "keyUsage", "1.2.3.4"; as output the
                          short name, the number where there is none */
     th_str value;     /* OpenSSL's text for it, as in its configuration file: "CA:TRUE,pathlen:0",
-                         "DNS:example.org"; of an unknown one "DER:" and hexadecimal digits, which
-                         is understood for any */
+                         "DNS:example.org", or "DER:" and hexadecimal digits, which any extension
+                         may be; as output as OpenSSL prints it, in longer words, perhaps in several
+                         lines, or "DER:" */
     int critical;     /* 1: who does not know the extension must refuse */
 } th_cert_ext;
 

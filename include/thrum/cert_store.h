@@ -35,16 +35,17 @@ typedef struct th_cert_check_opts {
     size_t size;           /* sizeof(th_cert_check_opts), or 0 for the present one */
     const th_certs *chain; /* certificates that may be used on the way to a trusted one, in any
                               order, trusted by nobody; NULL: none */
-    const char *purpose;   /* "server", "client", "email", "code", "ocsp" or "any"; NULL: "any" */
-    th_str host;           /* a name or an address that the certificate must be for; empty: any */
-    int64_t when;          /* the second at which it shall be valid, since 1970; 0: now */
-    int crl;               /* TH_CRL_... */
-    int depth_max;         /* how many authorities may stand between leaf and trusted one; 0: 100;
-                              -1: none */
-    int partial;           /* 1: any certificate of the store ends the chain; else one must be
-                              signed by itself */
-    int security_level;    /* 0 to 5, of OpenSSL: how weak keys and digests may be; 0: 2, which is
-                              112 bits; -1: anything */
+    const char
+        *purpose;       /* "server", "client", "email", "ocsp", "timestamp" or "any"; NULL: "any" */
+    th_str host;        /* a name or an address that the certificate must be for; empty: any */
+    int64_t when;       /* the second at which it shall be valid, since 1970; 0: now */
+    int crl;            /* TH_CRL_... */
+    int depth_max;      /* how many authorities may stand between leaf and trusted one; 0: 100;
+                           -1: none */
+    int partial;        /* 1: any certificate of the store ends the chain; else one must be
+                           signed by itself */
+    int security_level; /* 0 to 5, of OpenSSL: how weak keys and digests may be; 0: 2, which is
+                           112 bits; -1: anything */
 } th_cert_check_opts;
 
 /* What a check came to. */

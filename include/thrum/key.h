@@ -108,8 +108,7 @@ TH_API const char *th_key_curve(size_t index);
  * Reads a key: a private one, or a public one.
  *
  * Of a PEM text the first block that is a key is read; others, such as certificates and EC
- * parameters, are passed over. A private key has to be consistent as far as that is told cheaply;
- * th_key_check() looks closer.
+ * parameters, are passed over. Whether its numbers fit together is for th_key_check() to tell.
  *
  * @param data    in, borrowed for the call: PEM or DER, at most 1 MiB
  * @param phrase  in, borrowed for the call: for an encrypted key; NULL: none. Not used for one that

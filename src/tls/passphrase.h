@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Pass phrases: asked for once, never cut, wiped after use; and what they cost to hash. */
+#ifndef THI_TLS_PASSPHRASE_H
+#define THI_TLS_PASSPHRASE_H
+
+#include <thrum/key.h>
+#include <thrum/pool.h>
+
+#include <openssl/x509.h>
+#include <stdbool.h>
+
+/* How often a phrase is hashed: by itself, at least, at most. */
+#define THI_ITERATIONS     600000u /* OWASP's figure for PBKDF2 with HMAC-SHA256 */
+#define THI_ITERATIONS_MIN 1000u
+#define THI_ITERATIONS_MAX 10000000u
+
+/* A phrase at hand. Zeroed is none. */
+typedef struct thi_phrase {
+    bool given;
+    size_t len;
+    char text[TH_PASSPHRASE_MAX + 1]; /* with a NUL behind it */
+} thi_phrase;
+
+/* Whether options of a caller are of a size that is known. NULL is. */
+bool thi_phrase_valid(const th_passphrase *p);
+
+/* Whether it says anything at all. */
+bool thi_phrase_any(const th_passphrase *p);
+
+/*
+ * Gets the phrase, asking for it if need be; may suspend then. Without any it succeeds, and
+ * phrase->given is false. -EINVAL for one that is too long; what p->ask returned. To be wiped.
+ */
+TH_MUST int thi_phrase_get(const th_passphrase *p, thi_phrase *phrase);
+
+void thi_phrase_wipe(thi_phrase *phrase);
+
+/*
+ * After OpenSSL has failed to decrypt something, or to read what came out: -EACCES and "wrong pass
+ * phrase", but TH_ETLS and its reason when that is a cipher or a digest that it does not have.
+ */
+int thi_phrase_fail(const char *what);
+
+/* TH_ELIMIT when something is encrypted so that the phrase is hashed more often than that. */
+TH_MUST int thi_phrase_cost(const X509_ALGOR *how);
+
+/* The CBC cipher of that name, to be freed; NULL: "aes-256-cbc". -EINVAL. */
+TH_MUST int thi_phrase_cipher(const char *name, EVP_CIPHER **cipher);
+
+/*
+ * Runs what computes for long: on a fiber by the pool "crypto", while it waits; else at once. What
+ * it needs may be on the caller's stack. May suspend.
+ */
+TH_MUST int thi_compute(th_work_fn fn, void *arg);
+
+#endif

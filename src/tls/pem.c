@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * PEM and DER: which of them something is, objects out of both, and objects into both.
+ *
+ * DER says by its first bytes how long it is; what is exactly that long is DER, even if
+ * "-----BEGIN" stands somewhere in it, and of all else that line decides.
+ */
+#include "tls/pem.h"
+
+#include "tls/ossl.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <string.h>
+
+/* ---- reading ---- */
+
+/* Whether it is one SEQUENCE from the first to the last byte (X.690, 8.1.3). */
+static bool is_sequence(th_str data)
+{
+    const unsigned char *at = (const unsigned char *)data.ptr;
+    long len;
+    int tag, class;
+    if (data.len < 2 || data.len > LONG_MAX)
+        return false;
+    ERR_set_mark();
+    int kind = ASN1_get_object(&at, &len, &tag, &class, (long)data.len);
+    ERR_pop_to_mark();
+    return kind == V_ASN1_CONSTRUCTED && tag == V_ASN1_SEQUENCE &&
+           (const char *)at + len == data.ptr + data.len;
+}
+
+bool thi_pem_is(th_str data)
+{
+    static const char begin[] = "-----BEGIN ";
+    return !is_sequence(data) && data.len > 0 &&
+           memmem(data.ptr, data.len, begin, sizeof begin - 1) != NULL;
+}
+
+BIO *thi_pem_open(th_str data)
+{
+    return data.len <= INT_MAX ? BIO_new_mem_buf(data.ptr, (int)data.len) : NULL;
+}
+
+int thi_pem_next(BIO *bio, thi_pem_block *block)
+{
+    thi_ossl_begin();
+    *block = (thi_pem_block){ 0 };
+    if (PEM_read_bio(bio, &block->name, &block->header, &block->data, &block->len) == 1)
+        return 1;
+    unsigned long last = ERR_peek_last_error();
+    if (ERR_GET_LIB(last) == ERR_LIB_PEM && ERR_GET_REASON(last) == PEM_R_NO_START_LINE) {
+        thi_ossl_begin();
+        return 0;
+    }
+    return thi_ossl_fail(TH_ETLS, "the PEM text is broken");
+}
+
+void thi_pem_drop(thi_pem_block *block)
+{
+    OPENSSL_free(block->name);
+    OPENSSL_free(block->header);
+    OPENSSL_clear_free(block->data, (size_t)block->len);
+    *block = (thi_pem_block){ 0 };
+}
+
+int thi_der_read(const thi_pem_kind *kind, th_str der, void **object)
+{
+    thi_ossl_begin();
+    const unsigned char *at = (const unsigned char *)der.ptr;
+    ASN1_VALUE *value = ASN1_item_d2i(NULL, &at, (long)der.len, kind->item());
+    if (!value)
+        return thi_ossl_fail(TH_ETLS, "this is no %s", kind->what);
+    if ((const char *)at != der.ptr + der.len) {
+        ASN1_item_free(value, kind->item());
+        return thi_err_set(TH_ETLS, "something stands behind the %s", kind->what);
+    }
+    *object = value;
+    return 0;
+}
+
+static bool is_named(const thi_pem_kind *kind, const char *name)
+{
+    return strcmp(name, kind->names[0]) == 0 ||
+           (kind->names[1] && strcmp(name, kind->names[1]) == 0);
+}
+
+static int take_block(const thi_pem_kind *kind, const thi_pem_block *block, thi_pem_take_fn *take,
+                      void *arg)
+{
+    void *object;
+    if (!is_named(kind, block->name))
+        return 0;
+    int err =
+        thi_der_read(kind, th_str_make((const char *)block->data, (size_t)block->len), &object);
+    if (err == 0)
+        err = take(arg, object);
+    return err < 0 ? err : 1;
+}
+
+static int each_block(const thi_pem_kind *kind, BIO *bio, thi_pem_take_fn *take, void *arg)
+{
+    thi_pem_block block;
+    int count = 0;
+    for (;;) {
+        int more = thi_pem_next(bio, &block);
+        if (more <= 0)
+            return more < 0 ? more : count;
+        int taken = take_block(kind, &block, take, arg);
+        thi_pem_drop(&block);
+        if (taken < 0)
+            return taken;
+        count += taken;
+    }
+}
+
+/* A block of another kind is the best hint at what went wrong. */
+static int none(const thi_pem_kind *kind, th_str data)
+{
+    thi_pem_block block = { 0 };
+    BIO *bio = thi_pem_open(data);
+    int found = bio ? thi_pem_next(bio, &block) : 0;
+    int err = found == 1
+                  ? thi_err_set(TH_ETLS, "there is no %s in it, but: %s", kind->what, block.name)
+                  : thi_err_set(TH_ETLS, "there is no %s in it", kind->what);
+    thi_pem_drop(&block);
+    BIO_free(bio);
+    return err;
+}
+
+int thi_pem_each(const thi_pem_kind *kind, th_str data, thi_pem_take_fn *take, void *arg)
+{
+    void *object;
+    if (data.len > kind->limit)
+        return thi_err_set(TH_ELIMIT, "more than %zu bytes", kind->limit);
+    if (!thi_pem_is(data)) {
+        if (data.len == 0 || data.ptr[0] != 0x30)
+            return thi_err_set(TH_ETLS, "this is no %s: neither PEM nor DER", kind->what);
+        int err = thi_der_read(kind, data, &object);
+        if (err == 0)
+            err = take(arg, object);
+        return err < 0 ? err : 1;
+    }
+    BIO *bio = thi_pem_open(data);
+    if (!bio)
+        return thi_err_clear(-ENOMEM);
+    int count = each_block(kind, bio, take, arg);
+    BIO_free(bio);
+    return count != 0 ? count : none(kind, data);
+}
+
+/* The first object ends the reading. */
+typedef struct first {
+    const thi_pem_kind *kind;
+    void *object;
+} first;
+
+static int keep_first(void *arg, void *object)
+{
+    first *f = arg;
+    f->object = object;
+    return -EALREADY;
+}
+
+int thi_pem_read(const thi_pem_kind *kind, th_str data, void **object)
+{
+    first f = { .kind = kind };
+    int count = thi_pem_each(kind, data, keep_first, &f);
+    if (!f.object)
+        return count;
+    *object = f.object;
+    return 0;
+}
+
+/* ---- writing ---- */
+
+int thi_der_write(const ASN1_ITEM *item, const void *object, th_arena *arena, th_str *der)
+{
+    thi_ossl_begin();
+    int len = ASN1_item_i2d(object, NULL, item);
+    if (len <= 0)
+        return thi_ossl_fail(TH_ETLS, "this cannot be written as DER");
+    unsigned char *bytes = th_arena_alloc(arena, (size_t)len);
+    if (!bytes)
+        return thi_err_clear(-ENOMEM);
+    *der = th_str_make((const char *)bytes, (size_t)len);
+    len = ASN1_item_i2d(object, &bytes, item); /* moves bytes on */
+    return len > 0 && (size_t)len == der->len ? 0 : thi_ossl_fail(-ENOMEM, "writing DER");
+}
+
+int thi_bio_copy(BIO *bio, th_arena *arena, th_str *text)
+{
+    char *bytes;
+    long len = BIO_get_mem_data(bio, &bytes);
+    char *copy = len >= 0 ? th_arena_strdup(arena, th_str_make(bytes, (size_t)len)) : NULL;
+    if (!copy)
+        return thi_err_clear(-ENOMEM);
+    *text = th_str_make(copy, (size_t)len);
+    return 0;
+}
+
+int thi_pem_write(const char *name, th_str der, th_arena *arena, th_str *pem)
+{
+    thi_ossl_begin();
+    BIO *bio = BIO_new(BIO_s_mem());
+    if (!bio)
+        return thi_ossl_fail(-ENOMEM, "writing PEM");
+    int err = PEM_write_bio(bio, name, "", (const unsigned char *)der.ptr, (long)der.len) > 0
+                  ? thi_bio_copy(bio, arena, pem)
+                  : thi_ossl_fail(TH_ETLS, "this cannot be written as PEM");
+    BIO_free(bio);
+    return err;
+}
+
+int thi_pem_write_object(const thi_pem_kind *kind, const void *object, th_arena *arena, th_str *pem)
+{
+    th_str der;
+    int err = thi_der_write(kind->item(), object, arena, &der);
+    return err == 0 ? thi_pem_write(kind->names[0], der, arena, pem) : err;
+}
+
+int thi_hex_write(th_str bytes, char between, th_arena *arena, th_str *text)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char *start = th_arena_alloc(arena, bytes.len * 3 + 1);
+    if (!start)
+        return thi_err_clear(-ENOMEM);
+    char *at = start;
+    for (size_t i = 0; i < bytes.len; i++) {
+        unsigned char byte = (unsigned char)bytes.ptr[i];
+        if (i > 0 && between)
+            *at++ = between;
+        *at++ = digits[byte >> 4];
+        *at++ = digits[byte & 15];
+    }
+    *at = '\0';
+    *text = th_str_make(start, (size_t)(at - start));
+    return 0;
+}
+
+int thi_fingerprint(th_str bytes, const char *digest, th_arena *arena, th_str *text)
+{
+    unsigned char value[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    thi_ossl_begin();
+    EVP_MD *md = EVP_MD_fetch(NULL, digest ? digest : "sha256", NULL);
+    /* One without a size of its own, such as SHAKE, makes no fingerprint that others know. */
+    if (!md || (EVP_MD_get_flags(md) & EVP_MD_FLAG_XOF)) {
+        EVP_MD_free(md);
+        thi_ossl_begin();
+        return thi_err_set(-EINVAL, "unknown digest %s", digest);
+    }
+    int ok = EVP_Digest(bytes.ptr, bytes.len, value, &len, md, NULL);
+    EVP_MD_free(md);
+    if (ok != 1)
+        return thi_ossl_fail(TH_ETLS, "the digest %s", digest ? digest : "sha256");
+    return thi_hex_write(th_str_make((const char *)value, len), ':', arena, text);
+}

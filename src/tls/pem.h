@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * PEM and DER: which of them something is, objects out of both, and objects into both.
+ *
+ * Nothing here suspends or asks for a pass phrase.
+ */
+#ifndef THI_TLS_PEM_H
+#define THI_TLS_PEM_H
+
+#include <thrum/mem.h>
+#include <thrum/str.h>
+
+#include <openssl/asn1.h>
+#include <openssl/bio.h>
+#include <stdbool.h>
+
+/* A kind of object, and what it is called in PEM. */
+typedef struct thi_pem_kind {
+    const char *what;               /* in details: "certificate" */
+    const char *names[2];           /* of its blocks; the first is written; the other may be NULL */
+    const ASN1_ITEM *(*item)(void); /* how it is encoded */
+    size_t limit;                   /* most bytes to read it from */
+} thi_pem_kind;
+
+/* One block of a PEM text. */
+typedef struct thi_pem_block {
+    char *name;
+    char *header; /* "Proc-Type: 4,ENCRYPTED" and so on; empty without any */
+    unsigned char *data;
+    long len;
+} thi_pem_block;
+
+/* How large what is not said otherwise may be. */
+#define THI_PEM_LIMIT ((size_t)1 << 20)
+
+/* Whether it is a PEM text; else it may be DER. */
+bool thi_pem_is(th_str data);
+
+/* A reader of a text that must stay; NULL without memory, or for more than INT_MAX bytes. */
+BIO *thi_pem_open(th_str data);
+
+/* The next block: 1, to be given back with thi_pem_drop(); 0: no more; TH_ETLS for a broken one. */
+TH_MUST int thi_pem_next(BIO *bio, thi_pem_block *block);
+
+/* Frees a block, and wipes it. */
+void thi_pem_drop(thi_pem_block *block);
+
+/* Called for each object, which it takes over in any case. A failure ends the reading. */
+typedef int thi_pem_take_fn(void *arg, void *object);
+
+/*
+ * Hands all objects of a kind to `take`, in order; other blocks are passed over. Returns how many
+ * there were, at least 1; TH_ETLS when there is none or one is broken, after those before it were
+ * taken; TH_ELIMIT; -ENOMEM; what `take` returned. DER may have nothing behind it.
+ */
+TH_MUST int thi_pem_each(const thi_pem_kind *kind, th_str data, thi_pem_take_fn *take, void *arg);
+
+/* The first object of a kind. */
+TH_MUST int thi_pem_read(const thi_pem_kind *kind, th_str data, void **object);
+
+/* An object of DER that must be all of it. */
+TH_MUST int thi_der_read(const thi_pem_kind *kind, th_str der, void **object);
+
+/* The DER of an object, in the arena. */
+TH_MUST int thi_der_write(const ASN1_ITEM *item, const void *object, th_arena *arena, th_str *der);
+
+/* The PEM of DER, in the arena, with a NUL behind it. */
+TH_MUST int thi_pem_write(const char *name, th_str der, th_arena *arena, th_str *pem);
+
+/* The PEM of an object. */
+TH_MUST int thi_pem_write_object(const thi_pem_kind *kind, const void *object, th_arena *arena,
+                                 th_str *pem);
+
+/* What was written to a memory BIO, copied into the arena with a NUL behind it. */
+TH_MUST int thi_bio_copy(BIO *bio, th_arena *arena, th_str *text);
+
+/* Upper-case hexadecimal pairs with `between` between them (0: nothing), and a NUL behind them. */
+TH_MUST int thi_hex_write(th_str bytes, char between, th_arena *arena, th_str *text);
+
+/* The fingerprint of bytes by the digest of that name; NULL: sha256. */
+TH_MUST int thi_fingerprint(th_str bytes, const char *digest, th_arena *arena, th_str *text);
+
+#endif
