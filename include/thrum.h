@@ -63,6 +63,8 @@
 #include <thrum/stream.h>
 #include <thrum/time.h>
 #include <thrum/tls.h>
+#include <thrum/tls_engine.h>
+#include <thrum/tls_stream.h>
 #include <thrum/transport.h>
 #include <thrum/trace.h>
 #include <thrum/tune.h>

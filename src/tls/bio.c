@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * How OpenSSL reaches the bytes of an engine: a BIO between its two buffers.
+ *
+ * OpenSSL never sees a descriptor. What came from the peer lies in `in` before OpenSSL is called,
+ * and what it makes for the peer lies in `out` when it returns; who moves the bytes is not its
+ * business, and so it never runs into a wait or an error of the network. It reads a record in two
+ * pieces, the head and the rest, and so takes nothing that is behind the record: what a peer sends
+ * plainly behind its last one is still in `in` then.
+ *
+ * A write is taken as a whole or not at all. OpenSSL would keep a record of which half was taken
+ * and insist on going on with just that one; so one that has been begun must never be refused,
+ * which is what `unbounded` is for.
+ */
+#include "tls/bio.h"
+
+#include "base/util.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+/* Made when it is first wanted, and kept as long as the process. */
+static _Atomic(BIO_METHOD *) wire_method;
+
+/* Keeps the head of the first record, or of what is none. */
+static void note_first(thi_tls_wire *wire, const char *buf, size_t n)
+{
+    n = thi_min(n, sizeof wire->seen - wire->seen_count);
+    memcpy(wire->seen + wire->seen_count, buf, n);
+    wire->seen_count += (unsigned char)n;
+}
+
+static int wire_read(BIO *bio, char *buf, int size)
+{
+    thi_tls_wire *wire = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    if (size <= 0)
+        return 0;
+    size_t n = thi_buf_read(&wire->in, buf, (size_t)size);
+    if (TH_UNLIKELY(wire->seen_count < sizeof wire->seen))
+        note_first(wire, buf, n);
+    if (n > 0)
+        return (int)n;
+    BIO_set_retry_read(bio);
+    return -1;
+}
+
+static int wire_write(BIO *bio, const char *buf, int size)
+{
+    thi_tls_wire *wire = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    if (size <= 0)
+        return 0;
+    if (!wire->unbounded && thi_buf_len(&wire->out) >= wire->out_limit) {
+        BIO_set_retry_write(bio);
+        return -1;
+    }
+    if (thi_buf_append(&wire->out, buf, (size_t)size) < 0) {
+        wire->no_memory = true;
+        return -1;
+    }
+    return size;
+}
+
+static long wire_ctrl(BIO *bio, int what, long number, void *arg)
+{
+    (void)bio;
+    (void)number;
+    (void)arg;
+    return what == BIO_CTRL_FLUSH; /* nothing is held back, and nothing else is known here */
+}
+
+static int wire_create(BIO *bio)
+{
+    BIO_set_init(bio, 1);
+    return 1;
+}
+
+static BIO_METHOD *make_method(void)
+{
+    BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "thrum");
+    if (method && BIO_meth_set_read(method, wire_read) && BIO_meth_set_write(method, wire_write) &&
+        BIO_meth_set_ctrl(method, wire_ctrl) && BIO_meth_set_create(method, wire_create))
+        return method;
+    BIO_meth_free(method);
+    return NULL;
+}
+
+/* Of two threads that make it at the same time, one throws its own away. */
+static BIO_METHOD *method_of_all(void)
+{
+    BIO_METHOD *there = atomic_load(&wire_method);
+    BIO_METHOD *made = there ? NULL : make_method();
+    if (!made)
+        return there;
+    if (atomic_compare_exchange_strong(&wire_method, &there, made))
+        return made;
+    BIO_meth_free(made);
+    return there;
+}
+
+BIO *thi_tls_bio_new(thi_tls_wire *wire)
+{
+    BIO_METHOD *method = method_of_all();
+    BIO *bio = method ? BIO_new(method) : NULL;
+    if (bio)
+        BIO_set_data(bio, wire);
+    return bio;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * What is known of a connection and its peer, as plain data.
+ *
+ * Nothing here fails because it is too early: what is not known yet is absent.
+ */
+#include "tls/engine.h"
+
+#include "base/util.h"
+#include "tls/ossl.h"
+
+#include <errno.h>
+#include <openssl/x509.h>
+#include <string.h>
+
+/* ---- certificates ---- */
+
+/* OpenSSL leaves the leaf out of the chain that a server gets, and has it in a client's. */
+static X509 *sent_at(const thi_tls_engine *e, size_t at)
+{
+    STACK_OF(X509) *chain = SSL_get_peer_cert_chain(e->link.ssl);
+    if (at == 0)
+        return SSL_get0_peer_certificate(e->link.ssl);
+    size_t skip = e->link.server ? 1 : 0;
+    return chain && at - skip < (size_t)sk_X509_num(chain) ? sk_X509_value(chain, (int)(at - skip))
+                                                           : NULL;
+}
+
+static X509 *verified_at(const thi_tls_engine *e, size_t at)
+{
+    STACK_OF(X509) *chain = SSL_get0_verified_chain(e->link.ssl);
+    return chain && at < (size_t)sk_X509_num(chain) ? sk_X509_value(chain, (int)at) : NULL;
+}
+
+static X509 *cert_at(const thi_tls_engine *e, int chain, size_t at)
+{
+    switch (chain) {
+    case TH_TLS_CERTS_SENT:
+        return sent_at(e, at);
+    case TH_TLS_CERTS_VERIFIED:
+        return verified_at(e, at);
+    default:
+        return at == 0 ? SSL_get_certificate(e->link.ssl) : NULL;
+    }
+}
+
+ssize_t thi_tls_engine_cert(thi_tls_engine *e, int chain, size_t at, void *buf, size_t size)
+{
+    if (chain < TH_TLS_CERTS_SENT || chain > TH_TLS_CERTS_OWN || (!buf && size > 0))
+        return thi_err_clear(-EINVAL);
+    X509 *cert = cert_at(e, chain, at);
+    if (!cert)
+        return thi_err_clear(-ENOENT);
+    thi_ossl_begin();
+    int len = i2d_X509(cert, NULL);
+    if (len <= 0)
+        return thi_ossl_fail(TH_ETLS, "a certificate of the peer cannot be written");
+    unsigned char *to = buf;
+    if ((size_t)len <= size)
+        len = i2d_X509(cert, &to);
+    return len;
+}
+
+static size_t count_certs(const thi_tls_engine *e, int chain)
+{
+    size_t n = 0;
+    while (cert_at(e, chain, n))
+        n++;
+    return n;
+}
+
+/* ---- the rest ---- */
+
+static void tell_handshake(const SSL *ssl, th_tls_info *info)
+{
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
+    int group = (int)SSL_get_negotiated_group((SSL *)(uintptr_t)ssl);
+    const unsigned char *alpn = NULL;
+    unsigned alpn_len = 0;
+    info->version = SSL_version(ssl);
+    info->version_name = SSL_get_version(ssl);
+    info->cipher = cipher ? SSL_CIPHER_get_name(cipher) : NULL;
+    info->bits = cipher ? SSL_CIPHER_get_bits(cipher, NULL) : 0;
+    info->group = group > 0 ? SSL_group_to_name((SSL *)(uintptr_t)ssl, group) : NULL;
+    SSL_get0_alpn_selected(ssl, &alpn, &alpn_len);
+    info->alpn = th_str_make((const char *)alpn, alpn_len);
+    info->resumed = SSL_session_reused(ssl);
+}
+
+static void tell_peer(const thi_tls_engine *e, th_tls_info *info)
+{
+    const SSL *ssl = e->link.ssl;
+    int early = SSL_get_early_data_status(ssl);
+    info->early = early == SSL_EARLY_DATA_ACCEPTED ? 1 : early == SSL_EARLY_DATA_REJECTED ? -1 : 0;
+    info->peer_certs = count_certs(e, TH_TLS_CERTS_SENT);
+    info->verified_certs = count_certs(e, TH_TLS_CERTS_VERIFIED);
+    info->verify_error = SSL_get_verify_result(ssl);
+    info->verified = info->peer_certs > 0 && info->verify_error == X509_V_OK;
+    info->kernel_sends = BIO_get_ktls_send(SSL_get_wbio(ssl)) != 0;
+    info->sent_finished_size =
+        SSL_get_finished(ssl, info->sent_finished, sizeof info->sent_finished);
+    info->received_finished_size =
+        SSL_get_peer_finished(ssl, info->received_finished, sizeof info->received_finished);
+}
+
+int thi_tls_engine_info(thi_tls_engine *e, th_tls_info *info)
+{
+    size_t size = info->size;
+    if (size != 0 && size != sizeof *info)
+        return thi_err_clear(-EINVAL);
+    *info = (th_tls_info){ .size = size,
+                           .server = e->link.server,
+                           .done = e->done,
+                           .sent_close = e->sent_close,
+                           .received_close = e->received_close,
+                           .verify_error = e->link.verdict,
+                           .speaks_plainly = !e->done && thi_tls_engine_speaks_plainly(e) };
+    info->name = SSL_get_servername(e->link.ssl, TLSEXT_NAMETYPE_host_name);
+    thi_ossl_begin();
+    if (e->done) {
+        tell_handshake(e->link.ssl, info);
+        tell_peer(e, info);
+    }
+    thi_ossl_begin();
+    return 0;
+}

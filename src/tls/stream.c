@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * A stream of TLS over another one: the table of <thrum/stream.h>, made of the engine's steps.
+ *
+ * A step of a reader is: what the engine has; if it has nothing, wait for bytes below, feed them,
+ * and look again. A step of a writer is: what is left of an earlier one is sent, a few records are
+ * made, and these are sent before the step ends. If the scope ends in that last part the bytes are
+ * taken all the same, for the records have been made and cannot be taken back: the step returns
+ * their number, and the next one sends what is left, and tells of the scope.
+ *
+ * The first step of either makes the handshake where it was left for later.
+ */
+#include "tls/stream.h"
+
+#include "base/alloc.h"
+#include "base/util.h"
+#include "tls/ahead.h"
+#include "tls/pool.h"
+#include "tls/pump.h"
+
+#include <thrum/addr.h>
+#include <thrum/tls_stream.h>
+
+#include <errno.h>
+
+/* Taken in one step of a writer, bytes of the user's: four full records. */
+#define STEP (4 * THI_TLS_RECORD_MAX)
+
+typedef struct tls_stream {
+    th_stream base;
+    thi_tls_pump pump;
+    bool reading; /* a fiber is in a step that reads */
+    bool writing;
+    bool keep_below;
+} tls_stream;
+
+static const thi_stream_ops tls_ops;
+
+static tls_stream *of(th_stream *stream)
+{
+    return thi_container_of(stream, tls_stream, base);
+}
+
+static tls_stream *tls_of(th_stream *stream)
+{
+    return stream && stream->ops == &tls_ops ? of(stream) : NULL;
+}
+
+thi_tls_engine *thi_tls_stream_engine(th_stream *stream)
+{
+    tls_stream *s = tls_of(stream);
+    return s ? &s->pump.engine : NULL;
+}
+
+th_stream *thi_tls_stream_below(th_stream *stream)
+{
+    tls_stream *s = tls_of(stream);
+    return s ? s->pump.below : NULL;
+}
+
+/* ---- what every call asks first ---- */
+
+static int may_try(const tls_stream *s)
+{
+    if (!thi_sched_self() || thi_worker_self != s->pump.worker)
+        return -EPERM;
+    return s->pump.closed ? -EBADF : 0;
+}
+
+static int may_step(const tls_stream *s, const bool *busy)
+{
+    int err = may_try(s);
+    if (err < 0)
+        return err;
+    thi_sched_spend(THI_COST_DESCRIPTOR);
+    if (s->pump.closed) /* by who ran meanwhile */
+        return -ECANCELED;
+    err = thi_sched_may_park();
+    return err < 0 ? err : *busy ? -EBUSY : 0;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+typedef ssize_t reading(thi_tls_engine *engine, void *buf, size_t size);
+
+/* One look, and what has to be sent for it. */
+static ssize_t look(tls_stream *s, reading *how, void *buf, size_t size)
+{
+    thi_tls_pump *p = &s->pump;
+    ssize_t n = thi_tls_pump_enter(p);
+    if (n < 0)
+        return thi_err_clear((int)n);
+    n = thi_tls_engine_is_hungry(&p->engine) ? -EAGAIN : how(&p->engine, buf, size);
+    thi_tls_pump_turn(p);
+    if (p->closed)
+        return thi_err_clear(-ECANCELED);
+    if (thi_buf_len(&p->engine.wire.out) > 0)
+        (void)thi_tls_pump_push(p); /* what goes wrong here is for a writer to find */
+    return n < 0 && p->engine.failed < 0 ? thi_tls_engine_failure(&p->engine) : n;
+}
+
+static ssize_t read_steps(tls_stream *s, reading *how, void *buf, size_t size)
+{
+    thi_tls_pump *p = &s->pump;
+    int err = thi_tls_pump_handshake(p);
+    while (err == 0) {
+        ssize_t n = look(s, how, buf, size);
+        if (n != -EAGAIN && n != -ENOBUFS)
+            return n;
+        err = n == -EAGAIN ? thi_tls_pump_pull(p) : thi_tls_pump_flush(p);
+    }
+    return err;
+}
+
+static ssize_t read_step(th_stream *stream, reading *how, void *buf, size_t size)
+{
+    tls_stream *s = of(stream);
+    int err = may_step(s, &s->reading);
+    if (err < 0)
+        return thi_err_clear(err);
+    s->reading = true;
+    ssize_t n = read_steps(s, how, buf, size);
+    s->reading = false;
+    return n;
+}
+
+static ssize_t tls_read(th_stream *stream, void *buf, size_t size)
+{
+    return read_step(stream, thi_tls_engine_read, buf, size);
+}
+
+static ssize_t tls_peek(th_stream *stream, void *buf, size_t size)
+{
+    return read_step(stream, thi_tls_engine_peek, buf, size);
+}
+
+/* If there is an end or a failure, the read that follows will say so. */
+static int tls_wait(th_stream *stream)
+{
+    char byte;
+    ssize_t n = read_step(stream, thi_tls_engine_peek, &byte, 1);
+    return n == -EPERM || n == -EBADF || n == -EBUSY || n == -ECANCELED || n == -ETIMEDOUT
+               ? thi_err_clear((int)n)
+               : 0;
+}
+
+static ssize_t tls_try_read(th_stream *stream, void *buf, size_t size)
+{
+    tls_stream *s = of(stream);
+    thi_tls_pump *p = &s->pump;
+    int err = may_try(s);
+    if (err == 0 && s->reading)
+        err = -EBUSY;
+    if (err == 0 && (p->engine.busy || p->shaking))
+        err = -EAGAIN;
+    if (err < 0)
+        return thi_err_clear(err);
+    for (;;) {
+        ssize_t n = look(s, thi_tls_engine_read, buf, size);
+        if (n == -ENOBUFS) {
+            thi_tls_pump_send_rest(p);
+            return thi_err_clear(-EAGAIN);
+        }
+        if (n != -EAGAIN)
+            return n;
+        err = thi_tls_pump_try_pull(p);
+        if (err < 0)
+            return err;
+    }
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static ssize_t write_steps(tls_stream *s, const struct iovec *iov, int count)
+{
+    thi_tls_pump *p = &s->pump;
+    int err = thi_tls_pump_handshake(p);
+    if (err == 0)
+        err = thi_tls_pump_flush(p);
+    if (err == 0)
+        err = thi_tls_pump_enter(p);
+    if (err < 0)
+        return err;
+    ssize_t n = thi_tls_engine_writev(&p->engine, iov, count, STEP);
+    if (n < 0)
+        return n;
+    err = thi_tls_pump_flush(p);
+    bool scope_over = !p->closed && (err == -ECANCELED || err == -ETIMEDOUT);
+    return err < 0 && !scope_over ? err : n;
+}
+
+static ssize_t tls_writev(th_stream *stream, const struct iovec *iov, int count)
+{
+    tls_stream *s = of(stream);
+    int err = may_step(s, &s->writing);
+    if (err < 0)
+        return thi_err_clear(err);
+    s->writing = true;
+    ssize_t n = write_steps(s, iov, count);
+    s->writing = false;
+    return n;
+}
+
+/* The handshake as far as it goes without a wait. */
+static int try_handshake(thi_tls_pump *p)
+{
+    int err;
+    if (p->shaking)
+        return thi_err_clear(-EAGAIN);
+    while ((err = thi_tls_engine_handshake(&p->engine)) == -EAGAIN) {
+        err = thi_tls_pump_push(p);
+        err = err < 0 ? err : thi_tls_pump_try_pull(p);
+        if (err < 0)
+            return err;
+    }
+    return err;
+}
+
+static ssize_t try_write(tls_stream *s, const struct iovec *iov, int count)
+{
+    thi_tls_pump *p = &s->pump;
+    int err = may_try(s);
+    if (err == 0 && s->writing)
+        err = -EBUSY;
+    if (err == 0 && p->engine.busy)
+        err = -EAGAIN;
+    if (err < 0)
+        return thi_err_clear(err);
+    err = p->engine.done ? 0 : try_handshake(p);
+    if (err == 0)
+        err = thi_tls_pump_push(p);
+    if (err == 0 && thi_buf_len(&p->engine.wire.out) > 0)
+        err = thi_err_clear(-EAGAIN);
+    if (err < 0)
+        return err;
+    ssize_t n = thi_tls_engine_writev(&p->engine, iov, count, THI_TLS_RECORD_MAX);
+    err = n > 0 ? thi_tls_pump_push(p) : 0;
+    return err < 0 ? err : n;
+}
+
+static ssize_t tls_try_writev(th_stream *stream, const struct iovec *iov, int count)
+{
+    tls_stream *s = of(stream);
+    ssize_t n = try_write(s, iov, count);
+    if (n != -EPERM && n != -EBADF)
+        thi_tls_pump_send_rest(&s->pump);
+    return n;
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+/* Says the end, if that can be: 0, or why not. */
+static int say_end(tls_stream *s)
+{
+    thi_tls_pump *p = &s->pump;
+    if (p->engine.busy || p->shaking)
+        return thi_err_clear(-EBUSY);
+    int err = thi_tls_engine_shutdown(&p->engine);
+    int pushed = thi_tls_pump_push(p);
+    if (err == -EAGAIN || err == -ENOBUFS || err == 0)
+        return pushed;
+    return err;
+}
+
+static int tls_shutdown(th_stream *stream)
+{
+    tls_stream *s = of(stream);
+    if (s->pump.closed)
+        return thi_err_clear(-EBADF);
+    int err = say_end(s);
+    if (err == 0)
+        thi_tls_pump_send_rest(&s->pump);
+    return err;
+}
+
+/* Tells all who wait. Whoever is in the stream below is told by its close, unless it is kept. */
+static int end(tls_stream *s, int (*end_below)(th_stream *below))
+{
+    s->pump.closed = true;
+    int err = s->keep_below ? 0 : end_below(s->pump.below);
+    thi_tls_pump_turn(&s->pump);
+    return err;
+}
+
+static int tls_close(th_stream *stream)
+{
+    tls_stream *s = of(stream);
+    if (s->pump.closed)
+        return thi_err_clear(-EBADF);
+    if (s->pump.engine.done && s->pump.engine.failed == 0)
+        (void)say_end(s);
+    return end(s, th_stream_close);
+}
+
+static int tls_reset(th_stream *stream)
+{
+    tls_stream *s = of(stream);
+    if (s->pump.closed)
+        return thi_err_clear(-EBADF);
+    return end(s, th_stream_reset);
+}
+
+/* What was made, without the stream below, which is its owner's again. */
+static void take_off(tls_stream *s)
+{
+    thi_tls_engine_deinit(&s->pump.engine);
+    thi_free(s);
+}
+
+static void destroy(thi_tls_pump *p)
+{
+    tls_stream *s = thi_container_of(p, tls_stream, pump);
+    if (!s->keep_below)
+        th_stream_free(p->below);
+    take_off(s);
+}
+
+static void tls_free(th_stream *stream)
+{
+    tls_stream *s = of(stream);
+    if (!s->pump.closed)
+        (void)tls_close(stream);
+    if (s->pump.rest_fiber)
+        s->pump.abandoned = true;
+    else
+        destroy(&s->pump);
+}
+
+/* ---- about the connection -------------------------------------------------------------------- */
+
+static int tls_peer(th_stream *stream, th_addr *addr)
+{
+    th_stream *below = of(stream)->pump.below;
+    return below->ops->peer(below, addr);
+}
+
+static int tls_local(th_stream *stream, th_addr *addr)
+{
+    th_stream *below = of(stream)->pump.below;
+    return below->ops->local(below, addr);
+}
+
+static int tls_descriptor(th_stream *stream)
+{
+    th_stream *below = of(stream)->pump.below;
+    return below->ops->descriptor ? below->ops->descriptor(below) : -EOPNOTSUPP;
+}
+
+static int tls_origin(th_stream *stream, const struct thi_origin **origin)
+{
+    th_stream *below = of(stream)->pump.below;
+    if (below->ops->origin)
+        return below->ops->origin(below, origin);
+    *origin = NULL;
+    return 0;
+}
+
+static const thi_stream_ops tls_ops = {
+    .name = "tls",
+    .read = tls_read,
+    .writev = tls_writev,
+    .shutdown = tls_shutdown,
+    .close = tls_close,
+    .free = tls_free,
+    .peer = tls_peer,
+    .local = tls_local,
+    .descriptor = tls_descriptor,
+    .origin = tls_origin,
+    .peek = tls_peek,
+    .try_read = tls_try_read,
+    .try_writev = tls_try_writev,
+    .wait = tls_wait,
+    .reset = tls_reset,
+};
+
+/* ---- making one ------------------------------------------------------------------------------ */
+
+int thi_tls_stream_new(thi_tls_config *config, bool server, th_stream *below,
+                       const th_tls_stream_opts *opts, th_stream **stream)
+{
+    static const th_tls_stream_opts defaults;
+    opts = opts ? opts : &defaults;
+    thi_bufpool *pool = thi_tls_pool();
+    tls_stream *s = pool ? thi_calloc(1, sizeof *s) : NULL;
+    if (!s)
+        return thi_err_clear(-ENOMEM);
+    s->base.ops = &tls_ops;
+    s->keep_below = opts->keep_below;
+    s->pump.below = below;
+    s->pump.worker = thi_worker_self;
+    s->pump.free = destroy;
+    s->pump.handshake_time =
+        opts->handshake_time > 0 ? opts->handshake_time : config->facts.handshake_time;
+    thi_list_init(&s->pump.waiters);
+    int err = thi_tls_engine_init(&s->pump.engine, config, server, opts, pool);
+    if (err < 0)
+        thi_free(s);
+    else
+        *stream = &s->base;
+    return err;
+}
+
+/* Makes one, and its handshake unless that is for later. */
+static int wrap(th_tls *tls, bool server, th_stream *below, const th_tls_stream_opts *opts,
+                th_stream **out)
+{
+    th_stream *stream;
+    if (!tls || !below || !out)
+        return thi_err_clear(-EINVAL);
+    int err = thi_tls_engine_check(opts);
+    if (err < 0)
+        return err;
+    if (!thi_sched_self())
+        return thi_err_clear(-EPERM);
+    thi_tls_config *config = thi_tls_config_of(tls);
+    err = thi_tls_stream_new(config, server, below, opts, &stream);
+    thi_tls_config_unref(config);
+    if (err < 0)
+        return err;
+    if (!opts || !opts->later)
+        err = thi_tls_pump_handshake(&of(stream)->pump);
+    if (err == 0)
+        *out = stream;
+    else
+        take_off(of(stream));
+    return err;
+}
+
+int th_tls_server(struct th_tls *tls, th_stream *below, const th_tls_stream_opts *opts,
+                  th_stream **stream)
+{
+    return wrap(tls, true, below, opts, stream);
+}
+
+int th_tls_client(struct th_tls *tls, th_stream *below, const th_tls_stream_opts *opts,
+                  th_stream **stream)
+{
+    return wrap(tls, false, below, opts, stream);
+}
+
+int th_tls_handshake(th_stream *stream)
+{
+    tls_stream *s = tls_of(stream);
+    if (!s)
+        return thi_err_clear(-EINVAL);
+    bool nobody = false;
+    int err = may_step(s, &nobody);
+    return err < 0 ? thi_err_clear(err) : thi_tls_pump_handshake(&s->pump);
+}
+
+int th_tls_info_get(th_stream *stream, th_tls_info *info)
+{
+    thi_tls_engine *engine = thi_tls_stream_engine(stream);
+    return engine && info ? thi_tls_engine_info(engine, info) : thi_err_clear(-EINVAL);
+}
+
+ssize_t th_tls_cert_get(th_stream *stream, int chain, size_t at, void *buf, size_t size)
+{
+    thi_tls_engine *engine = thi_tls_stream_engine(stream);
+    return engine ? thi_tls_engine_cert(engine, chain, at, buf, size) : thi_err_clear(-EINVAL);
+}
+
+/* ---- back to plain --------------------------------------------------------------------------- */
+
+/* Until both ends have been said: 0. */
+static int end_in_agreement(tls_stream *s)
+{
+    thi_tls_pump *p = &s->pump;
+    for (;;) {
+        int err = thi_tls_engine_shutdown(&p->engine);
+        if (err < 0 && err != -EAGAIN && err != -ENOBUFS)
+            return err;
+        int sent = thi_tls_pump_flush(p);
+        if (sent < 0 || err == 0)
+            return sent;
+        if (SSL_pending(p->engine.link.ssl) > 0)
+            return thi_err_set(-EBUSY, "the peer has sent bytes that were not read");
+        sent = thi_tls_pump_pull(p);
+        if (sent < 0)
+            return sent;
+    }
+}
+
+/* Nothing of ours is under way any more, so the stream below can be given away. */
+static int hand_over(tls_stream *s, th_stream **plain)
+{
+    thi_buf *in = &s->pump.engine.wire.in;
+    th_stream *below = s->pump.below;
+    if (thi_buf_len(in) > 0) {
+        int err = thi_ahead_new(below, in, &below);
+        if (err < 0)
+            return err;
+    }
+    take_off(s);
+    *plain = below;
+    return 0;
+}
+
+int th_tls_unwrap(th_stream *stream, th_stream **plain)
+{
+    tls_stream *s = tls_of(stream);
+    if (!s || !plain || s->keep_below)
+        return thi_err_clear(-EINVAL);
+    bool busy = s->reading || s->writing || s->pump.shaking;
+    int err = may_step(s, &busy);
+    if (err < 0)
+        return thi_err_clear(err);
+    s->reading = true;
+    s->writing = true;
+    err = end_in_agreement(s);
+    while (err == 0 && s->pump.rest_fiber)
+        err = thi_tls_pump_await_rest(&s->pump);
+    s->reading = false;
+    s->writing = false;
+    return err < 0 ? err : hand_over(s, plain);
+}
