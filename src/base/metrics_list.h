@@ -41,6 +41,22 @@
     X(COUNTER, LOOP_WAKEUPS, "thrum_loop_wakeups_total", "",                                       \
       "Wake-ups of an event loop by another thread")                                               \
     X(COUNTER, TIMERS_FIRED, "thrum_timers_fired_total", "", "Timers that ran out")                \
+    X(COUNTER, TLS_SERVER_FULL, "thrum_tls_handshakes_total", "role=\"server\",result=\"full\"",   \
+      "TLS handshakes, by role and what became of them")                                           \
+    X(COUNTER, TLS_SERVER_RESUMED, "thrum_tls_handshakes_total",                                   \
+      "role=\"server\",result=\"resumed\"", "TLS handshakes, by role and what became of them")     \
+    X(COUNTER, TLS_SERVER_FAILED, "thrum_tls_handshakes_total",                                    \
+      "role=\"server\",result=\"failed\"", "TLS handshakes, by role and what became of them")      \
+    X(COUNTER, TLS_CLIENT_FULL, "thrum_tls_handshakes_total", "role=\"client\",result=\"full\"",   \
+      "TLS handshakes, by role and what became of them")                                           \
+    X(COUNTER, TLS_CLIENT_RESUMED, "thrum_tls_handshakes_total",                                   \
+      "role=\"client\",result=\"resumed\"", "TLS handshakes, by role and what became of them")     \
+    X(COUNTER, TLS_CLIENT_FAILED, "thrum_tls_handshakes_total",                                    \
+      "role=\"client\",result=\"failed\"", "TLS handshakes, by role and what became of them")      \
+    X(COUNTER, TLS_EARLY_TAKEN, "thrum_tls_early_data_total", "result=\"taken\"",                  \
+      "Connections on which a client sent early data to a server")                                 \
+    X(COUNTER, TLS_EARLY_REFUSED, "thrum_tls_early_data_total", "result=\"refused\"",              \
+      "Connections on which a client sent early data to a server")                                 \
     X(COUNTER, HTTP_REQUESTS_1XX, "thrum_http_requests_total", "class=\"1xx\"",                    \
       "HTTP requests answered, by class of status")                                                \
     X(COUNTER, HTTP_REQUESTS_2XX, "thrum_http_requests_total", "class=\"2xx\"",                    \

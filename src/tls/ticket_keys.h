@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The keys of tickets: three at a time, from memory, a file or a source. */
+#ifndef THI_TLS_TICKET_KEYS_H
+#define THI_TLS_TICKET_KEYS_H
+
+#include <thrum/tls_session.h>
+
+#include <stdbool.h>
+
+/* The parts of a key. */
+enum { THI_TICKET_NAME = 16, THI_TICKET_MAC = 32, THI_TICKET_AES = 32 };
+
+/* What a key is to the present moment. */
+typedef enum thi_ticket_age {
+    THI_TICKET_UNKNOWN,  /* none of the three */
+    THI_TICKET_PREVIOUS, /* its tickets are to be replaced */
+    THI_TICKET_CURRENT,
+    THI_TICKET_NEXT
+} thi_ticket_age;
+
+/* The key that makes tickets now. Rotates, and looks for others', when it is time. */
+void thi_ticket_keys_current(th_tls_ticket_keys *keys, th_tls_ticket_key *key);
+
+/* The key of that name. As above. */
+thi_ticket_age thi_ticket_keys_find(th_tls_ticket_keys *keys, const unsigned char *name,
+                                    th_tls_ticket_key *key);
+
+static inline const unsigned char *thi_ticket_mac(const th_tls_ticket_key *key)
+{
+    return key->bytes + THI_TICKET_NAME;
+}
+
+static inline const unsigned char *thi_ticket_aes(const th_tls_ticket_key *key)
+{
+    return key->bytes + THI_TICKET_NAME + THI_TICKET_MAC;
+}
+
+/* Whether no two have the same name and none is all zero. */
+bool thi_ticket_set_valid(const th_tls_ticket_set *set);
+
+/* Three keys by chance: 0 or -errno. */
+TH_MUST int thi_ticket_set_make(th_tls_ticket_set *set);
+
+/* The next one becomes the current one: 0 or -errno, and nothing has changed. */
+TH_MUST int thi_ticket_set_rotate(th_tls_ticket_set *set);
+
+#endif
