@@ -7,10 +7,10 @@
  * ticket keys, and the server cannot tell. So they are off unless asked for, and whoever reads them
  * has to know which they are. Within one process they are taken once: see early_once.h.
  *
- * On the server nothing changes but how reading begins: thi_tls_early_accept() in place of
- * SSL_do_handshake(), as often as it wants more; then, while it has said THI_EARLY_DATA, reading
- * and writing by the calls below, until reading says THI_EARLY_OVER; then SSL_do_handshake() to the
- * end. No call here suspends; the caller deals with the BIOs.
+ * At a server thi_tls_early_read() comes before the handshake, as often as it wants more; while it
+ * says THI_EARLY_DATA, answers are written by thi_tls_early_write(). Once reading says
+ * THI_EARLY_OVER, SSL_do_handshake() brings the handshake to its end, and all is as usual. No call
+ * here suspends; the caller deals with the BIOs.
  */
 #ifndef THI_TLS_EARLY_H
 #define THI_TLS_EARLY_H
@@ -40,8 +40,9 @@ TH_MUST int thi_tls_early_attach(SSL_CTX *ctx, uint32_t max);
 TH_MUST int thi_tls_early_read(SSL *ssl, void *buf, size_t size, size_t *got);
 
 /*
- * Writes of a server while the early data is not over: 1 with *put bytes taken; THI_EARLY_MORE when
- * the BIO takes nothing now; THI_EARLY_FAILED. Whom it goes to is not known for certain yet.
+ * Writes of a server while the early data is not over: THI_EARLY_DATA with *put bytes taken;
+ * THI_EARLY_MORE when the BIO takes nothing now; THI_EARLY_FAILED. Whom it goes to is not known for
+ * certain yet.
  */
 TH_MUST int thi_tls_early_write(SSL *ssl, const void *buf, size_t size, size_t *put);
 
@@ -55,5 +56,8 @@ TH_MUST int thi_tls_early_send(SSL *ssl, const void *buf, size_t size, size_t *p
 /* After the handshake: whether the early data was taken. At a client, else it is to be sent again.
  */
 bool thi_tls_early_taken(SSL *ssl);
+
+/* At a server, once the handshake is complete: counts what became of early data. */
+void thi_tls_early_count(SSL *ssl);
 
 #endif

@@ -7,7 +7,6 @@
 #include <thrum/defs.h>
 #include <thrum/str.h>
 
-#include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -47,22 +46,5 @@ char *thi_ocsp_words(const thi_ocsp_findings *findings, char *text, size_t size)
 
 /* Whether a certificate demands a response with each handshake (RFC 7633, "must-staple"). */
 bool thi_ocsp_is_demanded(X509 *cert);
-
-/* ---- the client's side ---- */
-
-/* A client's demand, as th_tls_opts.ocsp has it. */
-typedef struct thi_ocsp_client {
-    bool ask;
-    bool required;
-    /* Called with what came, empty for nothing, when it was not refused. 0, or a negative code that
-     * ends the handshake; NULL: not called. */
-    int (*check)(SSL *ssl, th_str response, void *arg);
-    /* Told why the handshake ends: a code, and words in th_err_detail(). */
-    void (*failed)(SSL *ssl, int code, void *arg);
-    void *arg;
-} thi_ocsp_client;
-
-/* Makes connections of a client's SSL_CTX ask for and judge responses. 0; -ENOMEM. */
-TH_MUST int thi_ocsp_client_attach(SSL_CTX *ctx, const thi_ocsp_client *client);
 
 #endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Early data of TLS 1.3.
+ *
+ * OpenSSL protects against replays by tickets that it keeps in its own session cache, each used
+ * once. That would make tickets stateful and take a lock for every connection, early data or not.
+ * So it is off, and early data is taken once per hello instead (early_once.h).
+ */
+#include "tls/early.h"
+
+#include "base/error.h"
+#include "base/metrics.h"
+#include "sys/sys.h"
+#include "tls/early_once.h"
+#include "tls/ossl.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+
+#define HELLOS ((size_t)8192) /* with early data within THI_EARLY_SPAN; more of them: refused */
+
+static int register_index = -1; /* of SSL_CTX */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void forget_register(void *ctx, void *ptr, CRYPTO_EX_DATA *data, int index, long l, void *p)
+{
+    (void)ctx, (void)data, (void)index, (void)l, (void)p;
+    thi_early_once_free(ptr);
+}
+
+static void prepare(void)
+{
+    register_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, forget_register);
+}
+
+/* Asked when all else speaks for taking it. */
+static int on_offer(SSL *ssl, void *arg)
+{
+    unsigned char random[SSL3_RANDOM_SIZE];
+    size_t size = SSL_get_client_random(ssl, random, sizeof random);
+    bool fresh = thi_early_once_note(arg, random, size, thi_sys_clock());
+    return fresh ? 1 : 0;
+}
+
+int thi_tls_early_attach(SSL_CTX *ctx, uint32_t max)
+{
+    thi_early_once *hellos;
+    pthread_once(&once, prepare);
+    int err = register_index < 0 ? -ENOMEM : thi_early_once_new(HELLOS, &hellos);
+    if (err < 0)
+        return thi_err_clear(err);
+    thi_ossl_begin();
+    if (!SSL_CTX_set_max_early_data(ctx, max) || !SSL_CTX_set_recv_max_early_data(ctx, max) ||
+        !SSL_CTX_set_ex_data(ctx, register_index, hellos)) {
+        thi_early_once_free(hellos);
+        return thi_ossl_fail(-ENOMEM, "early data");
+    }
+    SSL_CTX_set_options(ctx, SSL_OP_NO_ANTI_REPLAY);
+    SSL_CTX_set_allow_early_data_cb(ctx, on_offer, hellos);
+    return 0;
+}
+
+/* ---- a server ---- */
+
+static int retry_or_fail(SSL *ssl, int result)
+{
+    int error = SSL_get_error(ssl, result);
+    return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? THI_EARLY_MORE
+                                                                         : THI_EARLY_FAILED;
+}
+
+int thi_tls_early_read(SSL *ssl, void *buf, size_t size, size_t *got)
+{
+    size_t n = 0;
+    thi_ossl_begin();
+    switch (SSL_read_early_data(ssl, buf, size, &n)) {
+    case SSL_READ_EARLY_DATA_SUCCESS:
+        *got = n;
+        return THI_EARLY_DATA;
+    case SSL_READ_EARLY_DATA_FINISH:
+        return THI_EARLY_OVER;
+    default:
+        return retry_or_fail(ssl, 0);
+    }
+}
+
+int thi_tls_early_write(SSL *ssl, const void *buf, size_t size, size_t *put)
+{
+    thi_ossl_begin();
+    return SSL_write_early_data(ssl, buf, size, put) > 0 ? THI_EARLY_DATA : retry_or_fail(ssl, 0);
+}
+
+/* ---- a client ---- */
+
+int thi_tls_early_send(SSL *ssl, const void *buf, size_t size, size_t *put)
+{
+    const SSL_SESSION *session = SSL_get0_session(ssl);
+    uint32_t max = session ? SSL_SESSION_get_max_early_data(session) : 0;
+    if (max == 0 || size == 0)
+        return THI_EARLY_OVER;
+    thi_ossl_begin();
+    if (SSL_write_early_data(ssl, buf, size < max ? size : max, put) > 0)
+        return THI_EARLY_DATA;
+    return retry_or_fail(ssl, 0);
+}
+
+bool thi_tls_early_taken(SSL *ssl)
+{
+    return SSL_get_early_data_status(ssl) == SSL_EARLY_DATA_ACCEPTED;
+}
+
+void thi_tls_early_count(SSL *ssl)
+{
+    int status = SSL_get_early_data_status(ssl);
+    if (status == SSL_EARLY_DATA_ACCEPTED)
+        thi_metric_add(THI_M_TLS_EARLY_TAKEN, 1);
+    else if (status == SSL_EARLY_DATA_REJECTED)
+        thi_metric_add(THI_M_TLS_EARLY_REFUSED, 1);
+}

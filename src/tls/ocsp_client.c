@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Clients that ask for a stapled response.
+ *
+ * OpenSSL calls back when the server's certificate is verified, whether a response came or not; in
+ * TLS 1.3 also when a session is resumed, where there is neither a certificate nor a response, and
+ * what was found the first time stands.
+ */
+#include "tls/ocsp_client.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "sys/sys.h"
+#include "tls/ossl.h"
+
+#include <thrum/time.h>
+
+#include <errno.h>
+#include <pthread.h>
+
+static int client_index = -1; /* of SSL_CTX */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void forget(void *ctx, void *ptr, CRYPTO_EX_DATA *data, int index, long l, void *p)
+{
+    (void)ctx, (void)data, (void)index, (void)l, (void)p;
+    thi_free(ptr);
+}
+
+static void prepare(void)
+{
+    client_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, forget);
+}
+
+static th_str response_of(SSL *ssl)
+{
+    const char *der = NULL;
+    long size = SSL_get_tlsext_status_ocsp_resp(ssl, &der);
+    return size > 0 ? th_str_make(der, (size_t)size) : th_str_make("", 0);
+}
+
+/* In the chain that was verified, the one above the peer's own; a self-signed one is its own. */
+static X509 *issuer_of(SSL *ssl, X509 *cert)
+{
+    STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+    if (sk_X509_num(chain) > 1)
+        return sk_X509_value(chain, 1);
+    return cert;
+}
+
+static int judge(SSL *ssl, const thi_ocsp_client *client, th_str response)
+{
+    char words[160];
+    thi_ocsp_findings f;
+    X509 *cert = SSL_get0_peer_certificate(ssl);
+    if (!cert)
+        return 0;
+    if (response.len == 0 && !client->required && !thi_ocsp_is_demanded(cert))
+        return 0;
+    thi_ocsp_judge(response, cert, issuer_of(ssl, cert), thi_sys_wall() / TH_SECOND, &f);
+    if (f.verdict == THI_OCSP_GOOD)
+        return 0;
+    return thi_err_set(f.verdict == THI_OCSP_UNJUDGED ? -ENOMEM : TH_ETLS,
+                       "the OCSP response of the server %s",
+                       thi_ocsp_words(&f, words, sizeof words));
+}
+
+/* 1: go on; 0: alert "bad certificate status response". */
+static int on_response(SSL *ssl, void *arg)
+{
+    const thi_ocsp_client *client = arg;
+    if (SSL_session_reused(ssl))
+        return 1;
+    th_str response = response_of(ssl);
+    int err = client->unjudged ? 0 : judge(ssl, client, response);
+    if (err >= 0 && client->check)
+        err = client->check(ssl, response, client->arg);
+    thi_ossl_begin();
+    if (err < 0 && client->failed)
+        client->failed(ssl, err, client->arg);
+    return err < 0 ? 0 : 1;
+}
+
+int thi_ocsp_client_attach(SSL_CTX *ctx, const thi_ocsp_client *client)
+{
+    pthread_once(&once, prepare);
+    thi_ocsp_client *copy = client_index < 0 ? NULL : thi_alloc(sizeof *copy);
+    if (!copy)
+        return thi_err_clear(-ENOMEM);
+    *copy = *client;
+    thi_ossl_begin();
+    if (!SSL_CTX_set_ex_data(ctx, client_index, copy)) {
+        thi_free(copy);
+        return thi_ossl_fail(-ENOMEM, "OCSP");
+    }
+    SSL_CTX_set_tlsext_status_type(ctx, TLSEXT_STATUSTYPE_ocsp);
+    SSL_CTX_set_tlsext_status_cb(ctx, on_response);
+    SSL_CTX_set_tlsext_status_arg(ctx, copy);
+    return 0;
+}

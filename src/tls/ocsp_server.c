@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * Servers that staple a response to their certificate.
+ *
+ * OpenSSL calls back when a client has asked, and takes the response, in memory of its own, for the
+ * one connection. Where there is none the handshake goes on without.
+ */
+#include "tls/ocsp_server.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "tls/ossl.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+static int server_index = -1; /* of SSL_CTX */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void forget(void *ctx, void *ptr, CRYPTO_EX_DATA *data, int index, long l, void *p)
+{
+    thi_ocsp_server *server = ptr;
+    (void)ctx, (void)data, (void)index, (void)l, (void)p;
+    if (server)
+        thi_ocsp_file_unref(server->file);
+    thi_free(server);
+}
+
+static void prepare(void)
+{
+    server_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, forget);
+}
+
+/* Hands a response over, a copy of OpenSSL's; an empty one is none. */
+static int show(SSL *ssl, unsigned char *copy, size_t size)
+{
+    if (!copy)
+        return SSL_TLSEXT_ERR_NOACK;
+    SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)size);
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static int on_request(SSL *ssl, void *arg)
+{
+    const thi_ocsp_server *server = arg;
+    th_str response = th_str_make("", 0);
+    size_t size = 0;
+    int err = server->staple ? server->staple(ssl, &response, server->arg) : 0;
+    thi_ossl_begin();
+    if (err < 0) {
+        if (server->failed)
+            server->failed(ssl, err, server->arg);
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
+    if (response.len > 0)
+        return show(ssl, OPENSSL_memdup(response.ptr, response.len), response.len);
+    unsigned char *copy = server->file ? thi_ocsp_file_copy(server->file, &size) : NULL;
+    return show(ssl, copy, size);
+}
+
+int thi_ocsp_server_attach(SSL_CTX *ctx, const thi_ocsp_server *server)
+{
+    pthread_once(&once, prepare);
+    thi_ocsp_server *copy = server_index < 0 ? NULL : thi_alloc(sizeof *copy);
+    if (!copy)
+        return thi_err_clear(-ENOMEM);
+    *copy = *server;
+    copy->file = thi_ocsp_file_ref(server->file);
+    thi_ossl_begin();
+    if (!SSL_CTX_set_ex_data(ctx, server_index, copy)) {
+        forget(NULL, copy, NULL, 0, 0, NULL);
+        return thi_ossl_fail(-ENOMEM, "OCSP");
+    }
+    SSL_CTX_set_tlsext_status_cb(ctx, on_request);
+    SSL_CTX_set_tlsext_status_arg(ctx, copy);
+    return 0;
+}
