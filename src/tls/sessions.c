@@ -146,18 +146,17 @@ static visit *make_visit(uint64_t context, const thi_tls_destination *to, th_tls
     return v;
 }
 
-/* The session of an earlier connection, with a reference, or NULL. */
+/* The session of an earlier connection, the caller's own, or NULL. */
 static int choose(const visit *v, th_tls_session *given, SSL_SESSION **session)
 {
     if (given) {
         int err = thi_tls_session_fits(given, v->context, v->name);
         if (err < 0)
             return err;
-        *session = thi_tls_session_state(given);
-        SSL_SESSION_up_ref(*session);
-    } else {
-        *session = v->sessions ? thi_sessions_get(v->sessions, where_of(v)) : NULL;
+        *session = SSL_SESSION_dup(thi_tls_session_state(given));
+        return *session ? 0 : thi_err_clear(-ENOMEM);
     }
+    *session = v->sessions ? thi_sessions_get(v->sessions, where_of(v)) : NULL;
     return 0;
 }
 

@@ -167,20 +167,26 @@ void thi_sessions_put(th_tls_sessions *s, th_str name, SSL_SESSION *session)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* One that is used once is given away, of another a copy: see above. */
+static SSL_SESSION *hand_out(th_tls_sessions *s, kept *k)
+{
+    if (SSL_SESSION_get_protocol_version(k->session) < TLS1_3_VERSION)
+        return SSL_SESSION_dup(k->session);
+    SSL_SESSION *session = k->session;
+    SSL_SESSION_up_ref(session);
+    forget(s, k);
+    return session;
+}
+
 SSL_SESSION *thi_sessions_get(th_tls_sessions *s, th_str name)
 {
-    SSL_SESSION *session = NULL;
     pthread_mutex_lock(&s->lock);
     kept *k = find(s, name);
-    if (k) {
+    SSL_SESSION *session = k ? hand_out(s, k) : NULL;
+    if (session)
         s->stats.offered++;
-        session = k->session;
-        SSL_SESSION_up_ref(session);
-        if (SSL_SESSION_get_protocol_version(session) >= TLS1_3_VERSION)
-            forget(s, k);
-    } else {
+    else
         s->stats.missed++;
-    }
     pthread_mutex_unlock(&s->lock);
     return session;
 }

@@ -15,8 +15,8 @@
  */
 void thi_sessions_put(th_tls_sessions *sessions, th_str destination, SSL_SESSION *session);
 
-/* The session for a destination that came last, with a reference for the caller; NULL: none. One
- * of TLS 1.3 is not there any more afterwards. */
+/* The session for a destination that came last, for the caller alone; NULL: none. One of TLS 1.3 is
+ * not there any more afterwards. */
 SSL_SESSION *thi_sessions_get(th_tls_sessions *sessions, th_str destination);
 
 /* Forgets all of one destination. */
