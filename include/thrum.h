@@ -30,6 +30,7 @@
 #include <thrum/http.h>
 #include <thrum/inspect.h>
 #include <thrum/key.h>
+#include <thrum/key_cost.h>
 #include <thrum/local.h>
 #include <thrum/log.h>
 #include <thrum/marks.h>

@@ -84,7 +84,25 @@
       "Jobs that left thread pools, by what became of them")                                       \
     X(GAUGE, POOL_JOBS_WAITING, "thrum_pool_jobs_waiting", "",                                     \
       "Jobs in the queues of thread pools")                                                        \
-    X(GAUGE, POOL_THREADS, "thrum_pool_threads", "", "Threads of thread pools")
+    X(GAUGE, POOL_THREADS, "thrum_pool_threads", "", "Threads of thread pools")                    \
+    X(COUNTER, TLS_SIGNED_HERE, "thrum_tls_private_operations_total", "where=\"here\"",            \
+      "Private keys used off the loop, or in place for want of a thread")                          \
+    X(COUNTER, TLS_SIGNED_POOL, "thrum_tls_private_operations_total", "where=\"pool\"",            \
+      "Private keys used off the loop, or in place for want of a thread")                          \
+    X(COUNTER, TLS_SIGNED_KEYD, "thrum_tls_private_operations_total", "where=\"keyd\"",            \
+      "Private keys used off the loop, or in place for want of a thread")                          \
+    X(COUNTER, TLS_SIGN_ERRORS, "thrum_tls_private_operation_errors_total", "",                    \
+      "Private keys that could not be used, because of the key process or a cancellation too")     \
+    X(GAUGE, TLS_HANDSHAKES_WAITING, "thrum_tls_handshakes_waiting", "",                           \
+      "Handshakes that wait for their turn")                                                       \
+    X(COUNTER, KEYD_SIGNED, "thrum_keyd_requests_total", "result=\"signed\"",                      \
+      "Requests to a key process, by what became of them")                                         \
+    X(COUNTER, KEYD_REFUSED, "thrum_keyd_requests_total", "result=\"refused\"",                    \
+      "Requests to a key process, by what became of them")                                         \
+    X(COUNTER, KEYD_LIMITED, "thrum_keyd_requests_total", "result=\"limited\"",                    \
+      "Requests to a key process, by what became of them")                                         \
+    X(COUNTER, KEYD_FAILED, "thrum_keyd_requests_total", "result=\"failed\"",                      \
+      "Requests to a key process, by what became of them")
 
 #define THI_HISTOGRAM_LIST(X)                                                                      \
     X(HTTP_REQUEST, "thrum_http_request_duration_seconds",                                         \

@@ -18,9 +18,34 @@ unsigned long thi_ossl_peek(void)
     return ERR_peek_error();
 }
 
+/* Ours have the library that OpenSSL leaves to its users, and the code without its sign. */
+static int own_code(unsigned long error)
+{
+    return ERR_GET_LIB(error) == ERR_LIB_USER ? -ERR_GET_REASON(error) : 0;
+}
+
+void thi_ossl_raise(int code)
+{
+    ERR_raise_data(ERR_LIB_USER, -code, "%s", th_err_detail());
+}
+
+/* What was said of a failure of ours. */
+static char *own_reason(char *text, size_t size)
+{
+    const char *data = NULL;
+    int flags = 0;
+    unsigned long first = ERR_peek_error_all(NULL, NULL, NULL, &data, &flags);
+    bool said = data && (flags & ERR_TXT_STRING) && *data != '\0';
+    snprintf(text, size, "%s", said ? data : th_strerror(own_code(first)));
+    ERR_clear_error();
+    return text;
+}
+
 char *thi_ossl_reason(char *text, size_t size)
 {
     unsigned long first = ERR_peek_error();
+    if (own_code(first) != 0)
+        return own_reason(text, size);
     /* Errors of the system carry an errno in the place of the reason, and have no text here. */
     const char *reason = NULL;
     if (first != 0)
@@ -34,13 +59,15 @@ char *thi_ossl_reason(char *text, size_t size)
 int thi_ossl_fail(int code, const char *format, ...)
 {
     char what[THI_ERR_DETAIL_SIZE];
-    char reason[128];
+    char reason[THI_ERR_DETAIL_SIZE];
     va_list args;
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
     if (ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE)
         code = -ENOMEM;
+    else if (own_code(ERR_peek_error()) != 0)
+        code = own_code(ERR_peek_error());
     thi_ossl_reason(reason, sizeof reason);
     return thi_err_set(code, "%s%s%s", what, reason[0] != '\0' ? ": " : "", reason);
 }

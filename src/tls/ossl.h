@@ -19,9 +19,16 @@ void thi_ossl_begin(void);
 
 /*
  * Returns `code` with the formatted text as its detail and, behind a colon, OpenSSL's reason for
- * the last failure; empties the queue. -ENOMEM instead of `code` when that is the reason.
+ * the last failure; empties the queue. -ENOMEM instead of `code` when that is the reason, and what
+ * was given to thi_ossl_raise() when that was the first one.
  */
 int thi_ossl_fail(int code, const char *format, ...) TH_PRINTF(2, 3);
+
+/*
+ * Lays a failure of ours into the queue, for a callback that OpenSSL called: what then comes of the
+ * call is told by thi_ossl_fail(), which returns this code and adds the present detail to its text.
+ */
+void thi_ossl_raise(int code);
 
 /*
  * Writes OpenSSL's reason for the first failure in the queue to text, such as "no start line", and

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * What a signature costs, and what it costs to hand one over: measured, once for each kind and size
+ * of key and once for the process.
+ *
+ * The shortest of several tries counts: what comes on top is other people's work. In a simulation
+ * nothing is measured, for the same seed must do the same on every machine: there RSA and curves of
+ * more than 256 bits are dear.
+ */
+#ifndef THI_TLS_SIGN_COST_H
+#define THI_TLS_SIGN_COST_H
+
+#include <thrum/defs.h>
+
+#include <openssl/types.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Nanoseconds that one signature with the key takes; INT64_MAX when it cannot sign. May suspend in
+ * a fiber, which must not compute for long itself. */
+int64_t thi_sign_cost(EVP_PKEY *key);
+
+/* Nanoseconds from handing work to the pool "crypto" until its result is there, within bounds that
+ * no busy machine shifts. May suspend in a fiber. */
+int64_t thi_sign_handoff(void);
+
+/* Whether a signature is dearer than to hand it over. */
+bool thi_sign_is_dear(EVP_PKEY *key);
+
+#endif
