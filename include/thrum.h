@@ -31,6 +31,7 @@
 #include <thrum/inspect.h>
 #include <thrum/key.h>
 #include <thrum/key_cost.h>
+#include <thrum/keyd.h>
 #include <thrum/local.h>
 #include <thrum/log.h>
 #include <thrum/marks.h>

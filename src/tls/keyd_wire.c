@@ -100,7 +100,7 @@ int thi_keyd_get_request(const uint8_t *body, size_t len, thi_keyd_request *r)
     *r = (thi_keyd_request){ .kind = kind };
     if (kind == THI_KEYD_SIGN)
         return get_sign(body + 2, body + len, r);
-    if (kind != THI_KEYD_LIST && kind != THI_KEYD_COUNTS)
+    if (kind != THI_KEYD_STATUS)
         return thi_err_set(TH_EPROTO, "there is no request of kind %d", kind);
     return len == 2 ? 0 : thi_err_set(TH_EPROTO, "a request is too long");
 }

@@ -8,7 +8,7 @@
  *
  *     length    4 bytes   of all that follows
  *     version   1         1
- *     kind      1         of a request: 1 sign, 2 list, 3 count; of a reply: a status
+ *     kind      1         of a request: 1 sign, 2 status; of a reply: what became of it
  *     name      1 + n     of a request to sign: how the key is called, or empty
  *     key       32        of a request to sign: SHA-256 of the public key (SubjectPublicKeyInfo)
  *     operation 1         of a request to sign: thi_sign_op
@@ -32,11 +32,11 @@
 #define THI_KEYD_NAME_MAX 63
 #define THI_KEYD_ID_SIZE  32
 #define THI_KEYD_DATA_MAX THI_SIGN_MAX /* of a request to sign, and of a signature */
-#define THI_KEYD_BODY_MAX 8192         /* of any message without its length; a list fills it */
+#define THI_KEYD_BODY_MAX 8192         /* of any message without its length; a status fills it */
 #define THI_KEYD_MAX      (THI_KEYD_HEAD + THI_KEYD_BODY_MAX)
 
 /* What is asked for. */
-enum { THI_KEYD_SIGN = 1, THI_KEYD_LIST = 2, THI_KEYD_COUNTS = 3 };
+enum { THI_KEYD_SIGN = 1, THI_KEYD_STATUS = 2 };
 
 /* What becomes of it. All but OK have a text, in words for people. */
 enum {
