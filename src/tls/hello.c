@@ -187,7 +187,7 @@ static int ask_protocol(thi_tls_link *link, const th_str *offered, size_t count,
     *refused = true;
     if (answer < TH_TLS_ALPN_NONE)
         thi_tls_link_fail(link, answer, NULL);
-    else if ((answer & 0x10000) != 0)
+    else if (answer > 0 && (answer & 0x10000) != 0)
         thi_tls_link_fail(link, TH_ETLS, "the client's protocols were refused");
     else if (answer >= 0 && (size_t)answer >= count)
         thi_tls_link_fail(link, -EINVAL, "the chosen protocol was not offered");

@@ -13,8 +13,9 @@ static void setup(void)
 {
     ca = issue(NULL, (wish){ .cn = "Good Root", .ca = true });
     stranger = issue(NULL, (wish){ .cn = "Strange Root", .ca = true });
-    leaf = issue(&ca, (wish){ .cn = "leaf", .alts = "DNS:db.test,DNS:*.wild.test,IP:127.0.0.1,"
-                                                    "IP:0:0:0:0:0:0:0:1" });
+    leaf = issue(&ca, (wish){ .cn = "leaf",
+                              .alts = "DNS:db.test,DNS:*.wild.test,IP:127.0.0.1,"
+                                      "IP:0:0:0:0:0:0:0:1" });
     server = new_server(&leaf, (th_tls_opts){ 0 });
 }
 
@@ -26,7 +27,8 @@ static void teardown(void)
     th_tls_unref(server);
 }
 
-/* What a client of `opts`, which trusts the authority, says to a server that has the certificate. */
+/* What a client of `opts`, which trusts the authority, says to a server that has the certificate.
+ */
 static void meet(pair *p, const issued *by, wish w, th_tls_opts opts, const char *name)
 {
     issued made = issue(by, w);
@@ -146,18 +148,10 @@ static const struct {
     const char *name;
     bool good;
 } names[] = {
-    { "db.test", true },
-    { "DB.Test", true },
-    { "db.test.", true },
-    { "a.wild.test", true },
-    { "127.0.0.1", true },
-    { "::1", true },
-    { "::1%lo", true },
-    { "other.test", false },
-    { "a.b.wild.test", false },
-    { "wild.test", false },
-    { "127.0.0.2", false },
-    { "::2", false },
+    { "db.test", true },     { "DB.Test", true },     { "db.test.", true },
+    { "a.wild.test", true }, { "127.0.0.1", true },   { "::1", true },
+    { "::1%lo", true },      { "other.test", false }, { "a.b.wild.test", false },
+    { "wild.test", false },  { "127.0.0.2", false },  { "::2", false },
     { "leaf", false }, /* the common name does not count where there are alternative ones */
 };
 
@@ -175,11 +169,11 @@ END_TEST
 static const struct {
     const char *in_cert, *name;
 } mismatches[] = {
-    { "DNS:d*.test", "db.test" },          /* part of a label */
-    { "DNS:*.test", "db.test" },           /* a bare suffix */
-    { "DNS:*", "test" },                   /* everything */
+    { "DNS:d*.test", "db.test" }, /* part of a label */
+    { "DNS:*.test", "db.test" },  /* a bare suffix */
+    { "DNS:*", "test" },          /* everything */
     { "DNS:xn--*.wild.test", "xn--a.wild.test" },
-    { "DNS:127.0.0.1", "127.0.0.1" },      /* an address as a name */
+    { "DNS:127.0.0.1", "127.0.0.1" }, /* an address as a name */
     { "DNS:db.test\\0.evil.test", "db.test" },
     { "URI:https://db.test/", "db.test" },
 };
@@ -360,7 +354,7 @@ typedef struct seen {
     int depths[16], errors[16];
     size_t chain[16];
     int count;
-    int forgive; /* the error that is forgiven */
+    int forgive;   /* the error that is forgiven */
     int refuse_at; /* the depth that is refused; -1: none */
     int fail;      /* what the callback fails with; 0: it does not */
     char name[32];
