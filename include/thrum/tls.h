@@ -244,12 +244,13 @@ typedef struct th_tls_opts {
  * @param opts  options, or NULL for the defaults; all is read, copied or counted during the call,
  *              but for opts->arg
  * @param tls   out: the context with one reference, to be given back with th_tls_unref()
- * @return 0; -ENOENT, -EACCES and other -errno of a file, TH_ETLS for one that is not what it
- * should be, for a key that does not match, cannot be decrypted or has no private part, and for
- *         ciphers, suites and groups that match nothing, each with OpenSSL's reason and the path as
- *         detail; TH_ECONFIG for a word that is not known (profile, pin, name); the code of a
- *         callback; -ECANCELED or -ETIMEDOUT when the caller's scope says so; -EPERM on a worker
- *         outside a fiber; -EINVAL for NULL and wrong options, with a detail; -ENOMEM
+ * @return 0; -ENOENT, -EACCES and other -errno of a file; -EACCES also when a pass phrase is wrong
+ *         or missing; TH_ETLS for what is not what it should be, for a key that does not match or
+ *         has no private part, and for ciphers, suites and groups that match nothing, each with the
+ *         reason and the path as detail; TH_ECONFIG for a word that is not known (profile, pin,
+ *         name); the code of a callback; -ECANCELED or -ETIMEDOUT when the caller's scope says so;
+ *         -EPERM on a worker outside a fiber; -EINVAL for NULL and wrong options, with a detail;
+ *         TH_ELIMIT for a file of more than 16 MiB; -ENOMEM
  *
  * Suspends: yes, while files are read
  * Thread: any

@@ -3,18 +3,17 @@
 /*
  * A certificate, its chain and its key.
  *
- * Reading has two halves. Files are read and parsed off the loop. Between them the pass phrase is
- * asked for, on the caller's fiber, because a callback may want to suspend there; it is asked once,
- * and only for a key that is encrypted.
+ * Files are read and certificates parsed off the loop. The key is read on the caller's fiber, where
+ * a callback for the pass phrase may want to suspend; what computes for long goes to the pool from
+ * there.
  */
 #include "tls/identity.h"
 
-#include "base/util.h"
+#include "tls/cert.h"
+#include "tls/key.h"
 #include "tls/offloop.h"
 #include "tls/ossl.h"
 #include "tls/pem_read.h"
-
-#include <thrum/key.h>
 
 #include <errno.h>
 #include <openssl/x509v3.h>
@@ -27,9 +26,7 @@
 typedef struct reading {
     thi_tls_identity *identity;
     const char *key_what; /* the key in messages */
-    thi_tls_file key;     /* its text, from whichever place */
-    th_str phrase;
-    char room[TH_PASSPHRASE_MAX + 1];
+    thi_tls_file text;    /* of the certificate; a key may be in it */
 } reading;
 
 static const char *what_of(const char *path, const char *in_memory)
@@ -39,25 +36,19 @@ static const char *what_of(const char *path, const char *in_memory)
 
 static int check(const th_tls_cert *from)
 {
-    int given = (from->cert != NULL) + (from->cert_pem.len > 0);
-    if (given != 1)
-        return thi_err_set(-EINVAL, given == 0 ? "a certificate is missing"
+    int certs = (from->cert != NULL) + (from->cert_pem.len > 0) + (from->cert_object != NULL);
+    int keys = (from->key != NULL) + (from->key_pem.len > 0) + (from->key_object != NULL);
+    const char *what = what_of(from->cert, "certificate in memory");
+    if (certs != 1)
+        return thi_err_set(-EINVAL, certs == 0 ? "a certificate is missing"
                                                : "a certificate is given twice");
-    if ((from->key != NULL) + (from->key_pem.len > 0) > 1)
-        return thi_err_set(-EINVAL, "%s: the key is given twice",
-                           what_of(from->cert, "certificate in memory"));
-    if (from->phrase && from->phrase->text.len > TH_PASSPHRASE_MAX)
-        return thi_err_set(-EINVAL, "a pass phrase is longer than %d bytes", TH_PASSPHRASE_MAX);
+    if (keys > 1)
+        return thi_err_set(-EINVAL, "%s: the key is given twice", what);
+    if (keys == 0 && from->cert_object)
+        return thi_err_set(-EINVAL, "a certificate as an object needs its key");
+    if (from->cert_object && from->cert_object->count == 0)
+        return thi_err_set(-EINVAL, "a certificate is given as an empty list");
     return 0;
-}
-
-/* A file, or a copy of what is in memory: either way bytes that are wiped when they are done with.
- */
-static int get_text(const char *path, th_str text, thi_tls_file *file)
-{
-    if (path)
-        return thi_tls_file_load(path, file);
-    return thi_tls_file_copy(text, file);
 }
 
 static int move_certs(STACK_OF(X509) * from, STACK_OF(X509) * to)
@@ -86,64 +77,72 @@ static int read_chain_file(const char *path, STACK_OF(X509) * certs)
     return err < 0 ? err : move_certs(more, certs);
 }
 
-/* Off the loop: the certificates, and the text of the key. */
-static int read_texts(void *arg)
+/* Off the loop: all certificates. */
+static int read_certs(void *arg)
 {
     reading *r = arg;
     thi_tls_identity *identity = r->identity;
     const th_tls_cert *from = identity->from;
-    thi_tls_file text;
-    bool beside = !from->key && from->key_pem.len == 0;
-    int err = get_text(from->cert, from->cert_pem, &text);
-    if (err < 0)
-        return err;
-    err = thi_tls_read_certs(th_str_make((const char *)text.bytes, text.len), identity->what,
-                             &identity->certs);
+    int err;
+    if (from->cert_object) {
+        err = thi_certs_stack(from->cert_object, &identity->certs);
+    } else {
+        err = from->cert ? thi_tls_file_load(from->cert, &r->text)
+                         : thi_tls_file_copy(from->cert_pem, &r->text);
+        if (err == 0)
+            err = thi_tls_read_certs(th_str_make((char *)r->text.bytes, r->text.len),
+                                     identity->what, &identity->certs);
+    }
     for (size_t i = 0; err == 0 && from->chain && from->chain[i]; i++)
         err = read_chain_file(from->chain[i], identity->certs);
-    if (err == 0 && beside)
-        r->key = text;
-    else
-        thi_tls_file_deinit(&text);
-    if (err == 0 && !beside)
-        err = get_text(from->key, from->key_pem, &r->key);
     return err;
 }
 
-/* On the caller's fiber. */
-static int get_phrase(reading *r)
+static int parse_key(const reading *r, th_str text, th_key **key)
 {
-    const th_passphrase *phrase = r->identity->from->phrase;
-    if (!phrase || !thi_tls_key_is_encrypted(th_str_make((char *)r->key.bytes, r->key.len)))
-        return 0;
-    if (phrase->text.ptr || !phrase->ask) {
-        r->phrase = phrase->text;
+    int err = th_key_parse(text, r->identity->from->phrase, key);
+    return err < 0 ? thi_err_set(err, "%s: %s", r->key_what, th_err_detail()) : 0;
+}
+
+/* On the caller's fiber: the key, from wherever it is. */
+static int read_key(const reading *r, th_key **key)
+{
+    const th_tls_cert *from = r->identity->from;
+    if (from->key_object) {
+        *key = th_key_ref((th_key *)(uintptr_t)from->key_object);
         return 0;
     }
-    ssize_t n = phrase->ask(phrase->arg, r->room, TH_PASSPHRASE_MAX);
-    if (n < 0)
-        return (int)n;
-    if (n == 0 || n > TH_PASSPHRASE_MAX)
-        return thi_err_set(TH_ETLS, "%s: the pass phrase has to have 1 to %d bytes", r->key_what,
-                           TH_PASSPHRASE_MAX);
-    r->phrase = th_str_make(r->room, (size_t)n);
+    if (from->key)
+        return th_key_load(from->key, from->phrase, key);
+    if (from->key_pem.len > 0)
+        return parse_key(r, from->key_pem, key);
+    return parse_key(r, th_str_make((char *)r->text.bytes, r->text.len), key);
+}
+
+static int use_key(const reading *r, const th_key *key)
+{
+    thi_tls_identity *identity = r->identity;
+    if (!key->info.is_private)
+        return thi_err_set(TH_ETLS, "%s: it is a public key, where the private one is wanted",
+                           r->key_what);
+    thi_ossl_begin();
+    if (X509_check_private_key(thi_tls_identity_leaf(identity), key->pkey) != 1)
+        return thi_ossl_fail(TH_ETLS, "%s: the key does not belong to the certificate %s",
+                             r->key_what, identity->what);
+    EVP_PKEY_up_ref(key->pkey);
+    identity->key = key->pkey;
     return 0;
 }
 
-/* Off the loop: what a pass phrase protects is hashed many times. */
-static int read_key(void *arg)
+static int get_key(const reading *r)
 {
-    reading *r = arg;
-    thi_tls_identity *identity = r->identity;
-    int err = thi_tls_read_key(th_str_make((char *)r->key.bytes, r->key.len), r->phrase,
-                               r->key_what, &identity->key);
+    th_key *key;
+    int err = read_key(r, &key);
     if (err < 0)
         return err;
-    thi_ossl_begin();
-    if (X509_check_private_key(thi_tls_identity_leaf(identity), identity->key) != 1)
-        return thi_ossl_fail(TH_ETLS, "%s: the key does not belong to the certificate %s",
-                             r->key_what, identity->what);
-    return 0;
+    err = use_key(r, key);
+    th_key_unref(key);
+    return err;
 }
 
 int thi_tls_identity_load(const th_tls_cert *from, thi_tls_identity *identity)
@@ -155,13 +154,12 @@ int thi_tls_identity_load(const th_tls_cert *from, thi_tls_identity *identity)
     if (err < 0)
         return err;
     r.key_what = from->key_pem.len > 0 ? "key in memory" : what_of(from->key, loaded.what);
-    err = thi_tls_offloop(read_texts, &r);
+    if (from->key_object)
+        r.key_what = "key";
+    err = thi_tls_offloop(read_certs, &r);
     if (err == 0)
-        err = get_phrase(&r);
-    if (err == 0)
-        err = thi_tls_offloop(read_key, &r);
-    thi_tls_file_deinit(&r.key);
-    OPENSSL_cleanse(r.room, sizeof r.room);
+        err = get_key(&r);
+    thi_tls_file_deinit(&r.text);
     if (err < 0)
         thi_tls_identity_deinit(&loaded);
     else

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Certificates, lists and keys in PEM, from files and from memory, into OpenSSL's objects. */
+/* Certificates and lists of files and of memory, as stacks of OpenSSL's; blocking, all or nothing.
+ */
 #ifndef THI_TLS_PEM_READ_H
 #define THI_TLS_PEM_READ_H
 
 #include <thrum/str.h>
 
 #include <openssl/x509.h>
-#include <stdbool.h>
 #include <stddef.h>
 
 /* The most bytes that a file of ours may have; the bundles of systems have a quarter of a MiB. */
@@ -29,21 +29,12 @@ void thi_tls_file_deinit(thi_tls_file *file);
 
 /*
  * Reads all certificates of a text, in order, at least one; other things in PEM between them are
- * passed over, DER is read as well. 0 and a stack; TH_ETLS with `what` and OpenSSL's reason as
- * detail: nothing in it, a broken one, rubbish behind DER; -ENOMEM.
+ * passed over, DER is read as well. 0 and a stack; TH_ETLS with `what` and the reason as detail:
+ * nothing in it, a broken one, rubbish behind DER; -ENOMEM.
  */
 TH_MUST int thi_tls_read_certs(th_str text, const char *what, STACK_OF(X509) * *certs);
 
 /* The same for revocation lists. */
 TH_MUST int thi_tls_read_crls(th_str text, const char *what, STACK_OF(X509_CRL) * *crls);
-
-/* Whether a key in the text wants a pass phrase. */
-bool thi_tls_key_is_encrypted(th_str text);
-
-/*
- * Reads the first private key. 0; TH_ETLS with `what` and the reason as detail: none, broken, a
- * wrong phrase or none for one that is encrypted; -ENOMEM.
- */
-TH_MUST int thi_tls_read_key(th_str text, th_str secret, const char *what, EVP_PKEY **key);
 
 #endif

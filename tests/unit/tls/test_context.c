@@ -5,7 +5,7 @@
 
 #include "runtime/in_fiber.h"
 
-#include <thrum/key.h>
+#include <thrum/cert.h>
 
 #include <pthread.h>
 
@@ -63,10 +63,10 @@ START_TEST(files_that_are_missing_or_broken_are_told_with_path_and_reason)
     EXPECT_REFUSED(-ENOENT, path_of("none.pem"), { .cert = path_of("none.pem"), .key = key });
     EXPECT_REFUSED(-ENOENT, path_of("none.key"), { .cert = good, .key = path_of("none.key") });
     EXPECT_REFUSED(TH_ETLS, empty, { .cert = empty, .key = key });
-    EXPECT_REFUSED(TH_ETLS, "no start line", { .cert = text, .key = key });
+    EXPECT_REFUSED(TH_ETLS, "no certificate", { .cert = text, .key = key });
     EXPECT_REFUSED(TH_ETLS, text, { .cert = good, .key = text });
-    EXPECT_REFUSED(TH_ETLS, "no private key", { .cert = good, .key = public_key });
-    EXPECT_REFUSED(TH_ETLS, "no private key", { .cert = good });
+    EXPECT_REFUSED(TH_ETLS, "public key", { .cert = good, .key = public_key });
+    EXPECT_REFUSED(TH_ETLS, good, { .cert = good });
     EXPECT_REFUSED(-EISDIR, folder, { .cert = folder, .key = key });
     th_tls_unref(new_tls((th_tls_opts){ .cert = good, .key = key }));
 }
@@ -91,6 +91,34 @@ START_TEST(a_key_that_is_too_small_is_refused_and_old_takes_it)
     EXPECT_REFUSED(TH_ETLS, "ee key too small", { .certs = &cert, .certs_count = 1 });
     th_tls_unref(new_server(&weak, (th_tls_opts){ .profile = "old" }));
     drop_issued(&weak);
+}
+END_TEST
+
+START_TEST(certificates_and_keys_may_be_objects)
+{
+    pair p;
+    th_key *key, *public_key;
+    th_certs certs = { 0 };
+    ck_assert_int_eq(th_key_parse(th_str_of(pem_of_key(leaf.key, NULL, 0)), NULL, &key), 0);
+    ck_assert_int_eq(th_key_public(key, &public_key), 0);
+    ck_assert_int_ge(th_certs_parse(th_str_of(PEM_OF(leaf.cert, ca.cert)), &certs), 0);
+    th_tls_cert cert = { .cert_object = &certs, .key_object = key };
+    th_tls *server = new_tls((th_tls_opts){ .certs = &cert, .certs_count = 1 });
+    cert.key_object = public_key;
+    EXPECT_REFUSED(TH_ETLS, "public key", { .certs = &cert, .certs_count = 1 });
+    cert.key_object = NULL;
+    EXPECT_REFUSED(-EINVAL, "needs its key", { .certs = &cert, .certs_count = 1 });
+    th_certs_clear(&certs); /* the context has its own references */
+    th_key_unref(key);
+    th_key_unref(public_key);
+    cert.key_object = key;
+    EXPECT_REFUSED(-EINVAL, "empty list", { .certs = &cert, .certs_count = 1 });
+    th_tls *client = new_client(&ca, (th_tls_opts){ 0 });
+    try_pair(&p, server, client, "one.test");
+    EXPECT_DONE(&p);
+    close_pair(&p);
+    th_tls_unref(server);
+    th_tls_unref(client);
 }
 END_TEST
 
@@ -185,10 +213,10 @@ END_TEST
 START_TEST(a_wrong_phrase_and_none_are_errors_and_nobody_is_asked)
 {
     char *key = pem_of_key(leaf.key, "right", 5);
-    ck_assert_int_lt(try_phrase(key, (th_passphrase){ .text = TH_STR("wrong") }), 0);
+    ck_assert_int_eq(try_phrase(key, (th_passphrase){ .text = TH_STR("wrong") }), -EACCES);
     ck_assert_ptr_nonnull(strstr(th_err_detail(), "pass phrase"));
     ck_assert_int_lt(try_asking(key, "", 0), 0);
-    ck_assert_int_lt(try_phrase(key, (th_passphrase){ 0 }), 0);
+    ck_assert_int_eq(try_phrase(key, (th_passphrase){ 0 }), -EACCES);
     ck_assert_ptr_nonnull(strstr(th_err_detail(), "no pass phrase"));
 }
 END_TEST
@@ -467,6 +495,7 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, files_that_are_missing_or_broken_are_told_with_path_and_reason);
     tcase_add_test(tcase, a_key_of_another_certificate_is_refused);
     tcase_add_test(tcase, a_key_that_is_too_small_is_refused_and_old_takes_it);
+    tcase_add_test(tcase, certificates_and_keys_may_be_objects);
     tcase_add_test(tcase, paths_may_have_any_bytes);
     tcase_add_test(tcase, the_chain_behind_the_certificate_is_sent_in_order);
     tcase_add_test(tcase, an_encrypted_key_opens_by_value_and_by_callback_asked_once);
