@@ -65,7 +65,9 @@ typedef struct th_tls_stream_opts {
     int verify;   /* TH_TLS_VERIFY_...: how the peer's certificate is treated on this connection */
     int later;    /* 1: the call does not suspend; the first that reads or writes, or
                      th_tls_handshake(), makes the handshake */
-    int keep_below; /* 1: the stream below is neither closed nor freed with this one */
+    int keep_below; /* 1: the stream below is neither closed nor freed with this one, which then
+                       cannot be closed (-EBUSY) while another fiber is in a call on it; bytes that
+                       the stream below has not taken yet go with the next call */
     void *user;     /* for the callbacks of the context; the caller's, and valid while it lives */
 } th_tls_stream_opts;
 

@@ -119,8 +119,12 @@ int thi_tls_engine_init(thi_tls_engine *e, thi_tls_config *config, bool server,
     return err;
 }
 
+/* OpenSSL gives up the session of a connection that did not end in order; but what the user has
+ * had of it was right, and whether it has ended the user knows. */
 void thi_tls_engine_deinit(thi_tls_engine *e)
 {
+    if (e->done && e->failed == 0)
+        SSL_set_shutdown(e->link.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     thi_tls_link_close(&e->link);
     thi_buf_clear(&e->wire.in);
     thi_buf_clear(&e->wire.out);

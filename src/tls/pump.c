@@ -16,7 +16,8 @@
  * and leaves the rest to the next step of anybody, for if it waited, two peers that both do would
  * wait for each other. Where nobody may come back for it, after a try to write or behind a
  * handshake, a fiber of our own sends it. That fiber may live longer than the stream: who frees the
- * stream then leaves the memory to it.
+ * stream then leaves the memory to it. Where the stream below is not ours to keep alive there is no
+ * such fiber: what is left waits for the next call.
  */
 #include "tls/pump.h"
 
@@ -187,7 +188,8 @@ static int send_rest(void *arg)
 
 void thi_tls_pump_send_rest(thi_tls_pump *p)
 {
-    if (p->rest_fiber || p->flushing || p->closed || thi_buf_len(&p->engine.wire.out) == 0)
+    if (p->rest_fiber || p->flushing || p->closed || p->keep_below ||
+        thi_buf_len(&p->engine.wire.out) == 0)
         return;
     p->rest_fiber = true;
     if (th_spawn(th_scope_root(), send_rest, p) < 0)
@@ -230,7 +232,7 @@ static int shake(thi_tls_pump *p)
         return thi_tls_engine_failure(&p->engine);
     }
     if (err == 0) {
-        err = thi_tls_pump_push(p);
+        err = p->keep_below ? thi_tls_pump_flush(p) : thi_tls_pump_push(p);
         if (err == 0)
             thi_tls_pump_send_rest(p);
         return err < 0 ? listen_for_alert(p, err) : 0;

@@ -22,6 +22,7 @@ typedef struct thi_tls_pump {
     bool shaking;           /* a fiber makes the handshake */
     bool flushing;          /* a fiber is in a write of the stream below */
     bool rest_fiber;        /* a fiber of our own sends what is left in wire.out */
+    bool keep_below;        /* the stream below is somebody else's, who may free it at any time */
     bool closed;
     bool abandoned;                          /* freed while that fiber was still there */
     void (*free)(struct thi_tls_pump *pump); /* what it has to call then */

@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/util.h"
+#include "io/fileway.h"
 #include "tls/ahead.h"
 #include "tls/pool.h"
 #include "tls/pump.h"
@@ -32,7 +33,6 @@ typedef struct tls_stream {
     thi_tls_pump pump;
     bool reading; /* a fiber is in a step that reads */
     bool writing;
-    bool keep_below;
 } tls_stream;
 
 static const thi_stream_ops tls_ops;
@@ -172,6 +172,14 @@ static ssize_t tls_try_read(th_stream *stream, void *buf, size_t size)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+/* Sends the records that n bytes have become: n, also when the scope ends before all are gone. */
+static ssize_t sent(tls_stream *s, ssize_t n)
+{
+    int err = thi_tls_pump_flush(&s->pump);
+    bool scope_over = !s->pump.closed && (err == -ECANCELED || err == -ETIMEDOUT);
+    return err < 0 && !scope_over ? err : n;
+}
+
 static ssize_t write_steps(tls_stream *s, const struct iovec *iov, int count)
 {
     thi_tls_pump *p = &s->pump;
@@ -183,11 +191,7 @@ static ssize_t write_steps(tls_stream *s, const struct iovec *iov, int count)
     if (err < 0)
         return err;
     ssize_t n = thi_tls_engine_writev(&p->engine, iov, count, STEP);
-    if (n < 0)
-        return n;
-    err = thi_tls_pump_flush(p);
-    bool scope_over = !p->closed && (err == -ECANCELED || err == -ETIMEDOUT);
-    return err < 0 && !scope_over ? err : n;
+    return n < 0 ? n : sent(s, n);
 }
 
 static ssize_t tls_writev(th_stream *stream, const struct iovec *iov, int count)
@@ -198,6 +202,59 @@ static ssize_t tls_writev(th_stream *stream, const struct iovec *iov, int count)
         return thi_err_clear(err);
     s->writing = true;
     ssize_t n = write_steps(s, iov, count);
+    s->writing = false;
+    return n;
+}
+
+/*
+ * A few records of a file. While a piece is read, by a pool perhaps, the records of those before it
+ * lie in wire.out, and whoever else sends may take them along.
+ */
+static ssize_t send_pieces(tls_stream *s, int fd, int64_t offset, size_t size, char *buf)
+{
+    thi_filefacts facts = { .endpoint = THI_ENDPOINT_UNKNOWN };
+    thi_tls_engine *engine = &s->pump.engine;
+    size_t done = 0;
+    while (done < thi_min(size, STEP)) {
+        size_t piece = thi_min(size - done, THI_SEG_LARGE_ROOM);
+        ssize_t n = thi_fileway_pread(fd, buf, piece, offset + (int64_t)done, &facts);
+        if (n > 0 && s->pump.closed)
+            n = -ECANCELED;
+        if (n > 0) {
+            struct iovec iov = { .iov_base = buf, .iov_len = (size_t)n };
+            int err = thi_tls_pump_enter(&s->pump);
+            n = err < 0 ? err : thi_tls_engine_writev(engine, &iov, 1, (size_t)n);
+        }
+        if (n <= 0)
+            return done > 0 ? (ssize_t)done : n;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+static ssize_t sendfile_steps(tls_stream *s, int fd, int64_t offset, size_t size)
+{
+    thi_tls_pump *p = &s->pump;
+    thi_bufpool *pool = p->engine.wire.out.pool;
+    int err = thi_tls_pump_handshake(p);
+    if (err == 0)
+        err = thi_tls_pump_flush(p);
+    thi_seg *seg = err < 0 ? NULL : thi_bufpool_get(pool, THI_SEG_LARGE_ROOM);
+    if (!seg)
+        return err < 0 ? err : thi_err_clear(-ENOMEM);
+    ssize_t n = send_pieces(s, fd, offset, size, seg->base);
+    thi_bufpool_put(pool, seg);
+    return n > 0 ? sent(s, n) : n;
+}
+
+static ssize_t tls_sendfile(th_stream *stream, int fd, int64_t offset, size_t size)
+{
+    tls_stream *s = of(stream);
+    int err = may_step(s, &s->writing);
+    if (err < 0)
+        return thi_err_clear(err);
+    s->writing = true;
+    ssize_t n = sendfile_steps(s, fd, offset, size);
     s->writing = false;
     return n;
 }
@@ -274,11 +331,20 @@ static int tls_shutdown(th_stream *stream)
     return err;
 }
 
-/* Tells all who wait. Whoever is in the stream below is told by its close, unless it is kept. */
+/* Who waits in a stream below that is kept could not be told. */
+static int may_close(const tls_stream *s)
+{
+    if (s->pump.closed)
+        return -EBADF;
+    bool used = s->reading || s->writing || s->pump.shaking;
+    return s->pump.keep_below && used ? -EBUSY : 0;
+}
+
+/* Tells all who wait; those in the stream below are told by its close. */
 static int end(tls_stream *s, int (*end_below)(th_stream *below))
 {
     s->pump.closed = true;
-    int err = s->keep_below ? 0 : end_below(s->pump.below);
+    int err = s->pump.keep_below ? 0 : end_below(s->pump.below);
     thi_tls_pump_turn(&s->pump);
     return err;
 }
@@ -286,8 +352,9 @@ static int end(tls_stream *s, int (*end_below)(th_stream *below))
 static int tls_close(th_stream *stream)
 {
     tls_stream *s = of(stream);
-    if (s->pump.closed)
-        return thi_err_clear(-EBADF);
+    int err = may_close(s);
+    if (err < 0)
+        return thi_err_clear(err);
     if (s->pump.engine.done && s->pump.engine.failed == 0)
         (void)say_end(s);
     return end(s, th_stream_close);
@@ -296,9 +363,8 @@ static int tls_close(th_stream *stream)
 static int tls_reset(th_stream *stream)
 {
     tls_stream *s = of(stream);
-    if (s->pump.closed)
-        return thi_err_clear(-EBADF);
-    return end(s, th_stream_reset);
+    int err = may_close(s);
+    return err < 0 ? thi_err_clear(err) : end(s, th_stream_reset);
 }
 
 /* What was made, without the stream below, which is its owner's again. */
@@ -311,7 +377,7 @@ static void take_off(tls_stream *s)
 static void destroy(thi_tls_pump *p)
 {
     tls_stream *s = thi_container_of(p, tls_stream, pump);
-    if (!s->keep_below)
+    if (!p->keep_below)
         th_stream_free(p->below);
     take_off(s);
 }
@@ -360,6 +426,7 @@ static const thi_stream_ops tls_ops = {
     .name = "tls",
     .read = tls_read,
     .writev = tls_writev,
+    .sendfile = tls_sendfile,
     .shutdown = tls_shutdown,
     .close = tls_close,
     .free = tls_free,
@@ -386,8 +453,8 @@ int thi_tls_stream_new(thi_tls_config *config, bool server, th_stream *below,
     if (!s)
         return thi_err_clear(-ENOMEM);
     s->base.ops = &tls_ops;
-    s->keep_below = opts->keep_below;
     s->pump.below = below;
+    s->pump.keep_below = opts->keep_below;
     s->pump.worker = thi_worker_self;
     s->pump.free = destroy;
     s->pump.handshake_time =
@@ -500,7 +567,7 @@ static int hand_over(tls_stream *s, th_stream **plain)
 int th_tls_unwrap(th_stream *stream, th_stream **plain)
 {
     tls_stream *s = tls_of(stream);
-    if (!s || !plain || s->keep_below)
+    if (!s || !plain || s->pump.keep_below)
         return thi_err_clear(-EINVAL);
     bool busy = s->reading || s->writing || s->pump.shaking;
     int err = may_step(s, &busy);
