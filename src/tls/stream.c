@@ -349,14 +349,29 @@ static int end(tls_stream *s, int (*end_below)(th_stream *below))
     return err;
 }
 
+/*
+ * A socket that is closed with unread bytes is reset, and the peer may lose what it has not read. A
+ * server of 1.3 sends tickets behind the handshake, which a client that only writes never reads.
+ */
+static void take_away_tickets(tls_stream *s)
+{
+    thi_tls_pump *p = &s->pump;
+    if (p->engine.link.server || p->engine.received_close || s->reading)
+        return;
+    if (thi_tls_pump_try_pull(p) == 0)
+        thi_buf_clear(&p->engine.wire.in);
+}
+
 static int tls_close(th_stream *stream)
 {
     tls_stream *s = of(stream);
     int err = may_close(s);
     if (err < 0)
         return thi_err_clear(err);
-    if (s->pump.engine.done && s->pump.engine.failed == 0)
+    if (s->pump.engine.done && s->pump.engine.failed == 0) {
         (void)say_end(s);
+        take_away_tickets(s);
+    }
     return end(s, th_stream_close);
 }
 
