@@ -197,6 +197,16 @@ static int cut(thi_tls_engine *e)
     return fail(e, TH_ETRUNCATED);
 }
 
+/* OpenSSL knows plain HTTP only at a server, and not every word of it. */
+static int explain(thi_tls_engine *e)
+{
+    const char *doing = e->done ? "TLS" : "handshake";
+    int err = thi_tls_link_failure(&e->link, doing);
+    if (err != TH_ETLS || e->done || !thi_tls_engine_speaks_plainly(e))
+        return err;
+    return thi_err_set(err, "%s: the peer speaks HTTP, not TLS", doing);
+}
+
 /* What OpenSSL's last answer means; right after it, with the queue as it left it. */
 static int judge(thi_tls_engine *e, int answer)
 {
@@ -215,7 +225,7 @@ static int judge(thi_tls_engine *e, int answer)
         e->received_close = true;
         return thi_err_clear(TH_EOF);
     case SSL_ERROR_SSL:
-        return fail(e, thi_tls_link_failure(&e->link, e->done ? "TLS" : "handshake"));
+        return fail(e, explain(e));
     default:
         return fail(e, thi_ossl_fail(TH_ETLS, "OpenSSL stopped with error %d", error));
     }

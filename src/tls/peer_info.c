@@ -96,7 +96,7 @@ static void tell_peer(const thi_tls_engine *e, th_tls_info *info)
     info->peer_certs = count_certs(e, TH_TLS_CERTS_SENT);
     info->verified_certs = count_certs(e, TH_TLS_CERTS_VERIFIED);
     info->verify_error = SSL_get_verify_result(ssl);
-    info->verified = info->peer_certs > 0 && info->verify_error == X509_V_OK;
+    info->verified = info->peer_certs > 0 && info->verify_error == X509_V_OK && !e->link.insecure;
     info->kernel_sends = BIO_get_ktls_send(SSL_get_wbio(ssl)) != 0;
     info->sent_finished_size =
         SSL_get_finished(ssl, info->sent_finished, sizeof info->sent_finished);
