@@ -195,7 +195,7 @@ typedef struct th_tls_opts {
     /* Sessions (thrum/tls_session.h). */
     int tickets;          /* server: sent after a handshake of 1.3; 0: 2; TH_TLS_NO_TICKETS */
     int64_t session_time; /* ns that a session may be resumed; 0: 12 h; at most 7 d */
-    struct th_tls_ticket_keys *ticket_keys; /* server; NULL: the context's own, in memory */
+    struct th_tls_ticket_keys *ticket_keys; /* server; NULL: those of the process, in memory */
     struct th_tls_sessions *sessions; /* client: where sessions are kept; NULL: the context's own */
     int no_sessions;                  /* client: 1: keeps none */
     const char *session_id;  /* server: what sessions belong to, 1 to 32 bytes; NULL: derived from

@@ -55,6 +55,8 @@ typedef struct th_tls_stream_opts {
     const char *sent_name;   /* client: told to the server instead of `name`; "": nothing is */
     const char *const *alpn; /* client: protocols to offer, best first, ended by NULL; NULL: those
                                 of the context */
+    uint16_t port; /* client: sessions are kept for each port of a server; 0: that of the stream
+                      below, if it has one */
     struct th_tls_session *session; /* client: to be resumed; borrowed for the call. NULL: none */
     int64_t handshake_time; /* the handshake may take so long, ns; 0: as the context says; TH_NEVER:
                                no limit */

@@ -9,6 +9,8 @@
  */
 #include "tls/context.h"
 
+#include "tls/extras.h"
+
 #include "base/alloc.h"
 #include "base/error.h"
 
@@ -54,6 +56,7 @@ void thi_tls_config_unref(thi_tls_config *config)
     thi_tls_sni_deinit(&config->sni);
     thi_tls_alpn_deinit(&config->alpn);
     thi_tls_pins_deinit(&config->pins);
+    thi_tls_extras_close(config);
     thi_free(config->groups);
     thi_free(config);
 }

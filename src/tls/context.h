@@ -54,7 +54,10 @@ typedef struct thi_tls_config {
     bool any_name;              /* client: names of servers are not verified */
     unsigned handshakes_max;    /* under way on a worker; 0: the default of who counts them */
     int ocsp;                   /* TH_TLS_OCSP_* */
-    unsigned char sid_ctx[32];  /* what sessions belong to */
+    struct th_tls_ticket_keys *ticket_keys; /* of extras.h, as are these; NULL: none */
+    struct th_tls_sessions *sessions;
+    struct thi_tls_keylog *keylog;
+    unsigned char sid_ctx[32]; /* what sessions belong to */
     unsigned sid_ctx_len;
 } thi_tls_config;
 

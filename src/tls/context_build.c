@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "tls/context_opts.h"
+#include "tls/extras.h"
 #include "tls/hello.h"
 #include "tls/identity.h"
 #include "tls/info.h"
@@ -194,19 +195,6 @@ static int make_ctx(const build *b, X509_STORE *store, SSL_CTX **made)
     return 0;
 }
 
-static int set_sessions(const build *b, SSL_CTX *ctx)
-{
-    const thi_tls_config *config = b->config;
-    int tickets = config->facts.tickets;
-    SSL_CTX_set_timeout(ctx, (long)(config->facts.session_time / TH_SECOND));
-    if (tickets == TH_TLS_NO_TICKETS)
-        SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
-    if (SSL_CTX_set_num_tickets(ctx, tickets > 0 ? (size_t)tickets : 0) != 1 ||
-        SSL_CTX_set_session_id_context(ctx, config->sid_ctx, config->sid_ctx_len) != 1)
-        return thi_ossl_fail(TH_ETLS, "sessions");
-    return 0;
-}
-
 static int set_client_auth(const build *b, SSL_CTX *ctx)
 {
     STACK_OF(X509_NAME) *names = b->names ? b->names : b->trust.names;
@@ -220,18 +208,33 @@ static int set_client_auth(const build *b, SSL_CTX *ctx)
     return 0;
 }
 
+/* OpenSSL has room for one certificate of each kind of key. */
+static int use_identities(const build *b, size_t first, SSL_CTX *ctx)
+{
+    const thi_tls_identity *used[THI_TLS_EXTRAS_CERTS + 1] = { NULL };
+    size_t count = 0;
+    int err = 0;
+    for (size_t i = first; i < b->count && err == 0; i++) {
+        if (b->leaders[i] != first)
+            continue;
+        err = thi_tls_identity_use(&b->identities[i], ctx);
+        if (count < THI_TLS_EXTRAS_CERTS)
+            used[count++] = &b->identities[i];
+    }
+    return err < 0 ? err : thi_tls_extras_staple(b->config, used, ctx);
+}
+
 /* A server's, with the certificates that belong to the one at `first`; SIZE_MAX: none. */
 static int make_server(const build *b, size_t first, SSL_CTX **made)
 {
     SSL_CTX *ctx = NULL;
     int err = make_ctx(b, b->trust.store, &ctx);
     if (err == 0)
-        err = set_sessions(b, ctx);
+        err = thi_tls_extras_server(b->opts, b->config, ctx);
     if (err == 0)
         err = set_client_auth(b, ctx);
-    for (size_t i = first; i < b->count && err == 0; i++)
-        if (b->leaders[i] == first)
-            err = thi_tls_identity_use(&b->identities[i], ctx);
+    if (err == 0)
+        err = use_identities(b, first, ctx);
     if (err == 0 && first < b->count)
         err = thi_tls_identity_names(&b->identities[first], &b->config->sni, ctx);
     if (err < 0) {
@@ -276,11 +279,12 @@ static int make_client(build *b)
     if (err == 0 && config->alpn.wire &&
         SSL_CTX_set_alpn_protos(ctx, config->alpn.wire, (unsigned)config->alpn.len) != 0)
         err = thi_ossl_fail(TH_ETLS, "application protocols");
+    if (err == 0)
+        err = thi_tls_extras_client(b->opts, config, ctx);
     if (err < 0) {
         SSL_CTX_free(ctx);
         return err;
     }
-    SSL_CTX_set_timeout(ctx, (long)(config->facts.session_time / TH_SECOND));
     SSL_CTX_set_post_handshake_auth(ctx, b->opts->post_handshake_auth != 0);
     config->client = ctx;
     return 0;
@@ -308,6 +312,8 @@ static int make_all(void *arg)
     int err = load_trust(b);
     if (err == 0)
         err = make_sid_ctx(b, b->config);
+    if (err == 0)
+        err = thi_tls_extras_open(b->opts, b->config);
     if (err == 0)
         err = make_servers(b);
     return err == 0 ? make_client(b) : err;

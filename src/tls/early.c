@@ -62,6 +62,15 @@ int thi_tls_early_attach(SSL_CTX *ctx, uint32_t max)
     return 0;
 }
 
+bool thi_tls_early_adopt(SSL *ssl, const SSL_CTX *ctx)
+{
+    thi_early_once *hellos = register_index < 0 ? NULL : SSL_CTX_get_ex_data(ctx, register_index);
+    uint32_t max = hellos ? SSL_CTX_get_max_early_data(ctx) : 0;
+    SSL_set_options(ssl, SSL_OP_NO_ANTI_REPLAY);
+    SSL_set_allow_early_data_cb(ssl, hellos ? on_offer : NULL, hellos);
+    return SSL_set_max_early_data(ssl, max) == 1 && SSL_set_recv_max_early_data(ssl, max) == 1;
+}
+
 /* ---- a server ---- */
 
 static int retry_or_fail(SSL *ssl, int result)

@@ -32,6 +32,9 @@ enum {
 /* Makes a server's SSL_CTX take so many bytes of early data from a connection. 0; -ENOMEM. */
 TH_MUST int thi_tls_early_attach(SSL_CTX *ctx, uint32_t max);
 
+/* Makes a connection that has changed to another SSL_CTX do as that one does. */
+bool thi_tls_early_adopt(SSL *ssl, const SSL_CTX *ctx);
+
 /*
  * The first reading of a server: the hello, the answer to it, and the early data. THI_EARLY_DATA
  * with *got bytes in buf, of at least 1 byte; THI_EARLY_OVER; THI_EARLY_MORE; THI_EARLY_FAILED.

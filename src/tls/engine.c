@@ -20,6 +20,8 @@
 #include "base/alloc.h"
 #include "base/util.h"
 #include "tls/ossl.h"
+#include "tls/sessions.h"
+#include "tls/tally.h"
 
 #include <errno.h>
 #include <string.h>
@@ -75,6 +77,8 @@ static int open_link(thi_tls_engine *e, thi_tls_config *config, bool server,
                                     .sent_name = opts->sent_name,
                                     .alpn = opts->alpn,
                                     .verify = opts->verify,
+                                    .port = opts->port,
+                                    .session = opts->session,
                                     .user = opts->user };
     return thi_tls_link_open(&e->link, config, server, &link_opts);
 }
@@ -125,6 +129,8 @@ void thi_tls_engine_deinit(thi_tls_engine *e)
 {
     if (e->done && e->failed == 0)
         SSL_set_shutdown(e->link.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    if (e->link.ssl && !e->done && !SSL_in_before(e->link.ssl))
+        thi_tls_count_failed(e->link.server);
     thi_tls_link_close(&e->link);
     thi_buf_clear(&e->wire.in);
     thi_buf_clear(&e->wire.out);
@@ -275,6 +281,9 @@ int thi_tls_engine_handshake(thi_tls_engine *e)
     if (err == 0) {
         e->done = true;
         e->records = 0;
+        thi_tls_count_done(e->link.ssl);
+    } else if (e->failed < 0 && !e->link.server) {
+        thi_tls_sessions_forget(e->link.ssl);
     }
     return err;
 }

@@ -12,6 +12,7 @@
  */
 #include "tls/hello.h"
 
+#include "tls/early.h"
 #include "base/alloc.h"
 #include "tls/link.h"
 #include "tls/ossl.h"
@@ -62,9 +63,7 @@ static bool adopt_settings(thi_tls_link *link, const thi_tls_config *config)
     return SSL_set_min_proto_version(ssl, config->facts.min_version) == 1 &&
            SSL_set_max_proto_version(ssl, SSL_CTX_get_max_proto_version(ctx)) == 1 &&
            SSL_set_num_tickets(ssl, SSL_CTX_get_num_tickets(ctx)) == 1 &&
-           SSL_set_max_early_data(ssl, SSL_CTX_get_max_early_data(ctx)) == 1 &&
-           SSL_set_recv_max_early_data(ssl, SSL_CTX_get_recv_max_early_data(ctx)) == 1 &&
-           SSL_set1_groups_list(ssl, config->groups) == 1;
+           thi_tls_early_adopt(ssl, ctx) && SSL_set1_groups_list(ssl, config->groups) == 1;
 }
 
 /* Takes the reference to the other's snapshot. */

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "tls/ossl.h"
+#include "tls/sessions.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -130,16 +131,33 @@ static int set_names(thi_tls_link *link, const thi_tls_link_opts *opts)
     return err;
 }
 
-static int set_alpn(SSL *ssl, const char *const *names)
+static int begin_sessions(thi_tls_link *link, const thi_tls_link_opts *opts,
+                          const thi_tls_alpn *alpn)
+{
+    thi_tls_destination to = { .name = link->name,
+                               .insecure = link->insecure,
+                               .server_name =
+                                   SSL_get_servername(link->ssl, TLSEXT_NAMETYPE_host_name),
+                               .port = opts->port,
+                               .alpn = alpn->wire,
+                               .alpn_len = alpn->len };
+    return thi_tls_sessions_begin(link->ssl, &to, link->config->sessions, opts->session);
+}
+
+/* The protocols, and the sessions that depend on them. */
+static int set_alpn(thi_tls_link *link, const thi_tls_link_opts *opts)
 {
     thi_tls_alpn alpn;
-    int err = thi_tls_alpn_read(names, &alpn);
-    if (err < 0 || !alpn.wire)
+    int err = thi_tls_alpn_read(opts->alpn, &alpn);
+    if (err < 0)
         return err;
     /* 0 is success here, for once. */
-    bool good = SSL_set_alpn_protos(ssl, alpn.wire, (unsigned)alpn.len) == 0;
+    if (alpn.wire && SSL_set_alpn_protos(link->ssl, alpn.wire, (unsigned)alpn.len) != 0)
+        err = thi_ossl_fail(TH_ETLS, "application protocols");
+    if (err == 0)
+        err = begin_sessions(link, opts, alpn.wire ? &alpn : &link->config->alpn);
     thi_tls_alpn_deinit(&alpn);
-    return good ? 0 : thi_ossl_fail(TH_ETLS, "application protocols");
+    return err;
 }
 
 static int be_client(thi_tls_link *link, const thi_tls_link_opts *opts)
@@ -151,7 +169,7 @@ static int be_client(thi_tls_link *link, const thi_tls_link_opts *opts)
     /* Also of a peer that is believed in any case, so that pins and callbacks see its chain. */
     SSL_set_verify(link->ssl, SSL_VERIFY_PEER, NULL);
     int err = set_names(link, opts);
-    return err < 0 ? err : set_alpn(link->ssl, opts->alpn);
+    return err < 0 ? err : set_alpn(link, opts);
 }
 
 static int be_server(thi_tls_link *link, const thi_tls_link_opts *opts)

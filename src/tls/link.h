@@ -28,7 +28,9 @@ typedef struct thi_tls_link_opts {
     const char *sent_name;   /* client: told to the server instead of `name`; "": nothing */
     const char *const *alpn; /* client: ended by NULL; NULL: the context's */
     int verify;              /* THI_TLS_VERIFY_* */
-    void *user;              /* for the callbacks */
+    uint16_t port;           /* client: of the server, as far as sessions are concerned; 0: none */
+    struct th_tls_session *session; /* client: to be resumed; NULL: one of the context's cache */
+    void *user;                     /* for the callbacks */
 } thi_tls_link_opts;
 
 typedef struct thi_tls_link {

@@ -73,7 +73,8 @@ static int on_response(SSL *ssl, void *arg)
     if (SSL_session_reused(ssl))
         return 1;
     th_str response = response_of(ssl);
-    int err = client->unjudged ? 0 : judge(ssl, client, response);
+    bool unjudged = client->unjudged && client->unjudged(ssl, client->arg);
+    int err = unjudged ? 0 : judge(ssl, client, response);
     if (err >= 0 && client->check)
         err = client->check(ssl, response, client->arg);
     thi_ossl_begin();

@@ -11,7 +11,8 @@
 /* A client's demand. */
 typedef struct thi_ocsp_client {
     bool required; /* no response is a failure; else only where the certificate demands one */
-    bool unjudged; /* what comes is not looked at: of one that verifies nothing */
+    /* Whether what comes on this connection is not looked at, for it verifies nothing; NULL: no. */
+    bool (*unjudged)(SSL *ssl, void *arg);
     /* Called with what came and was not refused, empty for nothing. 0, or a negative code that ends
      * the handshake; NULL: not called. */
     int (*check)(SSL *ssl, th_str response, void *arg);

@@ -201,6 +201,11 @@ void thi_ocsp_file_unref(thi_ocsp_file *file)
     thi_free(file);
 }
 
+bool thi_ocsp_file_is_of(const thi_ocsp_file *file, const X509 *cert)
+{
+    return X509_cmp(file->cert, cert) == 0;
+}
+
 unsigned char *thi_ocsp_file_copy(thi_ocsp_file *file, size_t *size)
 {
     unsigned char *copy = NULL;

@@ -7,6 +7,7 @@
 #include <thrum/defs.h>
 
 #include <openssl/x509.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct thi_ocsp_file thi_ocsp_file;
@@ -22,6 +23,9 @@ TH_MUST int thi_ocsp_file_new(const char *path, X509 *cert, X509 *issuer, thi_oc
 /* These are no-ops for NULL. */
 thi_ocsp_file *thi_ocsp_file_ref(thi_ocsp_file *file);
 void thi_ocsp_file_unref(thi_ocsp_file *file);
+
+/* Whether it was made for that certificate. */
+bool thi_ocsp_file_is_of(const thi_ocsp_file *file, const X509 *cert);
 
 /* What it holds and may be shown now, in memory of OpenSSL's for the caller; NULL when there is
  * nothing. Sees to it that the file is looked at again when it is time. Any thread. */

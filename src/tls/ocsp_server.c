@@ -22,8 +22,8 @@ static void forget(void *ctx, void *ptr, CRYPTO_EX_DATA *data, int index, long l
 {
     thi_ocsp_server *server = ptr;
     (void)ctx, (void)data, (void)index, (void)l, (void)p;
-    if (server)
-        thi_ocsp_file_unref(server->file);
+    for (size_t i = 0; server && i < THI_OCSP_FILES; i++)
+        thi_ocsp_file_unref(server->files[i]);
     thi_free(server);
 }
 
@@ -41,6 +41,16 @@ static int show(SSL *ssl, unsigned char *copy, size_t size)
     return SSL_TLSEXT_ERR_OK;
 }
 
+/* That of the certificate which this connection shows. */
+static thi_ocsp_file *file_of(const thi_ocsp_server *server, SSL *ssl)
+{
+    X509 *cert = SSL_get_certificate(ssl);
+    for (size_t i = 0; cert && i < THI_OCSP_FILES; i++)
+        if (server->files[i] && thi_ocsp_file_is_of(server->files[i], cert))
+            return server->files[i];
+    return NULL;
+}
+
 static int on_request(SSL *ssl, void *arg)
 {
     const thi_ocsp_server *server = arg;
@@ -55,7 +65,8 @@ static int on_request(SSL *ssl, void *arg)
     }
     if (response.len > 0)
         return show(ssl, OPENSSL_memdup(response.ptr, response.len), response.len);
-    unsigned char *copy = server->file ? thi_ocsp_file_copy(server->file, &size) : NULL;
+    thi_ocsp_file *file = file_of(server, ssl);
+    unsigned char *copy = file ? thi_ocsp_file_copy(file, &size) : NULL;
     return show(ssl, copy, size);
 }
 
@@ -66,7 +77,8 @@ int thi_ocsp_server_attach(SSL_CTX *ctx, const thi_ocsp_server *server)
     if (!copy)
         return thi_err_clear(-ENOMEM);
     *copy = *server;
-    copy->file = thi_ocsp_file_ref(server->file);
+    for (size_t i = 0; i < THI_OCSP_FILES; i++)
+        (void)thi_ocsp_file_ref(copy->files[i]);
     thi_ossl_begin();
     if (!SSL_CTX_set_ex_data(ctx, server_index, copy)) {
         forget(NULL, copy, NULL, 0, 0, NULL);

@@ -10,9 +10,13 @@
 
 #include <openssl/ssl.h>
 
+/* Certificates of an SSL_CTX: one for each kind of key. */
+#define THI_OCSP_FILES 8
+
 /* What a server answers to who asks. */
 typedef struct thi_ocsp_server {
-    thi_ocsp_file *file; /* NULL: none; a reference is taken */
+    thi_ocsp_file
+        *files[THI_OCSP_FILES]; /* of its certificates; NULL: none. References are taken */
     /* Asked first, if not NULL: puts a response in *response, borrowed until it is called again on
      * the thread, or leaves it empty: then the file counts. 0, or a negative code that ends the
      * handshake. */

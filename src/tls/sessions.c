@@ -96,7 +96,7 @@ int thi_tls_sessions_attach(SSL_CTX *ctx)
 
 uint64_t thi_tls_sessions_number(const SSL_CTX *ctx)
 {
-    return number_index < 0 ? 0 : (uintptr_t)SSL_CTX_get_ex_data(ctx, number_index);
+    return number_index < 0 ? 0 : (uint64_t)(uintptr_t)SSL_CTX_get_ex_data(ctx, number_index) << 1;
 }
 
 /* ---- where to ---- */
@@ -179,7 +179,8 @@ int thi_tls_sessions_begin(SSL *ssl, const thi_tls_destination *to, th_tls_sessi
     uint64_t context = thi_tls_sessions_number(SSL_get_SSL_CTX(ssl));
     if (context == 0 || SSL_get_ex_data(ssl, visit_index))
         return thi_err_clear(-EINVAL);
-    visit *v = make_visit(context, to, sessions);
+    /* What was not verified is not for who verifies. */
+    visit *v = make_visit(context | to->insecure, to, sessions);
     if (!v)
         return thi_err_clear(-ENOMEM);
     thi_ossl_begin();

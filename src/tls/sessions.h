@@ -7,12 +7,14 @@
 #include <thrum/tls_session.h>
 
 #include <openssl/ssl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* Where a client goes, as far as sessions are concerned. Borrowed for the call. */
 typedef struct thi_tls_destination {
     const char *name;          /* the name or address that is verified; NULL: none is */
+    bool insecure;             /* whoever is there is believed */
     const char *server_name;   /* as told to the server; NULL: none */
     uint16_t port;             /* 0 where there is none */
     const unsigned char *alpn; /* the protocols offered, in wire form */
@@ -26,7 +28,8 @@ typedef struct thi_tls_destination {
  */
 TH_MUST int thi_tls_sessions_attach(SSL_CTX *ctx);
 
-/* That number; 0 for one that was not attached. */
+/* That number, which is even; 0 for one that was not attached. What was found when nothing was
+ * verified has the odd number behind it. */
 uint64_t thi_tls_sessions_number(const SSL_CTX *ctx);
 
 /*

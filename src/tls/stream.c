@@ -458,6 +458,15 @@ static const thi_stream_ops tls_ops = {
 
 /* ---- making one ------------------------------------------------------------------------------ */
 
+/* The port of whoever is at the other end; 0 where there is none. */
+static uint16_t port_below(th_stream *below)
+{
+    th_addr addr;
+    if (!below->ops->peer || below->ops->peer(below, &addr) < 0)
+        return 0;
+    return addr.kind == TH_ADDR_IP4 || addr.kind == TH_ADDR_IP6 ? addr.port : 0;
+}
+
 int thi_tls_stream_new(thi_tls_config *config, bool server, th_stream *below,
                        const th_tls_stream_opts *opts, th_stream **stream)
 {
@@ -475,7 +484,10 @@ int thi_tls_stream_new(thi_tls_config *config, bool server, th_stream *below,
     s->pump.handshake_time =
         opts->handshake_time > 0 ? opts->handshake_time : config->facts.handshake_time;
     thi_list_init(&s->pump.waiters);
-    int err = thi_tls_engine_init(&s->pump.engine, config, server, opts, pool);
+    th_tls_stream_opts with_port = *opts;
+    if (opts->port == 0)
+        with_port.port = port_below(below);
+    int err = thi_tls_engine_init(&s->pump.engine, config, server, &with_port, pool);
     if (err < 0)
         thi_free(s);
     else

@@ -333,3 +333,16 @@ int th_tls_ticket_keys_set(th_tls_ticket_keys *keys, const th_tls_ticket_set *se
     pthread_mutex_unlock(&keys->lock);
     return 0;
 }
+
+/* So a context that takes the place of another resumes its sessions. */
+int thi_ticket_keys_default(th_tls_ticket_keys **out)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static th_tls_ticket_keys *keys;
+    pthread_mutex_lock(&lock);
+    int err = keys ? 0 : th_tls_ticket_keys_new(NULL, &keys);
+    if (err == 0)
+        *out = th_tls_ticket_keys_ref(keys);
+    pthread_mutex_unlock(&lock);
+    return err;
+}

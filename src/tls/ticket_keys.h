@@ -36,6 +36,10 @@ static inline const unsigned char *thi_ticket_aes(const th_tls_ticket_key *key)
     return key->bytes + THI_TICKET_NAME + THI_TICKET_MAC;
 }
 
+/* Those of the process, in memory, for contexts that have none of their own; with a reference for
+ * the caller. Made at the first call. 0; -ENOMEM. */
+TH_MUST int thi_ticket_keys_default(th_tls_ticket_keys **keys);
+
 /* Whether no two have the same name and none is all zero. */
 bool thi_ticket_set_valid(const th_tls_ticket_set *set);
 

@@ -480,7 +480,7 @@ static void close_ends(ends *e)
 
 static void serve(ends *e, thi_ocsp_file *file)
 {
-    thi_ocsp_server server = { .file = file, .staple = staple, .failed = on_failed, .arg = e };
+    thi_ocsp_server server = { .files = { file }, .staple = staple, .failed = on_failed, .arg = e };
     ck_assert_int_eq(thi_ocsp_server_attach(e->server, &server), 0);
 }
 
@@ -693,7 +693,8 @@ START_TEST(without_memory_nothing_is_attached)
         ck_assert_int_eq(thi_alloc_live(), live);
     }
     thi_alloc_fail_at(1);
-    ck_assert_int_eq(thi_ocsp_server_attach(e.server, &(thi_ocsp_server){ .file = file }), -ENOMEM);
+    ck_assert_int_eq(thi_ocsp_server_attach(e.server, &(thi_ocsp_server){ .files = { file } }),
+                     -ENOMEM);
     thi_alloc_fail_at(1);
     ck_assert_int_eq(thi_ocsp_client_attach(e.client, &(thi_ocsp_client){ .required = true }),
                      -ENOMEM);

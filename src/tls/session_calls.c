@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Sessions of streams, engines and contexts, as the user asks for them. */
+#include "tls/engine.h"
+#include "tls/session.h"
+#include "tls/sessions.h"
+#include "tls/stream.h"
+
+#include <thrum/tls_session.h>
+
+#include <errno.h>
+
+static int session_of(thi_tls_engine *engine, th_tls_session **session)
+{
+    if (!engine || !session || engine->link.server)
+        return thi_err_clear(-EINVAL);
+    if (engine->busy)
+        return thi_err_clear(-EBUSY);
+    return thi_tls_session_of(engine->link.ssl, session);
+}
+
+int th_tls_session_of(struct th_stream *stream, th_tls_session **session)
+{
+    return session_of(stream ? thi_tls_stream_engine(stream) : NULL, session);
+}
+
+int th_tls_engine_session(struct th_tls_engine *engine, th_tls_session **session)
+{
+    return session_of(engine ? thi_tls_engine_core(engine) : NULL, session);
+}
+
+int th_tls_session_import(struct th_tls *tls, const void *data, size_t size,
+                          th_tls_session **session)
+{
+    if (!tls || !data || !session)
+        return thi_err_clear(-EINVAL);
+    thi_tls_config *config = thi_tls_config_of(tls);
+    uint64_t context = thi_tls_sessions_number(config->client);
+    thi_tls_config_unref(config);
+    return thi_tls_session_read(context, data, size, session);
+}
