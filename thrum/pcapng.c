@@ -21,7 +21,7 @@ enum { BLOCK_SECTION = 0x0A0D0D0A, BLOCK_INTERFACE = 1, BLOCK_STATISTICS = 5, BL
 
 static void put(pcapng *file, const void *bytes, size_t size)
 {
-    if (fwrite(bytes, 1, size, file->out) != size)
+    if (size > 0 && fwrite(bytes, 1, size, file->out) != size)
         file->failed = true;
 }
 
