@@ -60,7 +60,7 @@ static int on_name(th_chat *chat, void *arg)
 {
     th_str name = th_chat_collected(chat);
     th_file *file;
-    int64_t size;
+    int64_t size = 0;
     (void)arg;
     if (name.len == 0)
         return th_chat_close_when_done(chat);
