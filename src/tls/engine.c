@@ -156,10 +156,15 @@ int thi_tls_engine_feed(thi_tls_engine *e, const void *buf, size_t size)
     return thi_buf_append(&e->wire.in, buf, size) < 0 ? thi_err_clear(-ENOMEM) : 0;
 }
 
+/* Whether the peer has to send more before anything can be read. */
+static bool is_empty(const thi_tls_engine *e)
+{
+    return thi_buf_len(&e->wire.in) == 0 && SSL_pending(e->link.ssl) == 0;
+}
+
 bool thi_tls_engine_is_hungry(const thi_tls_engine *e)
 {
-    return e->done && e->failed == 0 && !e->received_close && !e->ended &&
-           thi_buf_len(&e->wire.in) == 0 && SSL_pending(e->link.ssl) == 0;
+    return e->done && e->failed == 0 && !e->received_close && !e->ended && is_empty(e);
 }
 
 bool thi_tls_engine_speaks_plainly(const thi_tls_engine *e)
@@ -321,9 +326,11 @@ ssize_t thi_tls_engine_read(thi_tls_engine *e, void *buf, size_t size)
             break;
         e->records = 0;
         done += s.done;
-        if (thi_buf_len(&e->wire.in) == 0 && SSL_pending(e->link.ssl) == 0)
+        if (is_empty(e))
             break;
     }
+    if (is_empty(e)) /* OpenSSL keeps its buffer behind a record of its own: a ticket */
+        (void)SSL_free_buffers(e->link.ssl);
     return done > 0 ? (ssize_t)done : err;
 }
 
