@@ -277,6 +277,21 @@ TH_API int th_tls_engine_info(th_tls_engine *engine, th_tls_info *info);
 TH_API TH_MUST ssize_t th_tls_engine_cert(th_tls_engine *engine, int chain, size_t at, void *buf,
                                           size_t size);
 
+/**
+ * Gives the session of a client's connection: as th_tls_session_get().
+ *
+ * @param engine   the engine of a client
+ * @param session  out: the session with a reference, for th_tls_session_unref()
+ * @return 0; -EAGAIN when none has come yet; -EINVAL for a server, NULL, or a context that keeps no
+ *         sessions; -ENOMEM
+ *
+ * Suspends: no
+ * Thread: any
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API TH_MUST int th_tls_engine_session(th_tls_engine *engine, struct th_tls_session **session);
+
 TH_END_DECLS
 
 #endif

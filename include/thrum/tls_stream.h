@@ -57,7 +57,8 @@ typedef struct th_tls_stream_opts {
                                 of the context */
     uint16_t port; /* client: sessions are kept for each port of a server; 0: that of the stream
                       below, if it has one */
-    struct th_tls_session *session; /* client: to be resumed; borrowed for the call. NULL: none */
+    struct th_tls_session *session; /* client: to be resumed; borrowed for the call. NULL: one that
+                                       the context keeps, if it does */
     int64_t handshake_time; /* the handshake may take so long, ns; 0: as the context says; TH_NEVER:
                                no limit */
     size_t record;          /* bytes of the user's that one record carries at most, 512 to 16384;
@@ -207,6 +208,24 @@ enum {
  */
 TH_API TH_MUST ssize_t th_tls_cert_get(th_stream *stream, int chain, size_t at, void *buf,
                                        size_t size);
+
+/**
+ * Gives the session of a client's connection, with which another one can be resumed.
+ *
+ * Servers of TLS 1.3 send sessions behind the handshake, one or several, and they come with what is
+ * read: this is the last that came. Others come with the handshake.
+ *
+ * @param stream   a stream of th_tls_client(), open or closed
+ * @param session  out: the session with a reference, for th_tls_session_unref()
+ * @return 0; -EAGAIN when none has come yet; -EINVAL for another stream, a server's, NULL, or a
+ *         context that keeps no sessions; -ENOMEM
+ *
+ * Suspends: no
+ * Thread: fiber
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API TH_MUST int th_tls_session_get(th_stream *stream, struct th_tls_session **session);
 
 /**
  * Ends TLS in agreement with the peer and gives back the plain connection.

@@ -90,5 +90,6 @@ thi_tls_engine *thi_tls_engine_core(th_tls_engine *engine);
 int thi_tls_engine_info(thi_tls_engine *engine, th_tls_info *info);
 TH_MUST ssize_t thi_tls_engine_cert(thi_tls_engine *engine, int chain, size_t at, void *buf,
                                     size_t size);
+TH_MUST int thi_tls_engine_session(thi_tls_engine *engine, struct th_tls_session **session);
 
 #endif

@@ -168,3 +168,9 @@ ssize_t th_tls_engine_cert(th_tls_engine *engine, int chain, size_t at, void *bu
     return engine ? thi_tls_engine_cert(&engine->core, chain, at, buf, size)
                   : thi_err_clear(-EINVAL);
 }
+
+int th_tls_engine_session(th_tls_engine *engine, struct th_tls_session **session)
+{
+    return engine && session ? thi_tls_engine_session(&engine->core, session)
+                             : thi_err_clear(-EINVAL);
+}

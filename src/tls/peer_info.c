@@ -9,6 +9,7 @@
 
 #include "base/util.h"
 #include "tls/ossl.h"
+#include "tls/sessions.h"
 
 #include <errno.h>
 #include <openssl/x509.h>
@@ -124,4 +125,11 @@ int thi_tls_engine_info(thi_tls_engine *e, th_tls_info *info)
     }
     thi_ossl_begin();
     return 0;
+}
+
+int thi_tls_engine_session(thi_tls_engine *e, struct th_tls_session **session)
+{
+    if (e->link.server)
+        return thi_err_clear(-EINVAL);
+    return thi_tls_session_of(e->link.ssl, session);
 }

@@ -23,7 +23,9 @@
 
 #include "base/error.h"
 #include "base/util.h"
+#include "tls/handshakes.h"
 
+#include <thrum/addr.h>
 #include <thrum/fiber.h>
 #include <thrum/scope.h>
 
@@ -220,17 +222,34 @@ static int listen_for_alert(thi_tls_pump *p, int err)
     return said == TH_ETLS ? said : thi_err_clear(err);
 }
 
-/* One step of the engine, and what has to be sent for it: 0 done, -EAGAIN: more has to come. */
-static int shake(thi_tls_pump *p)
+/* A server's steps take turns with those of other newcomers. */
+static int take_step(thi_tls_pump *p, thi_handshake *h)
 {
-    int err = thi_tls_engine_handshake(&p->engine);
+    int err = p->engine.link.server ? thi_handshake_enter(h) : 0;
+    if (err < 0)
+        return thi_err_clear(err);
+    if (p->closed) {
+        thi_handshake_leave(h);
+        return thi_err_clear(-ECANCELED);
+    }
+    err = thi_tls_engine_handshake(&p->engine);
+    thi_handshake_leave(h);
+    return err;
+}
+
+/* One step of the engine, and what has to be sent for it: 0 done, -EAGAIN: more has to come. */
+static int shake(thi_tls_pump *p, thi_handshake *h)
+{
+    int err = take_step(p, h);
     thi_tls_pump_turn(p); /* it was busy, and is not */
     if (p->closed)
         return thi_err_clear(-ECANCELED);
-    if (err < 0 && err != -EAGAIN && err != -ENOBUFS) {
+    if (p->engine.failed < 0) {
         (void)thi_tls_pump_push(p); /* the alert; and the failure's words are kept */
         return thi_tls_engine_failure(&p->engine);
     }
+    if (err < 0 && err != -EAGAIN && err != -ENOBUFS)
+        return err;
     if (err == 0) {
         err = p->keep_below ? thi_tls_pump_flush(p) : thi_tls_pump_push(p);
         if (err == 0)
@@ -241,15 +260,28 @@ static int shake(thi_tls_pump *p)
     return sent < 0 ? listen_for_alert(p, sent) : err;
 }
 
-static int shake_hands(thi_tls_pump *p)
+static int shake_until_done(thi_tls_pump *p, thi_handshake *h)
 {
     int err;
-    while ((err = shake(p)) == -EAGAIN || err == -ENOBUFS) {
+    while ((err = shake(p, h)) == -EAGAIN || err == -ENOBUFS) {
         if (err == -EAGAIN)
             err = thi_tls_pump_pull(p);
         if (err < 0 && err != -ENOBUFS)
             return err;
     }
+    return err;
+}
+
+static int shake_hands(thi_tls_pump *p)
+{
+    thi_handshake h;
+    th_addr peer;
+    if (!p->engine.link.server)
+        return shake_until_done(p, &(thi_handshake){ 0 });
+    bool known = p->below->ops->peer(p->below, &peer) == 0;
+    thi_handshake_begin(&h, p->engine.link.config->handshakes_max, known ? &peer : NULL);
+    int err = shake_until_done(p, &h);
+    thi_handshake_end(&h);
     return err;
 }
 

@@ -485,7 +485,7 @@ int thi_tls_stream_new(thi_tls_config *config, bool server, th_stream *below,
         opts->handshake_time > 0 ? opts->handshake_time : config->facts.handshake_time;
     thi_list_init(&s->pump.waiters);
     th_tls_stream_opts with_port = *opts;
-    if (opts->port == 0)
+    if (!server && opts->port == 0)
         with_port.port = port_below(below);
     int err = thi_tls_engine_init(&s->pump.engine, config, server, &with_port, pool);
     if (err < 0)
@@ -553,6 +553,12 @@ ssize_t th_tls_cert_get(th_stream *stream, int chain, size_t at, void *buf, size
 {
     thi_tls_engine *engine = thi_tls_stream_engine(stream);
     return engine ? thi_tls_engine_cert(engine, chain, at, buf, size) : thi_err_clear(-EINVAL);
+}
+
+int th_tls_session_get(th_stream *stream, struct th_tls_session **session)
+{
+    thi_tls_engine *engine = thi_tls_stream_engine(stream);
+    return engine && session ? thi_tls_engine_session(engine, session) : thi_err_clear(-EINVAL);
 }
 
 /* ---- back to plain --------------------------------------------------------------------------- */

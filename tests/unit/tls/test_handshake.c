@@ -91,17 +91,18 @@ static int pass_some(void *arg)
 
 static int server_in_time(void *arg)
 {
-    th_tls_stream_opts opts = { .handshake_time = 40 * TH_MILLISECOND };
-    (void)arg;
+    th_tls_stream_opts opts = { .handshake_time = *(int64_t *)arg };
     return th_tls_server(server_tls, server_plain, &opts, &server_side);
 }
 
 /* Both ends over a line on which so many bytes pass in each direction; what they say. */
 static void talk_through(size_t from_client, size_t from_server, int *client, int *server)
 {
+    bool stops = from_client != SIZE_MAX || from_server != SIZE_MAX;
+    int64_t patience = stops ? 40 * TH_MILLISECOND : TH_NEVER;
     th_scope scope;
     th_stream *near[2], *far[2];
-    th_tls_stream_opts hasty = { .name = "server.test", .handshake_time = 20 * TH_MILLISECOND };
+    th_tls_stream_opts hasty = { .name = "server.test", .handshake_time = patience };
     ck_assert_int_eq(th_stream_pair(near), 0);
     ck_assert_int_eq(th_stream_pair(far), 0);
     gate forth = { near[1], far[1], from_client };
@@ -112,7 +113,7 @@ static void talk_through(size_t from_client, size_t from_server, int *client, in
     open_scope(&scope);
     spawn(&scope, pass_some, &forth);
     spawn(&scope, pass_some, &back);
-    th_fiber *fiber = spawn_handle(&scope, server_in_time, NULL);
+    th_fiber *fiber = spawn_handle(&scope, server_in_time, &patience);
     *client = th_tls_client(client_tls, client_plain, &hasty, &client_side);
     ck_assert_int_eq(th_join(fiber, server), 0);
     th_fiber_unref(fiber);
@@ -130,16 +131,16 @@ FIBER_TEST(a_peer_that_stops_anywhere_is_given_up)
 {
     int client, server, given_up = 0;
     int64_t live = 0;
-    make_contexts((th_tls_opts){ 0 }, (th_tls_opts){ 0 });
+    make_contexts((th_tls_opts){ 0 }, (th_tls_opts){ .no_sessions = 1 });
     for (size_t n = 0; n < 24; n++) {
         size_t at = (n / 2) * 61;
         talk_through(n % 2 ? at : SIZE_MAX, n % 2 ? SIZE_MAX : at, &client, &server);
         ck_assert_msg(client == 0 || client == -ETIMEDOUT, "%zu: %s", n, th_errname(client));
         ck_assert_msg(server == 0 || server == -ETIMEDOUT, "%zu: %s", n, th_errname(server));
         given_up += client < 0 || server < 0;
-        if (n == 1)
+        if (n == 11) /* what is made once is there by now */
             live = thi_alloc_live();
-        else if (n > 1)
+        else if (n > 11)
             ck_assert_int_eq(thi_alloc_live(), live);
     }
     ck_assert_int_ge(given_up, 16);
@@ -397,6 +398,21 @@ FIBER_TEST(bytes_read_ahead_belong_to_the_handshake)
 
 /* ---- callbacks that suspend inside OpenSSL ---- */
 
+static int inside, wanted_inside;
+
+/* Leaves when so many are inside as are wanted. */
+static int crowded_choice(const char *name, th_tls **other, void *user, void *arg)
+{
+    (void)name;
+    (void)other;
+    (void)user;
+    (void)arg;
+    for (inside++; inside < wanted_inside;)
+        if (th_yield() < 0)
+            return -ECANCELED;
+    return 0;
+}
+
 static int slow_choice(const char *name, th_tls **other, void *user, void *arg)
 {
     (void)name;
@@ -423,7 +439,9 @@ FIBER_TEST(many_handshakes_are_inside_openssl_at_once)
     th_scope scope;
     th_stream *ends[MANY][2];
     th_fiber *fibers[MANY];
-    make_contexts((th_tls_opts){ .choose = slow_choice }, (th_tls_opts){ 0 });
+    make_contexts((th_tls_opts){ .choose = crowded_choice }, (th_tls_opts){ 0 });
+    inside = 0;
+    wanted_inside = MANY;
     open_scope(&scope);
     for (int i = 0; i < MANY; i++) {
         th_tls_stream_opts later = { .name = "server.test", .later = 1 };
@@ -439,7 +457,7 @@ FIBER_TEST(many_handshakes_are_inside_openssl_at_once)
         th_fiber_unref(fibers[i]);
     }
     close_scope(&scope);
-    ck_assert_msg(strncmp(trace, "((((((((((((((((((((", MANY) == 0, "%s", trace);
+    ck_assert_int_eq(inside, MANY);
     for (int i = 0; i < MANY; i++) {
         write_text(ends[i][1], "hello");
         read_text(ends[i][0], "hello");
