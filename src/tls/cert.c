@@ -164,7 +164,8 @@ int th_cert_is_for(const th_cert *cert, th_str host)
     char name[HOST_MAX + 1];
     if (!cert || host.len == 0 || memchr(host.ptr, '\0', host.len))
         return thi_err_clear(-EINVAL);
-    if (host.len > HOST_MAX)
+    /* OpenSSL takes a dot in front for a question about everything below. */
+    if (host.len > HOST_MAX || host.ptr[0] == '.')
         return 0;
     memcpy(name, host.ptr, host.len);
     name[host.len] = '\0';
@@ -192,10 +193,15 @@ int th_certs_add(th_certs *certs, th_cert *cert)
     return 0;
 }
 
+/* Back to so many. Who had none before needs no th_certs_clear() after a failure. */
 static void cut(th_certs *certs, size_t count)
 {
     while (certs->count > count)
         th_cert_unref(certs->at[--certs->count]);
+    if (count == 0) {
+        thi_free(certs->at);
+        certs->at = NULL;
+    }
 }
 
 void th_certs_clear(th_certs *certs)
@@ -203,8 +209,6 @@ void th_certs_clear(th_certs *certs)
     if (!certs)
         return;
     cut(certs, 0);
-    thi_free(certs->at);
-    *certs = (th_certs){ 0 };
 }
 
 /* Takes the certificate over. */

@@ -220,7 +220,8 @@ int th_cert_name_parse(th_str text, th_arena *arena, th_cert_name *name)
 {
     if (!arena || !name || (!text.ptr && text.len > 0))
         return thi_err_clear(-EINVAL);
-    text = th_str_trim(text);
+    while (text.len > 0 && text.ptr[0] == ' ')
+        text = th_str_make(text.ptr + 1, text.len - 1);
     if (text.len == 0) {
         *name = (th_cert_name){ 0 };
         return 0;

@@ -18,6 +18,7 @@
 #include "sys/sys.h"
 #include "tls/ossl.h"
 #include "tls/pem_read.h"
+#include "tls/system_trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -117,53 +118,14 @@ static int add_dir(X509_STORE *store, const char *path)
 
 /* ---- the system's ---- */
 
-/* Where systems keep their bundle when OpenSSL's own paths lead nowhere. */
-static const char *const bundles[] = {
-    "/etc/ssl/certs/ca-certificates.crt",                /* Debian, Arch */
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", /* Fedora */
-    "/etc/pki/tls/certs/ca-bundle.crt",                  /* older Red Hats */
-    "/etc/ssl/ca-bundle.pem",                            /* SUSE */
-    "/etc/ssl/cert.pem",                                 /* Alpine, BSD */
-};
-
-/* The paths in effect; NULL: there is none. */
-typedef struct system_paths {
-    const char *file;
-    const char *dir;
-} system_paths;
-
 static bool is_there(const char *path, bool want_dir, struct statx *info)
 {
     return thi_sys_statx(AT_FDCWD, path, 0, info) == 0 &&
            (S_ISDIR(info->stx_mode) != 0) == want_dir;
 }
 
-/* Programs with more rights than their caller do not let him choose whom they believe. */
-static const char *from_environment(const char *name)
-{
-    const char *value = secure_getenv(name);
-    return value && *value ? value : NULL;
-}
-
-static system_paths find_system(void)
-{
-    struct statx info;
-    const char *file = from_environment(X509_get_default_cert_file_env());
-    const char *dir = from_environment(X509_get_default_cert_dir_env());
-    system_paths paths = { file ? file : X509_get_default_cert_file(),
-                           dir ? dir : X509_get_default_cert_dir() };
-    if (!is_there(paths.file, false, &info))
-        paths.file = NULL;
-    if (!is_there(paths.dir, true, &info))
-        paths.dir = NULL;
-    for (size_t i = 0; !file && !dir && !paths.file && !paths.dir && i < 5; i++)
-        if (is_there(bundles[i], false, &info))
-            paths.file = bundles[i];
-    return paths;
-}
-
 /* What the system's store is made of, as a text to compare; NULL: no memory. */
-static char *key_of(const system_paths *paths)
+static char *key_of(const thi_system_trust *paths)
 {
     static const char format[] = "%s\n%s\n%lld.%09u %llu";
     const char *file = paths->file ? paths->file : "";
@@ -180,7 +142,7 @@ static char *key_of(const system_paths *paths)
     return key;
 }
 
-static int load_system(const system_paths *paths, X509_STORE **store)
+static int load_system(const thi_system_trust *paths, X509_STORE **store)
 {
     thi_tls_trust trust = { .store = X509_STORE_new(), .names = sk_X509_NAME_new_null() };
     int err = trust.store && trust.names ? 0 : thi_err_clear(-ENOMEM);
@@ -202,7 +164,7 @@ static X509_STORE *kept;
 static char *kept_key;
 
 /* With the lock. The key is taken on success. */
-static int renew_kept(const system_paths *paths, char *key)
+static int renew_kept(const thi_system_trust *paths, char *key)
 {
     X509_STORE *loaded = NULL;
     int err = load_system(paths, &loaded);
@@ -217,7 +179,7 @@ static int renew_kept(const system_paths *paths, char *key)
 
 int thi_tls_trust_system(X509_STORE **store)
 {
-    system_paths paths = find_system();
+    thi_system_trust paths = thi_system_trust_find();
     char *key = key_of(&paths);
     int err = 0;
     if (!key)
@@ -237,7 +199,7 @@ int thi_tls_trust_system(X509_STORE **store)
 
 static int add_system(X509_STORE *store)
 {
-    system_paths paths = find_system();
+    thi_system_trust paths = thi_system_trust_find();
     thi_tls_trust trust = { .store = store, .names = sk_X509_NAME_new_null() };
     int err = trust.names ? 0 : thi_err_clear(-ENOMEM);
     if (err == 0 && paths.file)
