@@ -66,6 +66,7 @@
 #include <thrum/time.h>
 #include <thrum/tls.h>
 #include <thrum/tls_engine.h>
+#include <thrum/tls_session.h>
 #include <thrum/tls_stream.h>
 #include <thrum/transport.h>
 #include <thrum/trace.h>
