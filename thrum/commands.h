@@ -14,6 +14,7 @@ extern const command why_command;
 extern const command profile_command;
 extern const command doctor_command;
 extern const command capture_command;
+extern const command keyd_command;
 extern const command trace_command;
 
 /* Run with the arguments after the name; return the exit status. */
@@ -25,6 +26,7 @@ int why_main(int argc, char **argv);
 int profile_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 int capture_main(int argc, char **argv);
+int keyd_main(int argc, char **argv);
 int trace_main(int argc, char **argv);
 
 #endif

@@ -90,6 +90,7 @@ int doctor_main(int argc, char **argv)
     doctor_look_at_limits(d);
     doctor_look_at_network(d);
     doctor_look_at_kernel(d);
+    doctor_look_at_keys(d);
     if (settings.json)
         doctor_print_json(d);
     else

@@ -112,6 +112,7 @@ void doctor_look_at_machine(doctor *d); /* doctor_machine.c: kernel, memory, con
 void doctor_look_at_limits(doctor *d);  /* doctor_limits.c: descriptors, threads, mappings */
 void doctor_look_at_network(doctor *d); /* doctor_network.c: queues, ports, buffers */
 void doctor_look_at_kernel(doctor *d);  /* doctor_kernel.c: io_uring, guards, clock, kTLS */
+void doctor_look_at_keys(doctor *d);    /* doctor_keys.c: what signatures cost */
 void doctor_print(const doctor *d);     /* doctor_print.c */
 void doctor_print_json(const doctor *d);
 

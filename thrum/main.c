@@ -28,11 +28,12 @@ typedef struct entry {
 } entry;
 
 static const entry entries[] = {
-    { &serve_command, serve_main },     { &echo_command, echo_main },
-    { &ps_command, ps_main },           { &tree_command, tree_main },
-    { &why_command, why_main },         { &profile_command, profile_main },
-    { &doctor_command, doctor_main },   { &trace_command, trace_main },
-    { &capture_command, capture_main }, { &version_command, version_main },
+    { &serve_command, serve_main },     { &keyd_command, keyd_main },
+    { &echo_command, echo_main },       { &ps_command, ps_main },
+    { &tree_command, tree_main },       { &why_command, why_main },
+    { &profile_command, profile_main }, { &doctor_command, doctor_main },
+    { &trace_command, trace_main },     { &capture_command, capture_main },
+    { &version_command, version_main },
 };
 
 static const entry *find(const char *name)

@@ -11,11 +11,13 @@
 
 #include "base/util.h"
 #include "loop/sim_world.h"
+#include "pool/crew.h"
 #include "runtime/sched.h"
 #include "sys/sys.h"
 #include "tls/ossl.h"
 #include "tls/signer.h"
 
+#include <thrum/fiber.h>
 #include <thrum/pool.h>
 #include <thrum/time.h>
 
@@ -23,9 +25,10 @@
 
 #include <stdatomic.h>
 
-#define TRIES       5
-#define LONG_ENOUGH (5 * TH_MILLISECOND) /* of tries; the first may set things up, so there are 2  \
-                                          */
+#define TRIES 5
+#define LONG_ENOUGH                                                                                \
+    (5 * TH_MILLISECOND) /* of tries; the first may set things up, so there are 2                  \
+                          */
 
 #define HANDOFF_TRIES 32
 #define HANDOFF_MIN   (10 * TH_MICROSECOND)
@@ -145,6 +148,16 @@ static int nothing_to_do(void *arg)
     return 0;
 }
 
+/* False when the scope of a fiber has ended. */
+static bool rest(void)
+{
+    uint32_t word = 0;
+    if (thi_sched_self())
+        return th_sleep(HANDOFF_REST) == 0;
+    (void)thi_sys_futex_wait(&word, 0, HANDOFF_REST);
+    return true;
+}
+
 int64_t thi_sign_handoff(void)
 {
     static _Atomic(int64_t) known;
@@ -154,7 +167,11 @@ int64_t thi_sign_handoff(void)
         return best;
     best = INT64_MAX;
     th_pool *pool = th_pool_default("crypto");
+    if (thi_pool_self == pool) /* it would hand over to itself */
+        return HANDOFF_GUESS;
     for (int i = 0; i < HANDOFF_TRIES; i++) {
+        if (i > 0 && !rest())
+            return HANDOFF_GUESS;
         int64_t began = thi_sys_clock();
         if (th_offload(pool, nothing_to_do, NULL) < 0)
             return HANDOFF_GUESS;

@@ -21,8 +21,9 @@
  * a fiber, which must not compute for long itself. */
 int64_t thi_sign_cost(EVP_PKEY *key);
 
-/* Nanoseconds from handing work to the pool "crypto" until its result is there, within bounds that
- * no busy machine shifts. May suspend in a fiber. */
+/* Nanoseconds from handing work to the pool "crypto", whose threads are asleep, until its result is
+ * there, within bounds that no busy machine shifts. Takes a dozen milliseconds the first time. May
+ * suspend in a fiber. */
 int64_t thi_sign_handoff(void);
 
 /* Whether a signature is dearer than to hand it over. */

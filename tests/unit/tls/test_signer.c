@@ -383,7 +383,7 @@ static void look_at_costs(void)
     th_key_cost costs[TH_KEY_COSTS];
     int64_t handoff = 0;
     ck_assert_int_eq(th_key_costs(costs, &handoff), 0);
-    ck_assert_int_ge(handoff, 10 * TH_MICROSECOND);
+    ck_assert_int_ge(handoff, 20 * TH_MICROSECOND);
     ck_assert_int_le(handoff, 100 * TH_MICROSECOND);
     for (int i = 0; i < TH_KEY_COSTS; i++) {
         ck_assert_int_gt(costs[i].cost, 0);
