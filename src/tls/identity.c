@@ -11,9 +11,11 @@
 
 #include "tls/cert.h"
 #include "tls/key.h"
+#include "tls/keyd_client.h"
 #include "tls/offloop.h"
 #include "tls/ossl.h"
 #include "tls/pem_read.h"
+#include "tls/signer.h"
 
 #include <errno.h>
 #include <openssl/x509v3.h>
@@ -129,14 +131,17 @@ static int use_key(const reading *r, const th_key *key)
     if (X509_check_private_key(thi_tls_identity_leaf(identity), key->pkey) != 1)
         return thi_ossl_fail(TH_ETLS, "%s: the key does not belong to the certificate %s",
                              r->key_what, identity->what);
-    EVP_PKEY_up_ref(key->pkey);
-    identity->key = key->pkey;
-    return 0;
+    /* It may get a signer, so that no signature holds up the loop. */
+    return thi_signer_wrap(key->pkey, THI_SIGNER_AS_MEASURED, &identity->key);
 }
 
 static int get_key(const reading *r)
 {
+    const th_tls_cert *from = r->identity->from;
     th_key *key;
+    if (from->key && thi_keyd_is_spec(from->key)) /* there is nothing to read */
+        return thi_keyd_key(from->key, X509_get0_pubkey(thi_tls_identity_leaf(r->identity)),
+                            &r->identity->key);
     int err = read_key(r, &key);
     if (err < 0)
         return err;

@@ -160,7 +160,8 @@ int th_key_costs(th_key_cost costs[TH_KEY_COSTS], int64_t *handoff)
     for (size_t i = 0; i < TH_KEY_COSTS; i++) {
         costs[i] = measured[i];
         /* As thi_signer_wrap() decides, which leaves all but RSA and EC alone. */
-        costs[i].pooled = costs[i].cost > way && (usual[i].curve || usual[i].bits > 0);
+        costs[i].pooled =
+            thi_sign_cost_is_dear(costs[i].cost) && (usual[i].curve || usual[i].bits > 0);
     }
     *handoff = way;
     return 0;

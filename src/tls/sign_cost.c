@@ -25,13 +25,13 @@
 
 #include <stdatomic.h>
 
-#define TRIES 5
-#define LONG_ENOUGH                                                                                \
-    (5 * TH_MILLISECOND) /* of tries; the first may set things up, so there are 2                  \
-                          */
+#define TRIES       32
+#define LONG_ENOUGH (4 * TH_MILLISECOND) /* of tries; the first may set things up, so there are 2  \
+                                          */
 
-#define HANDOFF_TRIES 32
-#define HANDOFF_MIN   (10 * TH_MICROSECOND)
+#define HANDOFF_TRIES 12
+#define HANDOFF_REST  TH_MILLISECOND /* between tries: a thread that is asleep is to be woken */
+#define HANDOFF_MIN   (20 * TH_MICROSECOND)
 #define HANDOFF_MAX   (100 * TH_MICROSECOND)
 #define HANDOFF_GUESS (40 * TH_MICROSECOND) /* where nothing can be handed over */
 
@@ -118,7 +118,7 @@ static void keep(uint64_t name, int64_t cost)
 /* By the size alone: curves of 256 bits are cheap. */
 static int64_t guess(const EVP_PKEY *key)
 {
-    return EVP_PKEY_get_bits(key) > 256 ? 2 * HANDOFF_MAX : 0;
+    return EVP_PKEY_get_bits(key) > 256 ? 3 * HANDOFF_MAX : 0;
 }
 
 int64_t thi_sign_cost(EVP_PKEY *key)
@@ -184,7 +184,12 @@ int64_t thi_sign_handoff(void)
 
 /* ---- the decision ---------------------------------------------------------------------------- */
 
+bool thi_sign_cost_is_dear(int64_t cost)
+{
+    return cost > 2 * thi_sign_handoff();
+}
+
 bool thi_sign_is_dear(EVP_PKEY *key)
 {
-    return thi_sign_cost(key) > thi_sign_handoff();
+    return thi_sign_cost_is_dear(thi_sign_cost(key));
 }

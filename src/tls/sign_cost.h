@@ -26,7 +26,11 @@ int64_t thi_sign_cost(EVP_PKEY *key);
  * suspend in a fiber. */
 int64_t thi_sign_handoff(void);
 
-/* Whether a signature is dearer than to hand it over. */
+/* Whether a signature of that cost is handed over: it takes twice as long as the way there, which
+ * costs the others on the machine something, too. */
+bool thi_sign_cost_is_dear(int64_t cost);
+
+/* The same for a key. */
 bool thi_sign_is_dear(EVP_PKEY *key);
 
 #endif
