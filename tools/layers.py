@@ -16,8 +16,8 @@ from csource import LAYERS, ROOT, includes
 
 # Public headers whose layer does not follow from the name of a module.
 PUBLIC = {"addr": "io", "defs": "base", "fiber": "runtime", "http": "http", "mem": "base",
-          "metrics": "observe", "pool": "pool", "queue": "sync", "select": "sync", "signals": "io",
-          "str": "base", "time": "sys", "tls": "tls",
+          "metrics": "observe", "pool": "pool", "queue": "sync", "select": "sync", "serve": "net",
+          "signals": "io", "str": "base", "time": "sys", "tls": "tls",
           "tls_engine": "tls", "tls_stream": "tls"}
 OUTSIDE = ["thrum", "examples"]
 

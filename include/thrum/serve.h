@@ -39,6 +39,8 @@ typedef struct th_listen_opts {
     int64_t proxy_time;     /* until the header must be there, ns; 0: 5 s; then a reset */
     const char *tune; /* options of sockets as th_tune_parse() reads them, for the listener and
                          all that it accepts; NULL: none */
+    int tls;          /* 1: what is accepted speaks TLS, as `tls://` in an address says; for
+                         addresses that are values */
 } th_listen_opts;
 
 /**
@@ -50,6 +52,10 @@ typedef struct th_listen_opts {
  * that name (`systemd:` of any) that systemd passed and nobody has taken, and `fd:N` a descriptor
  * by its number. If it does not listen yet, it does now. It is closed with the listener; who else
  * holds it goes on listening, so that clients wait in its queue for the next process.
+ *
+ * `tls://HOST:PORT`, and `tls+` before any other address, as `tls+unix:/path`, say that what is
+ * accepted here speaks TLS. The listener keeps that, and what stands behind a `?`, for who serves
+ * it: th_serve() tells what that may be.
  *
  * @param address   where, as th_addr_parse() reads it; port 0 lets the system choose; `unix:@` an
  *                  abstract name that the system chooses; or an inherited socket
@@ -98,6 +104,19 @@ TH_API TH_MUST int th_listen_addr(const th_addr *addr, const th_listen_opts *opt
  * Since: 0.1
  */
 TH_API void th_listener_addr(const th_listener *listener, th_addr *addr);
+
+/**
+ * Tells whether what a listener accepts speaks TLS.
+ *
+ * @param listener  the listener
+ * @return 1 when its address or its options said so, else 0
+ *
+ * Suspends: no
+ * Thread: any
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API int th_listener_is_tls(const th_listener *listener);
 
 /**
  * Stops listening and frees the listener.

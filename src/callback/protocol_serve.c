@@ -11,8 +11,6 @@
 
 #include "base/error.h"
 
-#define LISTENERS_MAX 64
-
 typedef struct service {
     thi_server server;
     th_protocol_factory factory;
@@ -33,7 +31,7 @@ static int start(th_transport *t, thi_scope *scope, const service *sv, thi_origi
     return thi_transport_start_lent(t, scope, sv->factory, sv->arg);
 }
 
-static int arrived(thi_server_part *part, int fd, thi_origin *origin)
+static int arrived(thi_server_part *part, const thi_arrival *arrival)
 {
     service *sv = part->server->data;
     thi_scope *scope = thi_scope_of(&part->scope);
@@ -41,9 +39,9 @@ static int arrived(thi_server_part *part, int fd, thi_origin *origin)
     int err = thi_transport_take_place(scope);
     if (err < 0)
         return err;
-    err = thi_carrier_socket(fd, &t);
+    err = thi_carrier_socket(arrival->fd, &t);
     if (err == 0)
-        err = start(t, scope, sv, origin);
+        err = start(t, scope, sv, arrival->origin);
     if (err < 0) {
         thi_scope_child_ended(scope, 0);
         return err;
@@ -66,35 +64,25 @@ static void stopping(thi_server_part *part)
 
 static const thi_server_ops protocol_ops = { .arrived = arrived, .stopping = stopping };
 
-static bool are_valid(const th_protocol_serve_opts *opts)
-{
-    return opts->size <= sizeof *opts && opts->peer_bits4 <= 32 && opts->peer_bits6 <= 128;
-}
-
 int th_protocol_serve_on(th_listener *const *listeners, size_t count, th_protocol_factory factory,
                          void *arg, const th_protocol_serve_opts *opts)
 {
-    if (!listeners || count < 1 || count > LISTENERS_MAX || !factory || (opts && !are_valid(opts)))
+    static const th_protocol_serve_opts defaults;
+    opts = opts ? opts : &defaults;
+    if (!factory || opts->size > sizeof *opts)
         return thi_err_clear(-EINVAL);
-    int err = thi_sched_may_park();
-    if (err < 0)
-        return thi_err_clear(err);
     service sv = { .factory = factory, .arg = arg };
-    sv.server = (thi_server){ .ops = &protocol_ops,
-                              .data = &sv,
-                              .listeners = listeners,
-                              .listener_count = count,
-                              .limit = opts ? opts->max_connections : 0 };
-    if (opts)
-        err =
-            thi_peers_new(opts->max_per_peer, opts->peer_bits4, opts->peer_bits6, &sv.server.peers);
-    if (err < 0)
-        return thi_err_clear(err);
-    for (size_t i = 0; opts && opts->listening && i < count; i++)
-        opts->listening(&listeners[i]->addr, arg);
-    err = thi_server_run(&sv.server);
-    thi_peers_free(sv.server.peers);
-    return err;
+    thi_server_plan plan = { .ops = &protocol_ops,
+                             .data = &sv,
+                             .listeners = listeners,
+                             .listener_count = count,
+                             .max_connections = opts->max_connections,
+                             .max_per_peer = opts->max_per_peer,
+                             .peer_bits4 = opts->peer_bits4,
+                             .peer_bits6 = opts->peer_bits6,
+                             .listening = opts->listening,
+                             .listening_arg = arg };
+    return thi_server_run(&sv.server, &plan);
 }
 
 int th_protocol_serve(const char *address, th_protocol_factory factory, void *arg,

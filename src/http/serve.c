@@ -490,13 +490,13 @@ void thi_http_serve_begin(thi_http_part *part)
     thi_http_outbox_init(&part->outbox, on_posted);
 }
 
-int thi_http_serve_new(thi_server_part *part, int fd, thi_origin *origin)
+int thi_http_serve_new(thi_server_part *part, const thi_arrival *arrival)
 {
     thi_http_conn *conn = thi_alloc(sizeof *conn);
     if (!conn)
         return -ENOMEM;
     *conn = (thi_http_conn){ .part = part };
-    int err = thi_socket_init(&conn->socket, fd);
+    int err = thi_socket_init(&conn->socket, arrival->fd);
     if (err < 0) {
         thi_free(conn);
         return err;
@@ -508,7 +508,7 @@ int thi_http_serve_new(thi_server_part *part, int fd, thi_origin *origin)
         thi_free(conn);
         return -ESHUTDOWN;
     }
-    conn->socket.origin = origin;
+    conn->socket.origin = arrival->origin;
     thi_list_push_back(&part->conns, &conn->link);
     thi_worker_add_guests(part->worker, 1);
     return 0;

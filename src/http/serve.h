@@ -10,7 +10,7 @@
 void thi_http_serve_begin(thi_http_part *part);
 
 /* Takes a new connection of the part; -errno leaves the descriptor to the caller. */
-TH_MUST int thi_http_serve_new(thi_server_part *part, int fd, thi_origin *origin);
+TH_MUST int thi_http_serve_new(thi_server_part *part, const thi_arrival *arrival);
 
 /* Closes connections that wait for a request. */
 void thi_http_serve_close_idle(thi_server_part *part);

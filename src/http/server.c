@@ -7,9 +7,8 @@
 
 #include <string.h>
 
-#define LISTENERS_MAX 64
-#define HEAD_MIN      1024
-#define HEAD_MAX      (1024 * 1024)
+#define HEAD_MIN 1024
+#define HEAD_MAX (1024 * 1024)
 
 static int begin_part(thi_server_part *part)
 {
@@ -51,8 +50,7 @@ static void fill_in_defaults(th_http_opts *opts)
 static int check_opts(const th_http_opts *opts)
 {
     if (opts->size > sizeof *opts || opts->head_time < 0 || opts->idle_time < 0 ||
-        opts->body_size < -1 || thi_stack_class(opts->stack_size) < 0 || opts->peer_bits4 > 32 ||
-        opts->peer_bits6 > 128)
+        opts->body_size < -1 || thi_stack_class(opts->stack_size) < 0)
         return thi_err_clear(-EINVAL);
     if (opts->head_size != 0 && (opts->head_size < HEAD_MIN || opts->head_size > HEAD_MAX))
         return thi_err_set(-EINVAL, "head_size must be %d to %d bytes", HEAD_MIN, HEAD_MAX);
@@ -64,34 +62,28 @@ static int check_opts(const th_http_opts *opts)
 int th_http_serve_on(th_listener *const *listeners, size_t count, th_http_handler handler,
                      void *arg, const th_http_opts *opts)
 {
-    if (!listeners || count < 1 || count > LISTENERS_MAX || !handler)
+    if (!handler)
         return thi_err_clear(-EINVAL);
     if (!thi_sched_self())
         return thi_err_clear(-EPERM);
     int err = opts ? check_opts(opts) : 0;
     if (err < 0)
         return err;
-    err = thi_sched_may_park();
-    if (err < 0)
-        return thi_err_clear(err);
     thi_http_service service = { .handler = handler, .arg = arg };
     if (opts)
         service.opts = *opts;
     fill_in_defaults(&service.opts);
-    service.server = (thi_server){ .ops = &http_ops,
-                                   .data = &service,
-                                   .listeners = listeners,
-                                   .listener_count = count,
-                                   .limit = service.opts.max_connections };
-    err = thi_peers_new(service.opts.max_per_peer, service.opts.peer_bits4, service.opts.peer_bits6,
-                        &service.server.peers);
-    if (err < 0)
-        return thi_err_clear(err);
-    for (size_t i = 0; service.opts.listening && i < count; i++)
-        service.opts.listening(&listeners[i]->addr, service.opts.listening_arg);
-    err = thi_server_run(&service.server);
-    thi_peers_free(service.server.peers);
-    return err;
+    thi_server_plan plan = { .ops = &http_ops,
+                             .data = &service,
+                             .listeners = listeners,
+                             .listener_count = count,
+                             .max_connections = service.opts.max_connections,
+                             .max_per_peer = service.opts.max_per_peer,
+                             .peer_bits4 = service.opts.peer_bits4,
+                             .peer_bits6 = service.opts.peer_bits6,
+                             .listening = service.opts.listening,
+                             .listening_arg = service.opts.listening_arg };
+    return thi_server_run(&service.server, &plan);
 }
 
 int th_http_serve(const char *address, th_http_handler handler, void *arg, const th_http_opts *opts)

@@ -10,6 +10,7 @@
 #include "net/addr.h"
 
 #include "base/error.h"
+#include "net/tls_address.h"
 
 #include <thrum/str.h>
 
@@ -95,6 +96,8 @@ int th_addr_parse(const char *text, th_addr *addr)
 {
     if (!text || !addr)
         return thi_err_clear(-EINVAL);
+    if (thi_tls_address_means(text))
+        return thi_err_set(TH_EADDRESS, "'%.100s' asks for TLS, which is not spoken here", text);
     if (strncmp(text, "unix:", 5) == 0)
         return parse_unix(text, text + (strncmp(text, "unix://", 7) == 0 ? 7 : 5), addr);
     const char *rest = strncmp(text, "tcp://", 6) == 0 ? text + 6 : text;

@@ -7,7 +7,7 @@
  * for one of IPv6, whose answer may come second by chance (RFC 8305, 3); after that every address
  * enters the race as it comes. An address as text is a race of one.
  */
-#include <thrum/dial.h>
+#include "net/dial.h"
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -309,7 +309,7 @@ static int introduce(const char *address, const th_proxied *proxied, th_stream *
     return thi_err_set(err, "cannot tell %.100s of the client", address);
 }
 
-int th_dial(const char *address, const th_dial_opts *opts, th_stream **stream)
+int thi_dial(const char *address, const char *shown, const th_dial_opts *opts, th_stream **stream)
 {
     th_dial_opts o = opts ? *opts : (th_dial_opts){ 0 };
     th_tune *tune = NULL;
@@ -326,14 +326,14 @@ int th_dial(const char *address, const th_dial_opts *opts, th_stream **stream)
         return err;
     err = thi_sched_may_park();
     if (err < 0)
-        return thi_err_set(err, "cannot connect to %.100s", address);
+        return thi_err_set(err, "cannot connect to %.100s", shown);
     if (o.tune)
         err = read_tune(o.tune, &tune);
     if (err == 0)
-        err = dial(&t, address, &o, tune, &dialled);
+        err = dial(&t, shown, &o, tune, &dialled);
     thi_free(tune);
     if (err == 0 && o.proxied)
-        err = introduce(address, o.proxied, dialled);
+        err = introduce(shown, o.proxied, dialled);
     if (err == 0)
         *stream = dialled;
     return err;

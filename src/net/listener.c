@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "net/addr.h"
 #include "net/inherit.h"
+#include "net/tls_address.h"
 #include "sys/sys.h"
 
 #include <thrum/time.h>
@@ -175,6 +176,7 @@ static th_listener *prepare(const th_listen_opts *opts, int *err)
         return NULL;
     }
     l->fd = -1;
+    l->tls = opts && opts->tls;
     if (opts && opts->tune)
         *err = th_tune_parse(opts->tune, &l->tune);
     if (*err == 0 && opts)
@@ -281,17 +283,51 @@ static int listen_inherited(const char *address, const th_listen_opts *opts, th_
     return 0;
 }
 
-int th_listen(const char *address, const th_listen_opts *opts, th_listener **listener)
+static int listen_text(const char *place, const char *address, const th_listen_opts *opts,
+                       th_listener **listener)
 {
     th_addr addr;
-    if (!address || !listener)
-        return thi_err_clear(-EINVAL);
-    if (thi_inherit_means(address))
-        return listen_inherited(address, opts, listener);
+    if (thi_inherit_means(place))
+        return listen_inherited(place, opts, listener);
     int err = opts ? check(opts) : 0;
     if (err == 0)
-        err = th_addr_parse(address, &addr);
+        err = th_addr_parse(place, &addr);
     return err < 0 ? err : listen_at(&addr, address, opts, listener);
+}
+
+/* What the address says of TLS is kept for who serves it. */
+static int keep_tls(th_listener *l, const char *params)
+{
+    l->tls = true;
+    if (!params)
+        return 0;
+    size_t size = strlen(params) + 1;
+    l->tls_params = thi_alloc(size);
+    if (!l->tls_params)
+        return thi_err_clear(-ENOMEM);
+    memcpy(l->tls_params, params, size);
+    return 0;
+}
+
+int th_listen(const char *address, const th_listen_opts *opts, th_listener **listener)
+{
+    thi_tls_address tls;
+    th_listener *l;
+    if (!address || !listener)
+        return thi_err_clear(-EINVAL);
+    if (!thi_tls_address_means(address))
+        return listen_text(address, address, opts, listener);
+    int err = thi_tls_address_read(address, &tls);
+    if (err == 0)
+        err = listen_text(tls.place, address, opts, &l);
+    if (err < 0)
+        return err;
+    err = keep_tls(l, tls.params);
+    if (err < 0)
+        th_listener_close(l);
+    else
+        *listener = l;
+    return err;
 }
 
 int th_listen_addr(const th_addr *addr, const th_listen_opts *opts, th_listener **listener)
@@ -333,6 +369,11 @@ int th_listener_tuning(const th_listener *l, th_tune *tune)
     return l->fd < 0 ? thi_err_clear(-EBADF) : thi_tune_read(l->fd, tune);
 }
 
+int th_listener_is_tls(const th_listener *listener)
+{
+    return listener->tls;
+}
+
 void th_listener_addr(const th_listener *listener, th_addr *addr)
 {
     *addr = listener->addr;
@@ -362,5 +403,6 @@ void th_listener_close(th_listener *l)
         return;
     thi_listener_retire(l);
     thi_networks_deinit(&l->proxy_from);
+    thi_free(l->tls_params);
     thi_free(l);
 }

@@ -18,9 +18,11 @@ struct th_listener {
     ino_t ino;
     bool made_file;
     bool inherited;
-    bool has_own; /* there are options to be set on each connection */
-    th_tune tune; /* all options asked for */
-    int proxy;    /* TH_PROXY_* */
+    bool tls;         /* what is accepted here speaks TLS */
+    char *tls_params; /* what its address said of that, behind a '?'; NULL: nothing */
+    bool has_own;     /* there are options to be set on each connection */
+    th_tune tune;     /* all options asked for */
+    int proxy;        /* TH_PROXY_* */
     thi_networks proxy_from;
     int64_t proxy_time;
 };

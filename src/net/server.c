@@ -213,22 +213,14 @@ static void free_place(thi_server *server)
 
 /* ---- connections ---- */
 
-/* A connection on its way from the kernel to who serves it. */
-typedef struct arrival {
-    int fd; /* -1: it was kept after all */
-    bool has_header;
-    const th_listener *listener;
-    thi_origin *origin; /* NULL: there is nothing to be known */
-} arrival;
-
-static void close_arrival(const arrival *a)
+static void close_arrival(const thi_arrival *a)
 {
     thi_sys_close(a->fd);
     thi_origin_free(a->origin);
 }
 
 /* Resets it, so that it costs nothing any more, and the client knows. */
-static void refuse_arrival(const arrival *a)
+static void refuse_arrival(const thi_arrival *a)
 {
     static const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
     (void)thi_sys_setsockopt(a->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
@@ -246,7 +238,7 @@ void thi_server_conn_ended(thi_server_part *part)
         wake_part(part);
 }
 
-static void drop_arrival(thi_server_part *part, const arrival *a, int err)
+static void drop_arrival(thi_server_part *part, const thi_arrival *a, int err)
 {
     close_arrival(a);
     thi_metric_add(THI_M_ACCEPT_ERRORS, 1);
@@ -254,9 +246,9 @@ static void drop_arrival(thi_server_part *part, const arrival *a, int err)
     thi_server_conn_ended(part);
 }
 
-static void hand_to_user(thi_server_part *part, const arrival *a)
+static void hand_to_user(thi_server_part *part, const thi_arrival *a)
 {
-    int err = part->server->ops->arrived(part, a->fd, a->origin);
+    int err = part->server->ops->arrived(part, a);
     if (err < 0)
         drop_arrival(part, a, err);
 }
@@ -278,7 +270,7 @@ static int enter_peer(thi_server *server, const th_addr *from, thi_origin *origi
 typedef struct proxied_arrival {
     thi_proxy_reader reader;
     thi_server_part *part;
-    arrival arrival;
+    thi_arrival arrival;
 } proxied_arrival;
 
 /* Whoever sends a wrong header is told nothing: the specification wants the connection dropped. */
@@ -287,7 +279,7 @@ static void on_header(thi_proxy_reader *reader, int result, const thi_proxy_head
 {
     proxied_arrival *p = thi_container_of(reader, proxied_arrival, reader);
     thi_server_part *part = p->part;
-    arrival a = p->arrival;
+    thi_arrival a = p->arrival;
     int err = result < 0 ? 0 : thi_origin_keep(a.origin, header);
     const th_addr *source = thi_origin_source(a.origin);
     if (result == 0 && err == 0 && source)
@@ -308,7 +300,7 @@ static void on_header(thi_proxy_reader *reader, int result, const thi_proxy_head
     }
 }
 
-static int read_header(thi_server_part *part, const arrival *a)
+static int read_header(thi_server_part *part, const thi_arrival *a)
 {
     thi_loop *loop = &part->worker->loop;
     proxied_arrival *p = thi_alloc(sizeof *p);
@@ -339,7 +331,7 @@ static void close_arriving(thi_server_part *part)
     }
 }
 
-static void take_connection(thi_server_part *part, const arrival *a)
+static void take_connection(thi_server_part *part, const thi_arrival *a)
 {
     int err = 0;
     part->open++;
@@ -356,7 +348,7 @@ static void take_connection(thi_server_part *part, const arrival *a)
 typedef struct handover {
     thi_msg msg;
     thi_server_part *part;
-    arrival arrival;
+    thi_arrival arrival;
 } handover;
 
 static void on_handover(thi_msg *msg)
@@ -391,7 +383,7 @@ static thi_server_part *choose_part(thi_server_part *here)
     return better ? other : here;
 }
 
-static void share_out(thi_server_part *here, const arrival *a)
+static void share_out(thi_server_part *here, const thi_arrival *a)
 {
     thi_server_part *part = choose_part(here);
     handover *h = part == here ? NULL : thi_alloc(sizeof *h);
@@ -436,7 +428,7 @@ static bool is_of_connection(int err)
  * Asks whether a connection from an address may come in, and what has to be known of it; only where
  * the server or the listener wants to know anything. TH_ELIMIT: it may not; -ENOMEM.
  */
-static int admit(thi_server *server, arrival *a, const th_addr *from)
+static int admit(thi_server *server, thi_arrival *a, const th_addr *from)
 {
     thi_proxy_rule rule = thi_listener_proxy_rule(a->listener, from);
     if (rule == THI_PROXY_STRANGER) {
@@ -470,7 +462,7 @@ static bool accept_one(thi_acceptor *a)
         return false;
     int fd = thi_sys_accept(a->listener->fd, look ? &sa.sa : NULL, look ? &len : NULL);
     if (fd >= 0) {
-        arrival new = { .fd = fd, .listener = a->listener };
+        thi_arrival new = { .fd = fd, .listener = a->listener };
         thi_metric_add(THI_M_CONNS_ACCEPTED, 1);
         part->exhausted = false;
         if (look)
@@ -647,11 +639,9 @@ static int make_parts(thi_server *server, thi_runtime *rt)
     return 0;
 }
 
-int thi_server_run(thi_server *server)
+static int run_parts(thi_server *server)
 {
     th_fiber *self = thi_sched_self();
-    if (!self)
-        return thi_err_clear(-EPERM);
     int err = make_parts(server, self->worker->runtime);
     if (err < 0)
         return thi_err_clear(err);
@@ -667,4 +657,38 @@ int thi_server_run(thi_server *server)
     thi_free(server->parts[0].acceptors);
     thi_free(server->parts);
     return (int)thi_err_plain(err < 0 ? err : ended);
+}
+
+/* ---- starting one ---- */
+
+static bool is_valid(const thi_server_plan *plan)
+{
+    return plan->listeners && plan->listener_count >= 1 &&
+           plan->listener_count <= THI_SERVER_LISTENERS && plan->peer_bits4 <= 32 &&
+           plan->peer_bits6 <= 128;
+}
+
+int thi_server_run(thi_server *server, const thi_server_plan *plan)
+{
+    if (!is_valid(plan))
+        return thi_err_clear(-EINVAL);
+    int err = thi_sched_may_park();
+    if (err < 0)
+        return thi_err_clear(err);
+    for (size_t i = 0; i < plan->listener_count; i++)
+        if (plan->listeners[i]->tls && !plan->has_tls)
+            return thi_err_set(-EOPNOTSUPP, "no TLS is spoken here");
+    *server = (thi_server){ .ops = plan->ops,
+                            .data = plan->data,
+                            .listeners = plan->listeners,
+                            .listener_count = plan->listener_count,
+                            .limit = plan->max_connections };
+    err = thi_peers_new(plan->max_per_peer, plan->peer_bits4, plan->peer_bits6, &server->peers);
+    if (err < 0)
+        return thi_err_clear(err);
+    for (size_t i = 0; plan->listening && i < plan->listener_count; i++)
+        plan->listening(&plan->listeners[i]->addr, plan->listening_arg);
+    err = run_parts(server);
+    thi_peers_free(server->peers);
+    return err;
 }

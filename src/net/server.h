@@ -21,15 +21,25 @@ typedef struct thi_server thi_server;
 typedef struct thi_server_part thi_server_part;
 typedef struct thi_acceptor thi_acceptor;
 
+#define THI_SERVER_LISTENERS 64 /* at most */
+
+/* A connection on its way from the kernel to who serves it. */
+typedef struct thi_arrival {
+    int fd; /* -1: it was kept after all */
+    bool has_header;
+    const th_listener *listener;
+    thi_origin *origin; /* NULL: there is nothing to be known */
+} thi_arrival;
+
 /* All are called on the part's worker; those that may be NULL say so. */
 typedef struct thi_server_ops {
     /* Before the part accepts, and after its last connection has ended, on its fiber. Both may be
      * NULL; begin may fail with -errno. */
     int (*begin)(thi_server_part *part);
     void (*end)(thi_server_part *part);
-    /* A connection for this part, which takes the descriptor and the origin (NULL: there is none;
-     * to be freed when the descriptor is closed); -errno leaves both to the caller. */
-    int (*arrived)(thi_server_part *part, int fd, thi_origin *origin);
+    /* A connection for this part, which takes its descriptor and its origin, to be freed when the
+     * descriptor is closed; -errno leaves both to the caller. */
+    int (*arrived)(thi_server_part *part, const thi_arrival *arrival);
     /* After `begin`: an orderly stop has begun, close what is idle. May be NULL. */
     void (*stopping)(thi_server_part *part);
     /* After `begin`: the time is over, close everything. May be NULL where the scope's cancellation
@@ -81,12 +91,28 @@ struct thi_server {
     th_scope scope;      /* of the parts' fibers */
 };
 
+/* What is to be run: what all servers have in common, however they serve. */
+typedef struct thi_server_plan {
+    const thi_server_ops *ops;
+    void *data; /* the user's */
+    th_listener *const *listeners;
+    size_t listener_count;
+    bool has_tls;             /* its user speaks TLS on the listeners that are for it */
+    uint32_t max_connections; /* these as in th_serve_opts */
+    uint32_t max_per_peer;
+    uint8_t peer_bits4;
+    uint8_t peer_bits6;
+    void (*listening)(const th_addr *addr, void *arg);
+    void *listening_arg;
+} thi_server_plan;
+
 /*
- * Runs the server from the calling fiber until an orderly stop has drained it, or the fiber's scope
- * is cancelled; returns 0 or that, or the -errno of a start that failed. The caller fills ops,
- * data, listeners, listener_count, limit and peers, and zeroes the rest.
+ * Runs a server from the calling fiber until an orderly stop has drained it, or the fiber's scope
+ * is cancelled; returns 0 or that, or the -errno of a start that failed: -EINVAL for a plan with
+ * numbers out of range, -EOPNOTSUPP for a listener of TLS where nobody speaks it. The server is its
+ * memory: filled in before `listening` is called.
  */
-TH_MUST int thi_server_run(thi_server *server);
+TH_MUST int thi_server_run(thi_server *server, const thi_server_plan *plan);
 
 /* To be called by the user when one of the part's connections has ended and is closed. */
 void thi_server_conn_ended(thi_server_part *part);

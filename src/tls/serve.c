@@ -10,8 +10,6 @@
 #include "net/socket.h"
 #include "runtime/start.h"
 
-#define LISTENERS_MAX 64
-
 typedef struct service {
     thi_server server;
     th_serve_fn fn;
@@ -37,20 +35,20 @@ static int serve_connection(void *arg)
     return 0;
 }
 
-static int arrived(thi_server_part *part, int fd, thi_origin *origin)
+static int arrived(thi_server_part *part, const thi_arrival *arrival)
 {
     service *sv = part->server->data;
     thi_scope *scope = thi_scope_of(&part->scope);
     connection *c = thi_alloc(sizeof *c);
     if (!c)
         return -ENOMEM;
-    int err = thi_socket_init(&c->socket, fd);
+    int err = thi_socket_init(&c->socket, arrival->fd);
     if (err < 0) {
         thi_free(c);
         return err;
     }
     c->part = part;
-    c->socket.origin = origin;
+    c->socket.origin = arrival->origin;
     scope->live++;
     thi_start start = {
         .fn = serve_connection, .arg = c, .name = "connection", .stack_size = sv->stack_size
@@ -66,37 +64,25 @@ static int arrived(thi_server_part *part, int fd, thi_origin *origin)
 
 static const thi_server_ops serve_ops = { .arrived = arrived };
 
-static bool are_valid(const th_serve_opts *opts)
-{
-    return opts->size <= sizeof *opts && thi_stack_class(opts->stack_size) >= 0 &&
-           opts->peer_bits4 <= 32 && opts->peer_bits6 <= 128;
-}
-
 int th_serve_on(th_listener *const *listeners, size_t count, th_serve_fn fn, void *arg,
                 const th_serve_opts *opts)
 {
-    if (!listeners || count < 1 || count > LISTENERS_MAX || !fn || (opts && !are_valid(opts)))
+    static const th_serve_opts defaults;
+    opts = opts ? opts : &defaults;
+    if (!fn || opts->size > sizeof *opts || thi_stack_class(opts->stack_size) < 0)
         return thi_err_clear(-EINVAL);
-    int err = thi_sched_may_park();
-    if (err < 0)
-        return thi_err_clear(err);
-    service sv = { .fn = fn, .arg = arg };
-    sv.stack_size = opts ? opts->stack_size : 0;
-    sv.server = (thi_server){ .ops = &serve_ops,
-                              .data = &sv,
-                              .listeners = listeners,
-                              .listener_count = count,
-                              .limit = opts ? opts->max_connections : 0 };
-    if (opts)
-        err =
-            thi_peers_new(opts->max_per_peer, opts->peer_bits4, opts->peer_bits6, &sv.server.peers);
-    if (err < 0)
-        return thi_err_clear(err);
-    for (size_t i = 0; opts && opts->listening && i < count; i++)
-        opts->listening(&listeners[i]->addr, arg);
-    err = thi_server_run(&sv.server);
-    thi_peers_free(sv.server.peers);
-    return err;
+    service sv = { .fn = fn, .arg = arg, .stack_size = opts->stack_size };
+    thi_server_plan plan = { .ops = &serve_ops,
+                             .data = &sv,
+                             .listeners = listeners,
+                             .listener_count = count,
+                             .max_connections = opts->max_connections,
+                             .max_per_peer = opts->max_per_peer,
+                             .peer_bits4 = opts->peer_bits4,
+                             .peer_bits6 = opts->peer_bits6,
+                             .listening = opts->listening,
+                             .listening_arg = arg };
+    return thi_server_run(&sv.server, &plan);
 }
 
 int th_serve(const char *address, th_serve_fn fn, void *arg, const th_serve_opts *opts)
