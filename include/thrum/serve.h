@@ -14,6 +14,7 @@
 TH_BEGIN_DECLS
 
 typedef struct th_listener th_listener;
+struct th_tls; /* thrum/tls.h */
 
 /* Whether connections begin with a PROXY header, by which a proxy tells who the client is. There is
  * no guessing, which clients could abuse: from whom a header is to come is settled before. */
@@ -150,6 +151,8 @@ typedef struct th_serve_opts {
                                      once; Unix sockets are not counted; 0: no limit */
     uint8_t peer_bits4;           /* what is one peer: addresses that share so many bits; 0: 32 */
     uint8_t peer_bits6;           /* of IPv6; 0: 64, what one customer usually has */
+    struct th_tls *tls;           /* how TLS is spoken on listeners that are for it; NULL: as their
+                                     addresses say */
 } th_serve_opts;
 
 /**
@@ -165,13 +168,22 @@ typedef struct th_serve_opts {
  * clients wait in the kernel's queue meanwhile, and those that are connected are served as ever. A
  * warning in the log tells that it began, once, and a message that it is over.
  *
+ * On a listener for TLS each connection's fiber first makes the handshake, for which it has the
+ * time that the context says; fn then has a stream like any other. A client with which that fails
+ * costs nobody else anything, is counted, and the log tells why at TH_LOG_DEBUG. A PROXY header
+ * comes before TLS. Instead of opts->tls an address may say, behind a `?` and parted by `&`,
+ * `cert=FILE` and `key=FILE`, in PEM, and `ca=FILE` for the authorities of whom every client must
+ * have a certificate.
+ *
  * @param address  where, as th_listen() takes it
  * @param fn       what serves a connection
  * @param arg      handed to fn and opts->listening
  * @param opts     options, or NULL for the defaults
  * @return 0 when all connections had ended after a stop; -ECANCELED when the time of grace was
  *         over before; -ECANCELED or -ETIMEDOUT when the caller's scope says so, after all
- *         connections have ended; as th_listen(); -EPERM outside a fiber; -EINVAL, -ENOMEM
+ *         connections have ended; as th_listen(); as th_tls_new() for what an address says of TLS;
+ *         -EPERM outside a fiber; -EINVAL, with a detail where TLS has no certificate, or one that
+ *         no listener is for; -ENOMEM
  *
  * Suspends: yes, until it is stopped
  * Thread: fiber

@@ -319,7 +319,7 @@ int th_listen(const char *address, const th_listen_opts *opts, th_listener **lis
         return listen_text(address, address, opts, listener);
     int err = thi_tls_address_read(address, &tls);
     if (err == 0)
-        err = listen_text(tls.place, address, opts, &l);
+        err = listen_text(tls.place, tls.shown, opts, &l);
     if (err < 0)
         return err;
     err = keep_tls(l, tls.params);

@@ -27,15 +27,17 @@ int thi_tls_address_read(const char *text, thi_tls_address *address)
 {
     const char *place = behind_mark(text);
     const char *params = strchr(place, '?');
-    size_t len = params ? (size_t)(params - place) : strlen(place);
-    if (len == 0)
+    size_t len = params ? (size_t)(params - text) : strlen(text);
+    size_t mark = (size_t)(place - text);
+    if (len == mark)
         return thi_err_set(TH_EADDRESS, "'%.100s' names no place", text);
-    if (len >= sizeof address->place)
+    if (len >= sizeof address->shown)
         return thi_err_set(TH_EADDRESS, "'%.100s' is too long", text);
     if (thi_tls_address_means(place))
         return thi_err_set(TH_EADDRESS, "'%.100s' asks for TLS twice", text);
-    memcpy(address->place, place, len);
-    address->place[len] = '\0';
+    memcpy(address->shown, text, len);
+    address->shown[len] = '\0';
+    address->place = address->shown + mark;
     address->params = params ? params + 1 : NULL;
     return 0;
 }

@@ -14,11 +14,13 @@
 
 #include <stdbool.h>
 
-#define THI_TLS_PLACE 320 /* bytes: a scheme, the longest name or path, and a port */
+#define THI_TLS_PLACE 320 /* bytes: schemes, the longest name or path, and a port */
 
+/* Not to be copied: it points into itself. */
 typedef struct thi_tls_address {
     const char *params;        /* in the text, behind its '?'; NULL: there are none */
-    char place[THI_TLS_PLACE]; /* the address below: "HOST:PORT", "unix:/path", "systemd:NAME" */
+    const char *place;         /* the address below: "HOST:PORT", "unix:/path", "systemd:NAME" */
+    char shown[THI_TLS_PLACE]; /* the text without parameters */
 } thi_tls_address;
 
 /* Whether the text asks for TLS. */

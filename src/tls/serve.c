@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Serving connections with a fiber each. */
+/*
+ * Serving connections with a fiber each, with TLS or without: the public entry points.
+ *
+ * The handshake is made by the connection's own fiber, so that a client that takes its time with
+ * it, or makes a wrong one, costs nobody else anything.
+ */
 #include <thrum/serve.h>
 
 #include "base/alloc.h"
@@ -9,27 +14,58 @@
 #include "net/server.h"
 #include "net/socket.h"
 #include "runtime/start.h"
+#include "tls/doors.h"
+
+#include <thrum/addr.h>
+#include <thrum/tls_stream.h>
+
+#include <stdio.h>
 
 typedef struct service {
     thi_server server;
     th_serve_fn fn;
     void *arg;
     size_t stack_size;
+    thi_tls_doors doors;
 } service;
 
 typedef struct connection {
     thi_socket socket;
     thi_server_part *part;
+    th_tls *tls; /* what it speaks, the service's; NULL: no TLS */
 } connection;
+
+static void tell_of_failure(th_stream *stream, int err)
+{
+    char reason[THI_ERR_DETAIL_SIZE];
+    char text[TH_ADDR_TEXT];
+    th_addr peer = { .kind = TH_ADDR_NONE };
+    (void)snprintf(reason, sizeof reason, "%s", th_err_detail());
+    (void)th_stream_peer(stream, &peer);
+    thi_log(TH_LOG_DEBUG, "no TLS with %s: %s", th_addr_format(&peer, text, sizeof text),
+            *reason ? reason : th_strerror(err));
+}
+
+/* What is served: the socket, or TLS above it, which then owns it. NULL: there was no agreement. */
+static th_stream *meet(connection *c)
+{
+    th_stream *stream = &c->socket.base;
+    int err = c->tls ? th_tls_server(c->tls, stream, NULL, &stream) : 0;
+    if (TH_LIKELY(err == 0))
+        return stream;
+    tell_of_failure(stream, err);
+    return NULL;
+}
 
 static int serve_connection(void *arg)
 {
     connection *c = arg;
     service *sv = c->part->server->data;
-    int result = sv->fn(&c->socket.base, sv->arg);
+    th_stream *stream = meet(c);
+    int result = stream ? sv->fn(stream, sv->arg) : 0;
     if (result < 0 && result != TH_EOF)
         thi_log(TH_LOG_DEBUG, "a connection ended: %s", th_strerror(result));
-    th_stream_free(&c->socket.base);
+    th_stream_free(stream ? stream : &c->socket.base);
     thi_server_conn_ended(c->part);
     thi_free(c);
     return 0;
@@ -48,6 +84,7 @@ static int arrived(thi_server_part *part, const thi_arrival *arrival)
         return err;
     }
     c->part = part;
+    c->tls = thi_tls_doors_at(&sv->doors, arrival->listener);
     c->socket.origin = arrival->origin;
     scope->live++;
     thi_start start = {
@@ -72,17 +109,26 @@ int th_serve_on(th_listener *const *listeners, size_t count, th_serve_fn fn, voi
     if (!fn || opts->size > sizeof *opts || thi_stack_class(opts->stack_size) < 0)
         return thi_err_clear(-EINVAL);
     service sv = { .fn = fn, .arg = arg, .stack_size = opts->stack_size };
+    int err = thi_sched_may_park();
+    if (err < 0)
+        return thi_err_clear(err);
+    err = thi_tls_doors_open(listeners, count, opts->tls, &sv.doors);
+    if (err < 0)
+        return err;
     thi_server_plan plan = { .ops = &serve_ops,
                              .data = &sv,
                              .listeners = listeners,
                              .listener_count = count,
+                             .has_tls = true,
                              .max_connections = opts->max_connections,
                              .max_per_peer = opts->max_per_peer,
                              .peer_bits4 = opts->peer_bits4,
                              .peer_bits6 = opts->peer_bits6,
                              .listening = opts->listening,
                              .listening_arg = arg };
-    return thi_server_run(&sv.server, &plan);
+    err = thi_server_run(&sv.server, &plan);
+    thi_tls_doors_close(&sv.doors);
+    return err;
 }
 
 int th_serve(const char *address, th_serve_fn fn, void *arg, const th_serve_opts *opts)

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import guide  # noqa: E402
 
 LIMIT = 120  # seconds for a command
-PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+")
+PORT = re.compile(r"(?:(?<=127\.0\.0\.1:)|(?<=//localhost:))\d+")
 WARNINGS = "-Wall -Wextra -Werror -g"
 PKG_CONFIG = "$(pkg-config --cflags --libs thrum)"
 

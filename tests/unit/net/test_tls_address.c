@@ -53,9 +53,9 @@ START_TEST(what_names_no_place_is_refused)
     is_refused("tls://", "names no place");
     is_refused("tls+?cert=a", "names no place");
     is_refused("tls+tls://a:1", "twice");
-    memset(text + 6, 'a', THI_TLS_PLACE - 1);
+    memset(text + 6, 'a', THI_TLS_PLACE - 1 - 6);
     parts(text, text + 6, NULL);
-    text[6 + THI_TLS_PLACE - 1] = 'a';
+    text[THI_TLS_PLACE - 1] = 'a';
     is_refused(text, "too long");
 }
 END_TEST
