@@ -3,10 +3,10 @@
 /*
  * Protocols: what is to happen on a connection, as functions that are called when it does.
  *
- * The same protocol runs over TCP, Unix sockets, pipes and memory. Its functions are called by the
- * loop of the transport's worker, outside of fibers, on the thread's own stack, one at a time and
- * never from within a call on the transport. They must not suspend; they may spawn fibers, and set
- * what fibers wait for. While one of them runs nothing else runs on its worker.
+ * The same protocol runs over TCP, Unix sockets, pipes, memory and TLS. Its functions are called by
+ * the loop of the transport's worker, outside of fibers, on the thread's own stack, one at a time
+ * and never from within a call on the transport. They must not suspend; they may spawn fibers, and
+ * set what fibers wait for. While one of them runs nothing else runs on its worker.
  *
  * The order, whatever happens: connection_made(), once; then any number of the others; then
  * connection_lost(), once; nothing after that. A function that returns a negative code ends its own
@@ -89,9 +89,10 @@ typedef struct th_protocol_serve_opts {
     void (*listening)(const th_addr *addr, void *arg); /* called once for each address when clients
                                                           can connect; may be NULL */
     const th_listen_opts *listen; /* th_protocol_serve(): how to listen; NULL: the defaults */
-    uint32_t max_per_peer;        /* as in th_serve_opts, these three */
+    uint32_t max_per_peer;        /* as in th_serve_opts, these four */
     uint8_t peer_bits4;
     uint8_t peer_bits6;
+    struct th_tls *tls;
 } th_protocol_serve_opts;
 
 /**
@@ -99,7 +100,8 @@ typedef struct th_protocol_serve_opts {
  *
  * Returns after an orderly stop (th_stop(), SIGTERM): nobody listens any more, the connections are
  * told by stopping(), and those that have not ended when the time of grace is over are aborted. The
- * connections are no fibers: an open one that is quiet costs its structure.
+ * connections are no fibers: an open one that is quiet costs its structure. On a listener for TLS
+ * a fiber makes the handshake, and factory is called after that; th_serve() tells the rest.
  *
  * @param address  where, as th_listen() takes it
  * @param factory  called for each connection, on the worker that has it

@@ -27,6 +27,8 @@ TH_BEGIN_DECLS
 typedef struct th_transport th_transport;
 struct th_addr;     /* thrum/addr.h */
 struct th_protocol; /* thrum/protocol.h */
+struct th_tls;      /* thrum/tls.h */
+struct th_tls_info; /* thrum/tls_stream.h */
 
 /* Bytes that may wait to be sent before the protocol is told to pause, unless told otherwise. */
 #define TH_TRANSPORT_HIGH ((size_t)64 * 1024)
@@ -42,9 +44,10 @@ struct th_protocol; /* thrum/protocol.h */
  * @param buf        the bytes; borrowed during the call
  * @param size       how many; with 0 nothing happens
  * @return 0; 1 when now more bytes wait than the high mark says: send no more until
- *         resume_writing(); -EINVAL after th_transport_write_eof(), for NULL, or on a transport of
- *         datagrams; -EPERM on another worker; -ENOMEM, with nothing sent, or else with the
- *         connection broken off; -EPIPE, -ECONNRESET and other -errno of the connection
+ *         resume_writing(); -EBUSY while TLS begins; -EINVAL after th_transport_write_eof(), for
+ *         NULL, or on a transport of datagrams; -EPERM on another worker; -ENOMEM, with nothing
+ * sent, or else with the connection broken off; -EPIPE, -ECONNRESET and other -errno of the
+ * connection
  *
  * Suspends: no
  * Thread: worker
@@ -397,6 +400,90 @@ TH_API TH_MUST int th_transport_set_producer(th_transport *transport,
  * Since: 0.1
  */
 TH_API int th_transport_end_producer(th_transport *transport);
+
+/*
+ * Told by the loop what has become of a handshake: 0, or why it has failed, with the detail of that
+ * in force; then connection_lost() follows. A negative result ends the connection.
+ */
+typedef int (*th_transport_tls_fn)(th_transport *transport, void *self, int result);
+
+/**
+ * Goes on with TLS on a transport that has none so far, as the server.
+ *
+ * What was written before leaves first, without TLS; what is given back with th_transport_unread(),
+ * before this or by the function that called this, is the beginning of the peer's TLS. Until done()
+ * has been called the protocol hears nothing, calls that write return -EBUSY, and the addresses are
+ * not to be had. After that the same protocol goes on, or another one that done() has set. When the
+ * transport ends before, connection_lost() alone tells.
+ *
+ * @param transport  a transport on a connected socket
+ * @param tls        the context, which has a certificate; its handshake time is the limit
+ * @param done       called once the handshake is over; NULL: nobody wants to know
+ * @return 0: the handshake will be made; -EINVAL for NULL; -EBADF when the transport is closing or
+ *         gone; -EBUSY when that has begun already, or it has a producer; -EPIPE when one direction
+ *         has ended; -EOPNOTSUPP for what is no socket, or has TLS already; -EPERM on another
+ *         worker; -ENOMEM
+ *
+ * Suspends: no
+ * Thread: worker
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API TH_MUST int th_transport_tls_server(th_transport *transport, struct th_tls *tls,
+                                           th_transport_tls_fn done);
+
+/**
+ * Goes on with TLS on a transport that has none so far, as the client.
+ *
+ * @param transport  a transport on a connected socket
+ * @param tls        the context; its handshake time is the limit
+ * @param name       what the certificate of the server must be for, borrowed for the call; NULL
+ * only where the context does not verify
+ * @param done       as for th_transport_tls_server()
+ * @return as th_transport_tls_server()
+ *
+ * Suspends: no
+ * Thread: worker
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API TH_MUST int th_transport_tls_client(th_transport *transport, struct th_tls *tls,
+                                           const char *name, th_transport_tls_fn done);
+
+/**
+ * Tells what is known of the TLS of a transport, as th_tls_info_get() does of a stream.
+ *
+ * @param transport  the transport
+ * @param info       in: its size; out: the rest. Its texts are borrowed, and end with the transport
+ * @return 0; -EOPNOTSUPP when it has no TLS; -EBADF when it is gone; -EINVAL for NULL or an unknown
+ *         size; -EPERM on another worker
+ *
+ * Suspends: no
+ * Thread: worker
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API int th_transport_tls_info(th_transport *transport, struct th_tls_info *info);
+
+/**
+ * Gives a certificate of the TLS of a transport, in DER, as th_tls_cert_get() does of a stream.
+ *
+ * @param transport  the transport
+ * @param chain      which chain: TH_TLS_CERTS_...
+ * @param index      which of it, from 0
+ * @param buf        out: the bytes, if there is room for all of them; NULL when size is 0
+ * @param size       room at buf, bytes
+ * @return how many bytes it has, also when that is more than size; -ENOENT when there is none;
+ *         -EOPNOTSUPP when there is no TLS; -EBADF when the transport is gone; -EINVAL, -ENOMEM;
+ *         -EPERM on another worker
+ *
+ * Suspends: no
+ * Thread: worker
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API TH_MUST ssize_t th_transport_tls_cert(th_transport *transport, int chain, size_t index,
+                                             void *buf, size_t size);
 
 /**
  * Takes a reference, with which the transport can be named after it is gone.

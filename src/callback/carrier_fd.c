@@ -48,7 +48,7 @@ static bool socket_may_have_more(th_transport *t)
     return t->family == FAMILY_UNIX;
 }
 
-static ssize_t socket_read(th_transport *t, void *buf, size_t size)
+ssize_t thi_carrier_socket_read(th_transport *t, void *buf, size_t size)
 {
     ssize_t n = thi_sys_recv(t->watch.fd, buf, size, 0);
     if (TH_UNLIKELY(thi_capture_is_on())) {
@@ -60,7 +60,7 @@ static ssize_t socket_read(th_transport *t, void *buf, size_t size)
     return n;
 }
 
-static ssize_t socket_writev(th_transport *t, const struct iovec *iov, int count)
+ssize_t thi_carrier_socket_writev(th_transport *t, const struct iovec *iov, int count)
 {
     struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)count };
     ssize_t n = count == 1 ? thi_sys_send(t->watch.fd, iov->iov_base, iov->iov_len, 0)
@@ -91,7 +91,7 @@ static int socket_shutdown(th_transport *t)
     return err;
 }
 
-static void socket_close(th_transport *t, bool reset)
+void thi_carrier_socket_close(th_transport *t, bool reset)
 {
     static const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
     if (reset && !t->lent)
@@ -122,15 +122,20 @@ int thi_carrier_fd_local(const th_transport *t, th_addr *addr)
 static const thi_carrier socket_carrier = {
     .name = "socket",
     .may_have_more = socket_may_have_more,
-    .read = socket_read,
-    .writev = socket_writev,
+    .read = thi_carrier_socket_read,
+    .writev = thi_carrier_socket_writev,
     .sendfile = socket_sendfile,
     .shutdown = socket_shutdown,
     .want = thi_carrier_fd_want,
-    .close = socket_close,
+    .close = thi_carrier_socket_close,
     .peer = thi_carrier_fd_peer,
     .local = thi_carrier_fd_local,
 };
+
+bool thi_carrier_is_socket(const th_transport *t)
+{
+    return t->carrier == &socket_carrier;
+}
 
 /* ---- others ---- */
 
@@ -187,6 +192,11 @@ int thi_carrier_fd_make(const thi_carrier *carrier, int fd, bool reads, th_trans
     }
     *out = t;
     return 0;
+}
+
+int thi_carrier_fd_rewatch(th_transport *t, int fd)
+{
+    return thi_loop_watch(&t->worker->loop, &t->watch, fd, 0, on_event);
 }
 
 static int type_of(int fd)

@@ -77,7 +77,7 @@ static void on_attempt(thi_attempt *a, int result)
     th_transport *t = NULL;
     int err = result < 0 ? result : a->scope->status < 0 ? a->scope->reason : 0;
     if (err == 0)
-        err = thi_carrier_socket(result, &t);
+        err = thi_attempt_carrier(a, result, &t);
     if (err == 0)
         err = thi_transport_start_lent(t, a->scope, a->factory, a->arg);
     if (err == 0)

@@ -134,7 +134,7 @@ static void on_ended(th_transport *t)
 static int take_over(th_reconnect *r, thi_attempt *a, int fd)
 {
     th_transport *t = NULL;
-    int err = thi_carrier_socket(fd, &t);
+    int err = thi_attempt_carrier(a, fd, &t);
     if (err < 0)
         return err;
     err = thi_transport_start_lent(t, a->scope, a->factory, a->arg);

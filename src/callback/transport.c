@@ -49,6 +49,7 @@ void thi_transport_discard(th_transport *t)
         (void)t->left(t, t->self);
     thi_transport_drop_waiting(t);
     thi_transport_drop_unread(t);
+    thi_transport_drop_upgrade(t);
     thi_loop_undefer(&t->later);
     t->carrier->close(t, t->resets);
     thi_free(t);
@@ -143,12 +144,25 @@ static bool is_drained(const th_transport *t)
     return t->closing && !t->dead && thi_transport_is_idle(t) && !t->producer && !t->finished;
 }
 
+/* Where the peer is to know of an orderly end, it is told before that. */
+static void say_end(th_transport *t)
+{
+    if (!t->carrier->says_end || t->end_sent || t->lent)
+        return;
+    t->end_sent = true;
+    t->end_sent_told = true; /* nobody has asked for it */
+    (void)t->carrier->shutdown(t);
+}
+
 static void lose(th_transport *t)
 {
     t->lost = true;
+    if (t->reason < 0 && t->carrier->explain)
+        t->carrier->explain(t);
     if (t->protocol->connection_lost)
         t->protocol->connection_lost(t, t->self, t->reason);
     thi_transport_drop_unread(t);
+    thi_transport_drop_upgrade(t);
     t->carrier->close(t, t->resets);
     thi_origin_free(t->origin);
     t->origin = NULL;
@@ -230,6 +244,8 @@ static void on_later(thi_deferred *deferred)
         if (!t->made)
             tell_made(t);
         thi_transport_flush(t);
+        if (TH_UNLIKELY(t->upgrade != NULL))
+            thi_transport_begin_upgrade(t);
         thi_transport_tell_files(t);
         tell_marks(t);
         tell_stopping(t);
@@ -238,6 +254,8 @@ static void on_later(thi_deferred *deferred)
     }
     thi_transport_tell_producer(t);
     if (!t->lost) {
+        if (is_drained(t))
+            say_end(t);
         if (is_drained(t))
             thi_transport_fail(t, 0);
         if (t->dead && !t->file_busy && !t->finished)

@@ -5,8 +5,8 @@
  *
  * transport.c is its life: who is told what, in which order, and when it is over. transport_read.c
  * takes what arrives to the protocol; transport_write.c sends, and keeps what cannot be sent yet;
- * transport_file.c sends files; transport_producer.c holds producers back. What carries the bytes
- * is behind a table.
+ * transport_file.c sends files; transport_producer.c holds producers back; transport_tls.c begins
+ * TLS in the middle. What carries the bytes is behind a table.
  *
  * All that a protocol is told happens in thi_transport's one deferred function and in the events of
  * its watch, both called by the loop. A call of the user changes the state and has the deferred
@@ -40,6 +40,13 @@ typedef struct thi_carrier {
     ssize_t (*sendfile)(th_transport *transport, int fd, int64_t at, size_t size);
     /* Ends the sending direction. */
     int (*shutdown)(th_transport *transport);
+    /* An orderly close ends the sending direction first, for the peer is to know it by that. */
+    bool says_end;
+    /* Sends bytes of its own that wait, as the transport's `behind` says: 0, -EAGAIN or an error.
+     * NULL: it never has any. */
+    int (*flush)(th_transport *transport);
+    /* Puts the detail of the failure that ended it in force; may be NULL. */
+    void (*explain)(th_transport *transport);
     /* Asks for an event when a direction is ready. */
     int (*want)(th_transport *transport, unsigned dirs);
     /* Those of datagrams receive and send in their own way, and have none of the above. */
@@ -98,7 +105,9 @@ struct th_transport {
     struct thi_sending *finished; /* files that have been sent, or not, and of which nobody has
                                      been told */
     bool file_busy;               /* a thread of the pool reads one */
+    struct thi_upgrade *upgrade;  /* to TLS, asked for or under way; NULL: there is none */
 
+    bool behind;   /* the carrier has bytes of its own that wait to be sent */
     bool lent;     /* its descriptor is not its own yet */
     bool made;     /* connection_made() has been called */
     bool paused;   /* by the user */
@@ -208,7 +217,7 @@ void thi_transport_drop_unread(th_transport *transport);
 /* Whether nothing waits to be sent. */
 static inline bool thi_transport_is_idle(const th_transport *transport)
 {
-    return thi_outqueue_empty(&transport->out) && transport->waiting == 0;
+    return thi_outqueue_empty(&transport->out) && transport->waiting == 0 && !transport->behind;
 }
 
 /* Sends what waits, as far as that goes; by the loop, or before it knows. */
@@ -234,6 +243,19 @@ void thi_transport_tell_files(th_transport *transport);
 
 /* Moves a file that is out of the queue to those to be told of. */
 void thi_transport_file_done(th_transport *transport, thi_outfile *file, int result);
+
+/* ---- transport_tls.c ---- */
+
+typedef struct thi_upgrade thi_upgrade;
+
+/* Begins the upgrade there is, if it can begin now; by the loop. */
+void thi_transport_begin_upgrade(th_transport *transport);
+
+/* Whether it has begun. */
+bool thi_transport_is_upgrading(const th_transport *transport);
+
+/* Gives it up; no-op where there is none. */
+void thi_transport_drop_upgrade(th_transport *transport);
 
 /* ---- transport_producer.c ---- */
 

@@ -221,6 +221,8 @@ int th_transport_sendfile(th_transport *t, int fd, int64_t offset, int64_t size,
         return -EINVAL;
     if (t->closing || t->dead)
         return -EBADF;
+    if (t->upgrade)
+        return -EBUSY;
     sending *s = thi_calloc(1, sizeof *s);
     if (!s)
         return -ENOMEM;

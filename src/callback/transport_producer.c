@@ -75,7 +75,7 @@ int th_transport_set_producer(th_transport *t, const th_transport_producer *prod
     if (!producer || producer->size > sizeof *producer || !producer->produce ||
         t->carrier->datagrams)
         return -EINVAL;
-    if (t->producer)
+    if (t->producer || t->upgrade)
         return -EBUSY;
     t->producer = producer;
     t->producer_self = self;

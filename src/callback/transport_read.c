@@ -24,7 +24,7 @@
 
 bool thi_transport_may_read(const th_transport *t)
 {
-    return t->made && !t->paused && !t->closing && !t->dead && !t->end_told;
+    return t->made && !t->paused && !t->closing && !t->dead && !t->end_told && !t->upgrade;
 }
 
 static bool is_buffered(const th_transport *t)
@@ -126,6 +126,8 @@ int th_transport_unread(th_transport *t, const void *buf, size_t size)
         return -EINVAL;
     if (size == 0 || t->closing || t->dead)
         return 0;
+    if (TH_UNLIKELY(t->upgrade != NULL) && thi_transport_is_upgrading(t))
+        return -EBUSY;
     thi_transport_later(t);
     if (put_back(t, buf, size))
         return 0;

@@ -105,11 +105,21 @@ static bool flush_some(th_transport *t)
     return any;
 }
 
+/* What the carrier has itself goes first; whether that has gone. */
+static bool catch_up(th_transport *t)
+{
+    int err = t->carrier->flush(t);
+    if (err < 0 && err != -EAGAIN)
+        thi_transport_fail(t, err);
+    return err == 0;
+}
+
 void thi_transport_flush(th_transport *t)
 {
+    bool caught_up = TH_UNLIKELY(t->behind) && !t->dead && catch_up(t);
     if (TH_UNLIKELY(t->carrier->datagrams))
         t->carrier->flush_datagrams(t);
-    else if (flush_some(t))
+    else if (flush_some(t) || caught_up)
         thi_transport_settle(t);
 }
 
@@ -133,6 +143,8 @@ static int may_write(th_transport *t)
         thi_transport_count_drop(t);
         return 0;
     }
+    if (TH_UNLIKELY(t->upgrade != NULL))
+        return -EBUSY;
     return t->ends ? -EINVAL : 1;
 }
 
@@ -198,6 +210,8 @@ ssize_t th_transport_try_write(th_transport *t, const void *buf, size_t size)
         return err;
     if (t->closing || t->dead)
         return -EBADF;
+    if (TH_UNLIKELY(t->upgrade != NULL))
+        return -EBUSY;
     if (t->ends || t->carrier->datagrams || (!buf && size > 0))
         return -EINVAL;
     if (size == 0)
@@ -215,6 +229,8 @@ int th_transport_write_eof(th_transport *t)
         err = -EINVAL;
     if (err < 0 || t->ends || t->closing || t->dead)
         return err;
+    if (TH_UNLIKELY(t->upgrade != NULL))
+        return -EBUSY;
     t->ends = true;
     thi_transport_settle(t);
     return 0;
