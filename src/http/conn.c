@@ -17,6 +17,7 @@
 
 #include "base/alloc.h"
 #include "base/util.h"
+#include "io/fileway.h"
 #include "sys/sys.h"
 
 #define RATE_STRETCH (5 * TH_SECOND)
@@ -143,10 +144,10 @@ static int64_t end_stretch(thi_http_conn *conn, int64_t now)
 {
     size_t held = thi_socket_held(&conn->socket);
     int64_t moved =
-        (int64_t)(conn->moved - conn->rate_moved) + (int64_t)conn->rate_held - (int64_t)held;
+        (int64_t)(conn->socket.moved - conn->rate_moved) + (int64_t)conn->rate_held - (int64_t)held;
     conn->waited = 0;
     conn->wait_since = now;
-    conn->rate_moved = conn->moved;
+    conn->rate_moved = conn->socket.moved;
     conn->rate_held = held;
     return moved;
 }
@@ -176,12 +177,10 @@ void thi_http_conn_check_rate(thi_http_conn *conn)
 ssize_t thi_http_conn_fill(thi_http_conn *conn)
 {
     thi_http_work *work = conn->work;
-    th_stream *stream = &conn->socket.base;
+    th_stream *stream = conn->stream;
     ssize_t n = stream->ops->read(stream, work->in + work->in_end, work->in_size - work->in_end);
-    if (n > 0) {
+    if (n > 0)
         work->in_end += (size_t)n;
-        conn->moved += (uint64_t)n;
-    }
     return n;
 }
 
@@ -191,9 +190,7 @@ ssize_t thi_http_conn_read(thi_http_conn *conn, void *buf, size_t size)
     ssize_t n = thi_http_conn_flush(conn);
     if (n < 0)
         return n;
-    n = th_stream_read(&conn->socket.base, buf, size);
-    if (n > 0)
-        conn->moved += (uint64_t)n;
+    n = th_stream_read(conn->stream, buf, size);
     end_wait(conn);
     return n;
 }
@@ -216,17 +213,16 @@ static int drop_sent(struct iovec *iov, int count, size_t sent)
     return left;
 }
 
-/* Step by step, so that the bytes that move are counted while the rest waits. */
+/* Step by step, and none behind one that has failed. */
 static int send_steps(thi_http_conn *conn, struct iovec *iov, int count)
 {
-    th_stream *stream = &conn->socket.base;
+    th_stream *stream = conn->stream;
     while (count > 0 && conn->broken == 0) {
         ssize_t n = stream->ops->writev(stream, iov, count);
         if (n < 0) {
             conn->broken = (int)n;
             break;
         }
-        conn->moved += (uint64_t)n;
         if (count == 1 && (size_t)n == iov->iov_len)
             break;
         count = drop_sent(iov, count, (size_t)n);
@@ -256,9 +252,36 @@ int thi_http_conn_send(thi_http_conn *conn, const struct iovec *iov, int count)
     return n > 0 ? send_steps(conn, all, n) : conn->broken;
 }
 
-int thi_http_conn_send_file(thi_http_conn *conn, int fd, int64_t offset, int64_t size)
+/*
+ * Where the kernel cannot take the bytes from the file: through the output, behind what was
+ * gathered, so that the head and the first bytes leave together. What does not fill the output is
+ * left in it.
+ */
+static int copy_file(thi_http_conn *conn, int fd, int64_t offset, int64_t size)
 {
-    th_stream *stream = &conn->socket.base;
+    thi_http_work *work = conn->work;
+    thi_filefacts facts = { 0 };
+    int err = conn->broken;
+    while (err == 0 && size > 0) {
+        size_t room = (size_t)thi_min((int64_t)thi_http_conn_room(conn), size);
+        ssize_t n = thi_fileway_pread(fd, work->out + work->out_len, room, offset, &facts);
+        if (n > 0) {
+            work->out_len += (size_t)n;
+            offset += n;
+            size -= n;
+        }
+        if (n <= 0)
+            err = n == 0 ? TH_ETRUNCATED : (int)n;
+        else if (thi_http_conn_room(conn) == 0)
+            err = thi_http_conn_flush(conn);
+    }
+    return err;
+}
+
+/* The kernel takes them from the file. */
+static int send_file(thi_http_conn *conn, int fd, int64_t offset, int64_t size)
+{
+    th_stream *stream = conn->stream;
     conn->socket.more = size > 0;
     int err = thi_http_conn_flush(conn);
     conn->socket.more = false;
@@ -268,7 +291,6 @@ int thi_http_conn_send_file(thi_http_conn *conn, int fd, int64_t offset, int64_t
             err = n == 0 ? TH_ETRUNCATED : (int)n;
             break;
         }
-        conn->moved += (uint64_t)n;
         offset += n;
         size -= n;
         /* Others get their turn, and the peer time to take what it has: a sender that always finds
@@ -277,6 +299,12 @@ int thi_http_conn_send_file(thi_http_conn *conn, int fd, int64_t offset, int64_t
             thi_sched_give_way();
     }
     end_wait(conn);
-    conn->broken = err;
     return err;
+}
+
+int thi_http_conn_send_file(thi_http_conn *conn, int fd, int64_t offset, int64_t size)
+{
+    conn->broken = conn->stream->ops->sendfile ? send_file(conn, fd, offset, size)
+                                               : copy_file(conn, fd, offset, size);
+    return conn->broken;
 }

@@ -32,15 +32,15 @@ enum { THI_CONN_IDLE, THI_CONN_AWAKE, THI_CONN_HEAD, THI_CONN_BUSY, THI_CONN_LIN
 
 struct thi_http_conn {
     thi_socket socket;
-    thi_list link; /* in part->conns */
+    th_stream *stream; /* that carries the messages: the socket's, or one over it */
+    thi_list link;     /* in part->conns */
     thi_server_part *part;
     thi_http_work *work; /* while it serves; NULL while IDLE */
     thi_timer timer;     /* of the phase; without meaning while BUSY and not `rated` */
     int64_t began;       /* when the present request's first byte was seen, loop time */
     int64_t waited;      /* for the peer, in the stretch over which its speed is measured */
     int64_t wait_since;  /* while `rated`: when the present wait began */
-    uint64_t moved;      /* bytes of bodies and replies that were read or written */
-    uint64_t rate_moved; /* `moved` when the stretch began, */
+    uint64_t rate_moved; /* socket.moved when the stretch began, */
     size_t rate_held;    /* and what of it was held for the peer */
     int broken;          /* what the first send that failed said; later ones say it again */
     uint8_t phase;

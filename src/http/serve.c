@@ -424,7 +424,7 @@ static void on_posted(thi_socket *socket, size_t sent, th_str rest)
 {
     thi_http_conn *conn = thi_container_of(socket, thi_http_conn, socket);
     conn->posted = false;
-    conn->moved += sent;
+    (void)sent;
     if (TH_LIKELY(rest.len == 0))
         return;
     bool idle = !conn->work; /* else its fiber is there, and has just begun */
@@ -501,6 +501,7 @@ int thi_http_serve_new(thi_server_part *part, const thi_arrival *arrival)
         thi_free(conn);
         return err;
     }
+    conn->stream = &conn->socket.base;
     conn->socket.waits = thi_http_conn_waits;
     thi_timer_init(&conn->timer, on_timer);
     if (!go_idle(conn)) {

@@ -53,7 +53,7 @@ static ssize_t try_send(thi_socket *s, void *arg)
     if (n > 0 && TH_UNLIKELY(thi_capture_is_on()))
         thi_capture_bytes(&s->tap, s->watch.fd, TH_CAPTURE_SENT, l->iov, l->count, (size_t)n);
     if (n > 0)
-        thi_metric_add(THI_M_BYTES_WRITTEN, n);
+        thi_socket_count(s, THI_M_BYTES_WRITTEN, n);
     s->rare->lent += n > 0 && lend;
     return n;
 }

@@ -242,7 +242,7 @@ static inline void note_read(thi_socket *s, ssize_t n, size_t size, bool stopped
 {
     if ((size_t)n < size && !stopped && !(s->watch.ready & (THI_HUP | THI_PRI)))
         s->watch.ready &= (uint8_t)~THI_READ;
-    thi_metric_add(THI_M_BYTES_READ, n);
+    thi_socket_count(s, THI_M_BYTES_READ, n);
 }
 
 static ssize_t read_step(thi_socket *s, void *buf, size_t size)
@@ -356,7 +356,7 @@ ssize_t thi_socket_send_now(thi_socket *s, const void *buf, size_t size)
     struct iovec iov = { (void *)(uintptr_t)buf, size };
     ssize_t n = send_pieces(s, &iov, 1, 0);
     if (n > 0)
-        thi_metric_add(THI_M_BYTES_WRITTEN, n);
+        thi_socket_count(s, THI_M_BYTES_WRITTEN, n);
     if (n == -EAGAIN)
         s->watch.ready &= (uint8_t)~THI_WRITE;
     return n;
@@ -377,7 +377,7 @@ static ssize_t write_step(thi_socket *s, const struct iovec *iov, int count)
             int flags = s->more ? MSG_MORE : 0;
             n = send_pieces(s, iov, count, flags);
             if (n > 0)
-                thi_metric_add(THI_M_BYTES_WRITTEN, n);
+                thi_socket_count(s, THI_M_BYTES_WRITTEN, n);
             if (n != -EAGAIN)
                 return n;
         }
@@ -399,7 +399,7 @@ static ssize_t socket_try_writev(th_stream *stream, const struct iovec *iov, int
     if (n == 0)
         n = s->writer ? -EBUSY : send_pieces(s, iov, count, 0);
     if (n > 0)
-        thi_metric_add(THI_M_BYTES_WRITTEN, n);
+        thi_socket_count(s, THI_M_BYTES_WRITTEN, n);
     else if (n == -EAGAIN)
         s->watch.ready &= (uint8_t)~THI_WRITE;
     return thi_err_plain(n);
@@ -429,7 +429,7 @@ static ssize_t sendfile_step(thi_socket *s, int fd, int64_t offset, size_t size)
             if (n > 0 && TH_UNLIKELY(thi_capture_is_on()))
                 thi_capture_file(&s->tap, s->watch.fd, fd, offset, (size_t)n);
             if (n > 0)
-                thi_metric_add(THI_M_BYTES_WRITTEN, n);
+                thi_socket_count(s, THI_M_BYTES_WRITTEN, n);
             if (n != -EAGAIN)
                 return n;
         }
@@ -466,7 +466,7 @@ static ssize_t try_splice_in(thi_socket *s, void *arg)
         return -EOPNOTSUPP;
     t->tried = true;
     if (n > 0)
-        thi_metric_add(THI_M_BYTES_READ, n);
+        thi_socket_count(s, THI_M_BYTES_READ, n);
     return n == 0 ? TH_EOF : n;
 }
 
@@ -483,7 +483,7 @@ static ssize_t try_splice_out(thi_socket *s, void *arg)
     if (n > 0 && TH_UNLIKELY(thi_capture_is_on()))
         tap_piped(s, TH_CAPTURE_SENT, n);
     if (n > 0)
-        thi_metric_add(THI_M_BYTES_WRITTEN, n);
+        thi_socket_count(s, THI_M_BYTES_WRITTEN, n);
     return n == -EINVAL ? -EOPNOTSUPP : n;
 }
 

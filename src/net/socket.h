@@ -9,6 +9,7 @@
 #ifndef THI_NET_SOCKET_H
 #define THI_NET_SOCKET_H
 
+#include "base/metrics.h"
 #include "io/stream.h"
 #include "net/origin.h"
 #include "runtime/sched.h"
@@ -45,7 +46,15 @@ struct thi_socket {
     bool more; /* what is written now is followed by more at once: let the kernel wait for it */
     bool heap; /* allocated by thi_socket_new */
     struct thi_tap *tap; /* of whoever captures; NULL: nobody has so far */
+    uint64_t moved;      /* bytes that the kernel has given and taken */
 };
+
+/* Counts bytes that the kernel has given (THI_M_BYTES_READ) or taken (THI_M_BYTES_WRITTEN). */
+static inline void thi_socket_count(thi_socket *socket, thi_metric metric, ssize_t n)
+{
+    socket->moved += (uint64_t)n;
+    thi_metric_add(metric, n);
+}
 
 /* Starts a socket of the calling worker on a connected descriptor, which it owns on success. */
 TH_MUST int thi_socket_init(thi_socket *socket, int fd);

@@ -84,7 +84,7 @@ static ssize_t try_send(thi_socket *s, void *arg)
     if (n > 0 && TH_UNLIKELY(thi_capture_is_on()))
         thi_capture_bytes(&s->tap, s->watch.fd, TH_CAPTURE_SENT, &p->iov, 1, (size_t)n);
     if (n > 0)
-        thi_metric_add(THI_M_BYTES_WRITTEN, n);
+        thi_socket_count(s, THI_M_BYTES_WRITTEN, n);
     return n;
 }
 
@@ -122,7 +122,7 @@ static ssize_t try_receive(thi_socket *s, void *arg)
     if (n > 0 && TH_UNLIKELY(thi_capture_is_on()))
         thi_capture_bytes(&s->tap, s->watch.fd, TH_CAPTURE_RECEIVED, &p->iov, 1, (size_t)n);
     if (n > 0)
-        thi_metric_add(THI_M_BYTES_READ, n);
+        thi_socket_count(s, THI_M_BYTES_READ, n);
     return n == 0 ? TH_EOF : n;
 }
 

@@ -43,7 +43,7 @@ static ssize_t try_write(thi_socket *s, void *arg)
 {
     ssize_t n = thi_sys_send(s->watch.fd, arg, 1, MSG_OOB);
     if (n > 0)
-        thi_metric_add(THI_M_BYTES_WRITTEN, n);
+        thi_socket_count(s, THI_M_BYTES_WRITTEN, n);
     return n;
 }
 
@@ -75,7 +75,7 @@ static ssize_t read_step(thi_socket *s, unsigned char *byte)
         n = thi_sys_recv(s->watch.fd, byte, 1, MSG_OOB);
         if (n == 1) {
             s->watch.ready |= THI_PRI; /* a read may still stop short of where it was */
-            thi_metric_add(THI_M_BYTES_READ, n);
+            thi_socket_count(s, THI_M_BYTES_READ, n);
         }
         if (n >= 0 || (n != -EAGAIN && n != -EINVAL))
             return n == 0 ? TH_EOF : n;
