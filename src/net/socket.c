@@ -323,11 +323,14 @@ static ssize_t socket_try_read(th_stream *stream, void *buf, size_t size)
     return thi_err_plain(try_read_step(of(stream), buf, size));
 }
 
+/* After a wait that was broken off the kernel is asked, so that the wait's result is not lost. */
 static ssize_t try_nothing(thi_socket *s, void *arg)
 {
-    (void)s;
+    char byte;
     (void)arg;
-    return 0;
+    if (s->watch.ready & THI_READ)
+        return 0;
+    return thi_sys_recv(s->watch.fd, &byte, 1, MSG_PEEK) == -EAGAIN ? -EAGAIN : 0;
 }
 
 static int socket_wait_readable(th_stream *stream)
