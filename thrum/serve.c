@@ -4,17 +4,19 @@
 #include "builtin_site.h"
 #include "commands.h"
 #include "common.h"
+#include "serve_tls.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define DEFAULT_ADDRESS "127.0.0.1:8080"
+#define DEFAULT_ADDRESS     "127.0.0.1:8080"
+#define DEFAULT_TLS_ADDRESS "127.0.0.1:8443"
 
 typedef enum log_kind { LOG_COMMON, LOG_JSON, LOG_OFF } log_kind;
 
 typedef struct serve_settings {
-    server_settings server; /* first: the common options set it */
+    tls_settings tls; /* first: the common options set it */
     const char *dir;
     log_kind log;
     bool log_chosen;
@@ -71,6 +73,7 @@ static const char *set_dir(void *settings, const char *text)
 
 static const option options[] = {
     SERVER_OPTIONS(DEFAULT_ADDRESS),
+    TLS_OPTIONS,
     { "access-log", "KIND", "common, json or off, on standard output; common", set_log },
     { "listing", NULL, "list folders without an index file", set_listing },
     { "follow-symlinks", NULL, "follow symbolic links, but never out of DIR", set_symlinks },
@@ -81,9 +84,10 @@ static const option options[] = {
 const command serve_command = {
     .name = "serve",
     .arguments = "[DIR]",
-    .purpose = "Serves the files of a folder over HTTP, or a built-in site.",
+    .purpose = "Serves the files of a folder over HTTP or HTTPS, or a built-in site.",
     .details = "/metrics answers with the counters of the process, for Prometheus.\n"
-               "SIGTERM and Ctrl-C stop it when requests in progress are answered.\n",
+               "SIGTERM and Ctrl-C stop it when requests in progress are answered.\n"
+               "Over TLS, certificates are read again at SIGHUP and when their files change.\n",
     .options = options,
     .argument = set_dir,
 };
@@ -103,18 +107,27 @@ static int add_routes(serve_settings *s, th_http_router *router, th_http_site *s
 
 static int serve_routes(serve_settings *s, th_http_router *router)
 {
-    th_http_opts opts = { .size = sizeof opts, .max_per_peer = s->server.max_per_peer };
+    server_settings *server = &s->tls.server;
+    th_http_opts opts = { .size = sizeof opts,
+                          .max_per_peer = server->max_per_peer,
+                          .tls = s->tls.tls,
+                          .hsts = s->tls.hsts };
     if (s->access_log) {
         opts.log = th_access_log_record;
         opts.log_arg = s->access_log;
     }
-    return th_http_serve_on(s->server.listeners, s->server.listener_count, th_http_router_handle,
-                            router, &opts);
+    int err = start_renewing_tls(&s->tls);
+    if (err == 0)
+        err = th_http_serve_on(server->listeners, server->listener_count, th_http_router_handle,
+                               router, &opts);
+    stop_renewing_tls(&s->tls);
+    return err;
 }
 
 static int run(void *arg)
 {
     serve_settings *s = arg;
+    server_settings *server = &s->tls.server;
     th_http_router *router = NULL;
     th_http_site *site = NULL;
     char what[300];
@@ -124,13 +137,16 @@ static int run(void *arg)
     if (err == 0)
         err = add_routes(s, router, site);
     if (err == 0)
-        err = open_listeners(&s->server, DEFAULT_ADDRESS);
+        err = open_tls(&s->tls);
+    if (err == 0)
+        err = open_listeners(server, s->tls.tls_on ? DEFAULT_TLS_ADDRESS : DEFAULT_ADDRESS);
     if (err == 0) {
         snprintf(what, sizeof what, "serving %s", s->dir ? s->dir : "the built-in site");
-        print_start(&s->server, "http://", what);
+        print_start(server, s->tls.tls_on ? "https://" : "http://", what);
         err = serve_routes(s, router);
     }
-    close_listeners(&s->server);
+    close_listeners(server);
+    close_tls(&s->tls);
     th_http_router_free(router);
     th_http_site_free(site);
     return err;
@@ -142,7 +158,7 @@ int serve_main(int argc, char **argv)
     int status = options_read(&serve_command, argc, argv, &s);
     if (status >= 0)
         return status;
-    if (s.server.quiet && !s.log_chosen)
+    if (s.tls.server.quiet && !s.log_chosen)
         s.log = LOG_OFF;
     if (s.log != LOG_OFF) {
         th_access_log_format format = s.log == LOG_JSON ? TH_ACCESS_LOG_JSON : TH_ACCESS_LOG_COMMON;
@@ -152,7 +168,7 @@ int serve_main(int argc, char **argv)
             return 1;
         }
     }
-    status = run_program("serve", run, &s.server);
+    status = run_program("serve", run, &s.tls.server);
     th_access_log_close(s.access_log);
     return status;
 }

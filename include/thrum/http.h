@@ -19,6 +19,7 @@
 #include <thrum/mem.h>
 #include <thrum/serve.h>
 #include <thrum/str.h>
+#include <thrum/tls_stream.h>
 
 TH_BEGIN_DECLS
 
@@ -171,6 +172,52 @@ TH_API th_arena *th_http_request_arena(th_http_request *request);
  * Since: 0.1
  */
 TH_API int th_http_request_peer(const th_http_request *request, th_addr *addr);
+
+/**
+ * Gives the scheme of what the client asked for.
+ *
+ * @param request  the request
+ * @return "https" when it came over TLS, else "http"; static
+ *
+ * Suspends: no
+ * Thread: fiber
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API th_str th_http_request_scheme(const th_http_request *request);
+
+/**
+ * Tells what TLS knows of the connection that the request came over.
+ *
+ * @param request  the request
+ * @param info     in: its size; out: the rest, as th_tls_info_get() tells it. Its texts are valid
+ * as long as the request
+ * @return 0; -ENOTCONN when it came over none; -EINVAL for NULL or an unknown size
+ *
+ * Suspends: no
+ * Thread: fiber
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API TH_MUST int th_http_request_tls(const th_http_request *request, th_tls_info *info);
+
+/**
+ * Gives a certificate that the client has shown, in DER.
+ *
+ * @param request  the request
+ * @param at       which one, from 0, the client's own; the rest of its chain follows
+ * @param buf      out: the bytes, if there is room for all of them; NULL when size is 0
+ * @param size     room at buf, bytes
+ * @return how many bytes it has, also when that is more than size; -ENOENT when there is none;
+ *         -ENOMEM. Whether it was found good tells `verified` of th_http_request_tls()
+ *
+ * Suspends: no
+ * Thread: fiber
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API TH_MUST ssize_t th_http_request_cert(const th_http_request *request, size_t at, void *buf,
+                                            size_t size);
 
 /**
  * Tells how long the body is.
@@ -433,6 +480,8 @@ typedef struct th_http_record {
     int64_t duration;               /* from then to the last byte of the reply, ns */
     const th_http_request *request; /* for the peer; NULL when the head could not be read */
     const th_addr *peer;
+    th_str tls_version; /* "TLSv1.3"; empty when it came over plain HTTP, like the next */
+    th_str tls_cipher;
 } th_http_record;
 
 /* How to serve; all zero is the default, and sizes and times of zero mean what is said here. */
@@ -444,7 +493,8 @@ typedef struct th_http_opts {
     uint32_t head_count;      /* header fields; 100; more is answered with 431 */
     uint32_t target_size;     /* of the request target, bytes; 8 KiB; more is answered with 414 */
     int64_t body_size; /* of a body, bytes; 16 MiB; more is answered with 413; -1: no limit */
-    int64_t head_time; /* from the first byte to the end of the head; 10 s; then 408 */
+    int64_t head_time; /* from the first byte to the end of the head; 10 s; then 408. So long may
+                          also the handshake of TLS take, if its context allows no less */
     int64_t idle_time; /* between two requests; 60 s; then the connection is closed */
     uint32_t min_rate; /* bytes a second that a peer must send of a body or take of a reply
                           while it is waited for, after 5 s; 240 */
@@ -459,6 +509,10 @@ typedef struct th_http_opts {
     uint32_t max_per_peer;        /* connections of one peer; as in th_serve_opts, like the next */
     uint8_t peer_bits4;
     uint8_t peer_bits6;
+    struct th_tls *tls; /* speak HTTPS, with this context, on all addresses; counted while it
+                           serves. th_tls_replace() changes it meanwhile. NULL: plain HTTP */
+    uint32_t hsts;      /* s for which browsers shall come with HTTPS only (RFC 6797): replies over
+                           TLS say so; 0: nothing is said */
 } th_http_opts;
 
 /**
@@ -467,7 +521,8 @@ typedef struct th_http_opts {
  * After a stop, idle connections are closed at once, requests in progress are answered with
  * `Connection: close`; what is left after the time of grace is cut.
  *
- * @param address  where: `http://HOST:PORT`, or as th_listen() takes it
+ * @param address  where: `http://HOST:PORT`, `https://HOST:PORT`, which needs opts->tls, or as
+ *                 th_listen() takes it
  * @param handler  what answers, such as th_http_router_handle
  * @param arg      handed to it, such as the router
  * @param opts     options, or NULL for the defaults

@@ -24,15 +24,23 @@ typedef struct thi_http_part thi_http_part;
 typedef struct thi_http_service thi_http_service;
 
 /*
- * IDLE: waits for a request without a fiber. AWAKE: its fiber looks for the first byte. HEAD: a
- * head has begun. BUSY: a request is served. LINGER: all is said, and what the client still sends
- * is thrown away.
+ * IDLE: waits for a request without a fiber. AWAKE: its fiber looks for the first byte. GREET: it
+ * agrees on TLS. HEAD: a head has begun. BUSY: a request is served. LINGER: all is said, and what
+ * the client still sends is thrown away.
  */
-enum { THI_CONN_IDLE, THI_CONN_AWAKE, THI_CONN_HEAD, THI_CONN_BUSY, THI_CONN_LINGER };
+enum {
+    THI_CONN_IDLE,
+    THI_CONN_AWAKE,
+    THI_CONN_GREET,
+    THI_CONN_HEAD,
+    THI_CONN_BUSY,
+    THI_CONN_LINGER
+};
 
 struct thi_http_conn {
     thi_socket socket;
-    th_stream *stream; /* that carries the messages: the socket's, or one over it */
+    th_stream *stream; /* that carries the messages: the socket's, or that of TLS over it, NULL as
+                          long as it has to be agreed on */
     thi_list link;     /* in part->conns */
     thi_server_part *part;
     thi_http_work *work; /* while it serves; NULL while IDLE */
@@ -44,9 +52,11 @@ struct thi_http_conn {
     size_t rate_held;    /* and what of it was held for the peer */
     int broken;          /* what the first send that failed said; later ones say it again */
     uint8_t phase;
-    bool rated;  /* a fiber waits for the peer, against the clock */
-    bool late;   /* the time of the phase has run out */
-    bool posted; /* idle, and its last answer is still in the outbox */
+    bool rated;   /* a fiber waits for the peer, against the clock */
+    bool late;    /* the time of the phase has run out */
+    bool posted;  /* idle, and its last answer is still in the outbox */
+    bool secure;  /* the stream is that of TLS */
+    bool leaving; /* it was idle too long, or the server ends: its fiber comes to say so */
 };
 
 /* What serving needs. Work places are kept by the part and reused. */
@@ -80,6 +90,8 @@ struct thi_http_service {
     th_http_handler handler;
     void *arg;
     th_http_opts opts; /* with the defaults filled in */
+    size_t hsts_len;
+    char hsts[64]; /* the field with its line end, for replies over TLS; empty: none */
 };
 
 static inline thi_http_service *thi_http_service_of(const thi_http_conn *conn)

@@ -205,6 +205,10 @@ static bool must_close(const th_http_reply *r)
 static char *put_head(char *at, const th_http_reply *r, th_str type, int64_t length)
 {
     at = put_start(at, r->conn, r->status);
+    if (TH_UNLIKELY(r->conn->secure)) { /* RFC 6797, 7.2: not over plain HTTP */
+        const thi_http_service *service = thi_http_service_of(r->conn);
+        at = put(at, service->hsts, service->hsts_len);
+    }
     if (type.len > 0 && !r->has_type) {
         at = PUT(at, "Content-Type: ");
         at = put(at, type.ptr, type.len);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /* Questions to a request: what the head said, what the route made of it. */
+#include "base/error.h"
 #include "http/conn.h"
 
 #include <string.h>
@@ -59,6 +60,23 @@ th_str th_http_request_param(const th_http_request *q, const char *name)
 th_arena *th_http_request_arena(th_http_request *q)
 {
     return &q->arena;
+}
+
+th_str th_http_request_scheme(const th_http_request *q)
+{
+    return q->conn->secure ? TH_STR("https") : TH_STR("http");
+}
+
+int th_http_request_tls(const th_http_request *q, th_tls_info *info)
+{
+    return q->conn->secure ? th_tls_info_get(q->conn->stream, info) : thi_err_clear(-ENOTCONN);
+}
+
+ssize_t th_http_request_cert(const th_http_request *q, size_t at, void *buf, size_t size)
+{
+    if (!q->conn->secure)
+        return thi_err_clear(-ENOENT);
+    return th_tls_cert_get(q->conn->stream, TH_TLS_CERTS_SENT, at, buf, size);
 }
 
 int th_http_request_peer(const th_http_request *q, th_addr *addr)

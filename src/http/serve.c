@@ -21,6 +21,7 @@
 #include "base/util.h"
 #include "http/body.h"
 #include "http/reply.h"
+#include "http/secure.h"
 #include "proto/url.h"
 #include "runtime/place.h"
 #include "runtime/start.h"
@@ -37,14 +38,15 @@ enum { NEXT, IDLE, CLOSE, LINGER };
 
 /* ---- time ---- */
 
+static void end_idle(thi_http_conn *conn);
+
 static void on_timer(thi_timer *timer)
 {
     thi_http_conn *conn = thi_container_of(timer, thi_http_conn, timer);
     thi_socket *s = &conn->socket;
     switch (conn->phase) {
     case THI_CONN_IDLE:
-        thi_socket_shut(s);
-        s->arrived(s);
+        end_idle(conn);
         break;
     case THI_CONN_BUSY:
         if (conn->rated)
@@ -74,6 +76,7 @@ static void free_conn(thi_http_conn *conn)
     thi_server_part *part = conn->part;
     TH_ASSERT(!conn->posted);
     thi_timer_cancel(&part->worker->loop.timers, &conn->timer);
+    thi_http_secure_free(conn);
     thi_socket_shut(&conn->socket);
     thi_list_remove(&conn->link);
     thi_worker_add_guests(part->worker, (size_t)-1);
@@ -103,6 +106,22 @@ static void linger(thi_http_conn *conn)
         if (!conn->late && !conn->part->stopping)
             thi_loop_timer(loop, &conn->timer, thi_min(loop->now + LINGER_PAUSE, end));
     }
+}
+
+/*
+ * Sends what was gathered and, over TLS, that it was all (RFC 9112, 9.8): else the client could not
+ * tell the end from one that somebody else has made.
+ */
+static void finish(thi_http_conn *conn, bool lingers)
+{
+    if (thi_http_conn_flush(conn) < 0)
+        return;
+    if (conn->secure) {
+        enter_phase(conn, THI_CONN_LINGER, conn->part->stopping ? LINGER_PAUSE : LINGER_TIME);
+        thi_http_secure_end(conn);
+    }
+    if (lingers)
+        linger(conn);
 }
 
 /* ---- one request ---- */
@@ -147,6 +166,8 @@ static void tell_log(thi_http_conn *conn, bool readable, int64_t duration)
         record.user_agent = field(q, THI_FIELD_USER_AGENT);
         record.request = q;
     }
+    if (conn->secure)
+        thi_http_secure_tell(conn, &record);
     opts->log(&record, opts->log_arg);
 }
 
@@ -203,8 +224,17 @@ static thi_http_outbox *outbox_of(const thi_http_conn *conn)
 static bool may_post(thi_http_conn *conn)
 {
     const thi_worker *worker = conn->part->worker;
+    if (TH_UNLIKELY(conn->secure))
+        return conn->work->out_len == 0;
     return (worker->loop.dispatching || worker->pick) &&
            thi_http_outbox_takes(outbox_of(conn), conn->work->out_len);
+}
+
+/* Whether something may have arrived that nobody has read, when no input is left. */
+static inline bool has_arrival(thi_http_conn *conn)
+{
+    return TH_UNLIKELY(conn->secure) ? thi_http_secure_has_arrival(conn)
+                                     : thi_socket_has_arrival(&conn->socket);
 }
 
 /*
@@ -215,16 +245,18 @@ static int more_of_head(thi_http_conn *conn)
 {
     thi_http_work *work = conn->work;
     bool started = thi_http_conn_buffered(conn) > 0;
-    bool idle = !started && !thi_socket_has_arrival(&conn->socket);
+    bool idle = !started && !has_arrival(conn);
     if (idle && may_post(conn))
         return IDLE;
     if (thi_http_conn_flush(conn) < 0)
         return CLOSE;
-    if (idle && !thi_socket_has_arrival(&conn->socket))
+    if (idle && !has_arrival(conn))
         return IDLE;
     const th_http_opts *opts = &thi_http_service_of(conn)->opts;
+    bool here = !started && thi_http_conn_buffered(conn) > 0; /* by has_arrival(), over TLS */
     if (!started) {
-        work->in_at = work->in_end = 0;
+        if (TH_LIKELY(!here))
+            work->in_at = work->in_end = 0;
         conn->began = thi_http_loop(conn)->now;
         /* A connection that was woken still has the timer of its idle time. */
         if (conn->phase != THI_CONN_AWAKE)
@@ -232,6 +264,8 @@ static int more_of_head(thi_http_conn *conn)
     } else if (conn->phase != THI_CONN_HEAD) {
         enter_phase(conn, THI_CONN_HEAD, opts->head_time);
     }
+    if (TH_UNLIKELY(here))
+        return NEXT;
     make_room(work);
     ssize_t n = thi_http_conn_fill(conn);
     /* The time may run out in the very turn in which a byte comes: nobody waits then to be told. */
@@ -308,15 +342,20 @@ static int resolve_path(th_http_request *q, const char **refusal)
 
 /*
  * Judges a target that is more than a path. RFC 9110, 7.4: an https resource must not be had over a
- * connection that is not secured.
+ * connection that is not secured. Nor is an http one over one that is: they are different ones.
  */
 static int judge_form(thi_http_conn *conn)
 {
     const thi_http1_request *head = &conn->work->request.head;
     if (head->form == THI_HTTP1_AUTHORITY)
         return refuse(conn, 501, "this server is no proxy", true);
-    if (head->form == THI_HTTP1_ABSOLUTE && head->scheme.len == sizeof "https" - 1)
+    if (head->form != THI_HTTP1_ABSOLUTE)
+        return NEXT;
+    bool https = head->scheme.len == sizeof "https" - 1;
+    if (https && !conn->secure)
         return refuse(conn, 421, "https needs a secured connection", true);
+    if (!https && conn->secure)
+        return refuse(conn, 421, "this connection is for https", true);
     return NEXT;
 }
 
@@ -403,14 +442,27 @@ static void wake_up(thi_http_conn *conn)
     if (!conn->socket.closed) {
         conn->phase = THI_CONN_AWAKE; /* the timer may be due in the same turn */
         scope->live++;
-        if (thi_start_at_once(scope, &start) == 0)
+        /* Who ends connections may be a fiber, in which no other can begin. */
+        int err = conn->leaving ? thi_start_here(scope, &start) : thi_start_at_once(scope, &start);
+        if (err == 0)
             return;
         scope->live--;
-        thi_log(TH_LOG_WARNING, "a connection was closed: no memory for a fiber");
+        if (!conn->leaving)
+            thi_log(TH_LOG_WARNING, "a connection was closed: no memory for a fiber");
     }
     if (conn->work)
         thi_http_conn_give_work(conn);
     free_conn(conn);
+}
+
+/* Ends an idle connection; over TLS the client is told so, for which a fiber comes. */
+static void end_idle(thi_http_conn *conn)
+{
+    if (conn->secure)
+        conn->leaving = true;
+    else
+        thi_socket_shut(&conn->socket);
+    wake_up(conn);
 }
 
 /* On the loop: something has arrived at an idle connection, or its time is over. */
@@ -458,24 +510,60 @@ static void post(thi_http_conn *conn)
     conn->posted = true;
 }
 
+/* RFC 9110, 4.2.2 knows no plain HTTP here; but who speaks it had better be told in it. */
+static int refuse_plain(thi_http_conn *conn)
+{
+    thi_http1_limits limits = { 0 };
+    conn->stream = &conn->socket.base;
+    if (thi_http_conn_take_work(conn) < 0)
+        return CLOSE;
+    thi_http1_request_init(&conn->work->request.head, conn->work->fields, 0, &limits);
+    conn->began = thi_http_loop(conn)->now;
+    return refuse(conn, 400, "this port speaks TLS: the address begins with https://", false);
+}
+
+/* The beginning over TLS: NEXT when messages can come. */
+static int greet(thi_http_conn *conn)
+{
+    enter_phase(conn, THI_CONN_GREET, thi_http_service_of(conn)->opts.head_time);
+    int found = thi_http_secure_look(conn);
+    if (found == 0)
+        return refuse_plain(conn);
+    int err = found < 0 ? found : thi_http_secure_begin(conn);
+    if (err == TH_ETLS)
+        return LINGER; /* it was told why, and may have more to say than it has read */
+    return err == 0 ? NEXT : CLOSE;
+}
+
+/* A request that has come in the very last moment is served. */
+static int leave(thi_http_conn *conn)
+{
+    conn->leaving = false;
+    return thi_http_secure_look_again(conn) ? NEXT : CLOSE;
+}
+
 static int serve(void *arg)
 {
     thi_http_conn *conn = arg;
-    int result = CLOSE;
+    int result = NEXT;
+    if (TH_UNLIKELY(!conn->stream))
+        result = greet(conn);
     if (conn->work || thi_http_conn_take_work(conn) == 0) {
         if (TH_UNLIKELY(conn->posted))
             thi_http_outbox_send(outbox_of(conn));
-        do {
+        if (TH_UNLIKELY(conn->leaving))
+            result = leave(conn);
+        while (result == NEXT) {
             result = read_head(conn);
             if (result == NEXT)
                 result = serve_request(conn);
-        } while (result == NEXT);
+        }
         if (result == IDLE && !go_idle(conn))
             result = CLOSE;
         if (result == IDLE)
             post(conn);
-        else if (thi_http_conn_flush(conn) == 0 && result == LINGER)
-            linger(conn);
+        else
+            finish(conn, result == LINGER);
         thi_http_conn_give_work(conn);
     }
     if (result != IDLE)
@@ -501,7 +589,7 @@ int thi_http_serve_new(thi_server_part *part, const thi_arrival *arrival)
         thi_free(conn);
         return err;
     }
-    conn->stream = &conn->socket.base;
+    conn->stream = thi_http_service_of(conn)->opts.tls ? NULL : &conn->socket.base;
     conn->socket.waits = thi_http_conn_waits;
     thi_timer_init(&conn->timer, on_timer);
     if (!go_idle(conn)) {
@@ -515,18 +603,25 @@ int thi_http_serve_new(thi_server_part *part, const thi_arrival *arrival)
     return 0;
 }
 
+/* Of a connection whose fiber looks for the first byte of a request. */
+static void stop_looking(thi_http_conn *conn)
+{
+    if (conn->secure)
+        conn->socket.reader->abort(conn->socket.reader, -ECANCELED);
+    else
+        thi_socket_shut(&conn->socket);
+}
+
 void thi_http_serve_close_idle(thi_server_part *part)
 {
     thi_http_part *own = part->user;
     thi_http_outbox_send(&own->outbox);
     thi_list_each_safe (node, &part->conns) {
         thi_http_conn *conn = thi_list_item(node, thi_http_conn, link);
-        if (conn->phase == THI_CONN_IDLE) {
-            thi_socket_shut(&conn->socket);
-            on_arrived(&conn->socket);
-        } else if (conn->phase == THI_CONN_AWAKE && conn->socket.reader) {
-            thi_socket_shut(&conn->socket);
-        }
+        if (conn->phase == THI_CONN_IDLE)
+            end_idle(conn);
+        else if (conn->phase == THI_CONN_AWAKE && conn->socket.reader)
+            stop_looking(conn);
     }
 }
 

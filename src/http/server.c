@@ -3,12 +3,17 @@
 /* Starting and ending the HTTP server; its options and their defaults. */
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/util.h"
 #include "http/serve.h"
+#include "tls/context.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
-#define HEAD_MIN 1024
-#define HEAD_MAX (1024 * 1024)
+#define HEAD_MIN  1024
+#define HEAD_MAX  (1024 * 1024)
+#define TLS_STACK (64 * 1024)
 
 static int begin_part(thi_server_part *part)
 {
@@ -45,6 +50,27 @@ static void fill_in_defaults(th_http_opts *opts)
     opts->head_time = opts->head_time ? opts->head_time : 10 * TH_SECOND;
     opts->idle_time = opts->idle_time ? opts->idle_time : 60 * TH_SECOND;
     opts->min_rate = opts->min_rate ? opts->min_rate : 240;
+    /* A handshake takes more of a stack than most handlers do. */
+    if (opts->tls && opts->stack_size != 0)
+        opts->stack_size = thi_max(opts->stack_size, (size_t)TLS_STACK);
+}
+
+/* RFC 6797, 6.1. */
+static void prepare_hsts(thi_http_service *service)
+{
+    if (service->opts.tls && service->opts.hsts > 0)
+        service->hsts_len = (size_t)snprintf(service->hsts, sizeof service->hsts,
+                                             "Strict-Transport-Security: max-age=%" PRIu32 "\r\n",
+                                             service->opts.hsts);
+}
+
+/* Better told at the start than with each connection. */
+static int check_tls(const th_tls *tls)
+{
+    thi_tls_config *config = thi_tls_config_of(tls);
+    bool can_serve = config->server || config->hooks.choose;
+    thi_tls_config_unref(config);
+    return can_serve ? 0 : thi_err_set(-EINVAL, "the TLS context has no certificate to show");
 }
 
 static int check_opts(const th_http_opts *opts)
@@ -56,7 +82,7 @@ static int check_opts(const th_http_opts *opts)
         return thi_err_set(-EINVAL, "head_size must be %d to %d bytes", HEAD_MIN, HEAD_MAX);
     if (opts->head_count > 10000)
         return thi_err_set(-EINVAL, "head_count must be at most 10000");
-    return 0;
+    return opts->tls ? check_tls(opts->tls) : 0;
 }
 
 int th_http_serve_on(th_listener *const *listeners, size_t count, th_http_handler handler,
@@ -73,6 +99,8 @@ int th_http_serve_on(th_listener *const *listeners, size_t count, th_http_handle
     if (opts)
         service.opts = *opts;
     fill_in_defaults(&service.opts);
+    prepare_hsts(&service);
+    th_tls_ref(service.opts.tls);
     thi_server_plan plan = { .ops = &http_ops,
                              .data = &service,
                              .listeners = listeners,
@@ -83,7 +111,26 @@ int th_http_serve_on(th_listener *const *listeners, size_t count, th_http_handle
                              .peer_bits6 = service.opts.peer_bits6,
                              .listening = service.opts.listening,
                              .listening_arg = service.opts.listening_arg };
-    return thi_server_run(&service.server, &plan);
+    err = thi_server_run(&service.server, &plan);
+    th_tls_unref(service.opts.tls);
+    return err;
+}
+
+/* Takes the scheme off an address; what it says has to be what the options say. */
+static int check_scheme(const char **address, bool tls)
+{
+    if (strncmp(*address, "http://", 7) == 0) {
+        if (tls)
+            return thi_err_set(-EINVAL, "http:// is without TLS; write https://, or leave .tls");
+        *address += 7;
+    } else if (strncmp(*address, "https://", 8) == 0) {
+        if (!tls)
+            return thi_err_set(-EINVAL,
+                               "https:// needs a certificate: set .tls (th_tls_new()), or make one "
+                               "with `thrum cert dev`");
+        *address += 8;
+    }
+    return 0;
 }
 
 int th_http_serve(const char *address, th_http_handler handler, void *arg, const th_http_opts *opts)
@@ -94,8 +141,9 @@ int th_http_serve(const char *address, th_http_handler handler, void *arg, const
     int err = thi_sched_may_park();
     if (err < 0)
         return thi_err_clear(err);
-    if (strncmp(address, "http://", 7) == 0)
-        address += 7;
+    err = check_scheme(&address, opts && opts->tls);
+    if (err < 0)
+        return err;
     err = th_listen(address, opts ? opts->listen : NULL, &listener);
     if (err < 0)
         return err;

@@ -226,6 +226,10 @@ static void add_json(line *l, const th_http_record *r, const struct tm *tm)
     add_json_number(l, "duration_us", (uint64_t)r->duration / 1000);
     add_json_text(l, "referer", r->referer, TEXT_MAX);
     add_json_text(l, "user_agent", r->user_agent, TEXT_MAX);
+    if (r->tls_version.len > 0) {
+        add_json_text(l, "tls", r->tls_version, TEXT_MAX);
+        add_json_text(l, "cipher", r->tls_cipher, TEXT_MAX);
+    }
     add_text(l, "}");
 }
 

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * thrum serve over TLS.
+ *
+ * The context that connections are made with stays the same for the life of the server; what is in
+ * it is replaced as a whole when SIGHUP comes or a file has changed. What cannot be read, or does
+ * not fit together, is reported, and the one in use stays.
+ *
+ * Files are watched by their folders, since whoever renews a certificate mostly renames a new file
+ * over the old one, or moves a link: of the path as given, and of where its links lead. Whatever
+ * happens there, the files themselves are looked at, once it has been quiet for a moment: a
+ * certificate and its key are never written at the same time.
+ */
+#include "serve_tls.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SETTLE      (200 * TH_MILLISECOND) /* without an event, */
+#define SETTLE_MOST (2 * TH_SECOND)        /* or at last */
+
+/* ---- options ---- */
+
+const char *set_tls(void *settings, const char *value)
+{
+    (void)value;
+    ((tls_settings *)settings)->tls_on = true;
+    return NULL;
+}
+
+const char *set_cert(void *settings, const char *value)
+{
+    tls_settings *s = settings;
+    if (s->cert_count == TLS_CERTS_MAX)
+        return "at most 64 certificates are possible";
+    s->tls_on = true;
+    s->certs[s->cert_count++].cert = value;
+    return NULL;
+}
+
+/* The certificate that an option belongs to; NULL: there is none. */
+static th_tls_cert *last_cert(tls_settings *s)
+{
+    s->tls_on = true;
+    return s->cert_count > 0 ? &s->certs[s->cert_count - 1] : NULL;
+}
+
+const char *set_key(void *settings, const char *value)
+{
+    th_tls_cert *cert = last_cert(settings);
+    if (!cert)
+        return "belongs behind its --cert";
+    if (cert->key)
+        return "that --cert has a key already";
+    cert->key = value;
+    return NULL;
+}
+
+const char *set_ocsp(void *settings, const char *value)
+{
+    th_tls_cert *cert = last_cert(settings);
+    if (!cert)
+        return "belongs behind its --cert";
+    if (cert->ocsp_file)
+        return "that --cert has a response already";
+    cert->ocsp_file = value;
+    return NULL;
+}
+
+const char *set_client_ca(void *settings, const char *value)
+{
+    tls_settings *s = settings;
+    if (s->client_ca_count == TLS_CAS_MAX)
+        return "at most 16 files are possible";
+    s->tls_on = true;
+    s->client_cas[s->client_ca_count++] = value;
+    return NULL;
+}
+
+const char *set_client_cert(void *settings, const char *value)
+{
+    tls_settings *s = settings;
+    s->tls_on = true;
+    s->client_optional = strcmp(value, "optional") == 0;
+    return s->client_optional || strcmp(value, "required") == 0 ? NULL
+                                                                : "must be required or optional";
+}
+
+const char *set_tls_profile(void *settings, const char *value)
+{
+    static const char *const names[] = { "intermediate", "modern", "old" };
+    tls_settings *s = settings;
+    s->tls_on = true;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(names[i], value) == 0)
+            s->profile = names[i];
+    return s->profile ? NULL : "must be intermediate, modern or old";
+}
+
+const char *set_min_tls(void *settings, const char *value)
+{
+    tls_settings *s = settings;
+    s->tls_on = true;
+    s->min_version = strcmp(value, "1.3") == 0   ? TH_TLS_1_3
+                     : strcmp(value, "1.2") == 0 ? TH_TLS_1_2
+                                                 : 0;
+    return s->min_version ? NULL : "must be 1.2 or 1.3";
+}
+
+const char *set_hsts(void *settings, const char *value)
+{
+    tls_settings *s = settings;
+    long n;
+    s->tls_on = true;
+    if (!options_number(value, 1, INT32_MAX, &n))
+        return "must be a number of seconds above 0";
+    s->hsts = (uint32_t)n;
+    return NULL;
+}
+
+const char *set_keylog(void *settings, const char *value)
+{
+    tls_settings *s = settings;
+    s->tls_on = true;
+    s->keylog = value;
+    return NULL;
+}
+
+/* ---- the files ---- */
+
+/* Keys that live elsewhere are no files. */
+static bool is_file(const char *path)
+{
+    return path && strncmp(path, "keyd:", 5) != 0;
+}
+
+/* The files that the context is built from, by number; NULL behind the last one. */
+static size_t list_files(const tls_settings *s, const char *files[TLS_FILES_MAX])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->cert_count; i++) {
+        const char *of_one[] = { s->certs[i].cert, s->certs[i].key, s->certs[i].ocsp_file };
+        for (size_t k = 0; k < 3; k++)
+            if (is_file(of_one[k]))
+                files[n++] = of_one[k];
+    }
+    for (size_t i = 0; i < s->client_ca_count; i++)
+        files[n++] = s->client_cas[i];
+    return n;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* Looks at all files; whether one is another than at the last look. One that is not there is all
+ * zero. */
+static bool look_at_files(tls_settings *s)
+{
+    const char *files[TLS_FILES_MAX];
+    size_t count = list_files(s, files);
+    bool changed = false;
+    for (size_t i = 0; i < count; i++) {
+        struct stat st = { 0 };
+        if (th_path_stat(files[i], &st) < 0)
+            memset(&st, 0, sizeof st);
+        changed |= !same_file(&st, &s->seen[i]);
+        s->seen[i] = st;
+    }
+    return changed;
+}
+
+static int watch_folder_of(th_watch *watch, const char *path)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        snprintf(folder, sizeof folder, ".");
+    else
+        snprintf(folder, sizeof folder, "%.*s", (int)(slash == path ? 1 : slash - path), path);
+    int id =
+        th_watch_add(watch, folder,
+                     TH_WATCH_CREATED | TH_WATCH_MOVED_TO | TH_WATCH_WRITTEN | TH_WATCH_ATTRIBUTES);
+    return id < 0 ? id : 0;
+}
+
+/* Links may lead elsewhere than before: those folders are added, and none is forgotten. */
+static int watch_folders(tls_settings *s)
+{
+    const char *files[TLS_FILES_MAX];
+    size_t count = list_files(s, files);
+    int err = 0;
+    for (size_t i = 0; i < count; i++) {
+        char *real = realpath(files[i], NULL);
+        int one = watch_folder_of(s->files, files[i]);
+        if (one == 0 && real)
+            one = watch_folder_of(s->files, real);
+        free(real);
+        err = err < 0 ? err : one;
+    }
+    return err;
+}
+
+/* ---- the context ---- */
+
+static int build(tls_settings *s, th_tls **tls)
+{
+    static const char *const protocols[] = { "http/1.1", NULL };
+    th_tls_opts opts = { .size = sizeof opts,
+                         .certs = s->certs,
+                         .certs_count = s->cert_count,
+                         .profile = s->profile,
+                         .min_version = s->min_version,
+                         .alpn = protocols,
+                         .keylog_file = s->keylog };
+    if (s->client_ca_count > 0) {
+        opts.trust.files = s->client_cas;
+        opts.client_auth =
+            s->client_optional ? TH_TLS_CLIENT_AUTH_OPTIONAL : TH_TLS_CLIENT_AUTH_REQUIRED;
+    }
+    (void)look_at_files(s); /* first: a change meanwhile is seen at the next look */
+    return th_tls_new(&opts, tls);
+}
+
+int open_tls(tls_settings *s)
+{
+    return s->tls_on ? build(s, &s->tls) : 0;
+}
+
+static void renew(tls_settings *s)
+{
+    th_tls *newer = NULL;
+    if (th_mutex_lock(&s->renewing) < 0)
+        return; /* it is over */
+    int err = build(s, &newer);
+    if (err == 0)
+        err = th_tls_replace(s->tls, newer);
+    if (err == 0 && !s->server.quiet)
+        print_error("thrum serve: the certificates were read again and are in use");
+    else if (err < 0 && err != -ECANCELED)
+        print_error("thrum serve: the certificates were not renewed, those in use stay: %s: %s",
+                    th_err_detail(), th_strerror(err));
+    th_tls_unref(newer);
+    (void)th_mutex_unlock(&s->renewing);
+}
+
+/* ---- when it is renewed ---- */
+
+/* The end of a terminal is no wish for new certificates. */
+static int renew_on_hangup(void *arg)
+{
+    tls_settings *s = arg;
+    th_signal_info info;
+    while (th_signals_read(s->hangups, &info) >= 0) {
+        if (info.known && info.code == SI_KERNEL)
+            th_stop();
+        else
+            renew(s);
+    }
+    return 0;
+}
+
+/* Waits until nothing has happened for a moment; a failure is that of the watch. */
+static int settle(tls_settings *s)
+{
+    int64_t end = th_after(SETTLE_MOST);
+    int err;
+    do {
+        th_scope moment;
+        th_scope_opts until = { .deadline = th_after(SETTLE) };
+        th_watch_event event;
+        err = th_scope_open(&moment, &until);
+        if (err < 0)
+            return err;
+        err = th_watch_read(s->files, &event);
+        (void)th_scope_close(&moment);
+    } while (err == 0 && th_now() < end);
+    return err == -ETIMEDOUT ? 0 : err;
+}
+
+static int renew_on_change(void *arg)
+{
+    tls_settings *s = arg;
+    th_watch_event event;
+    while (th_watch_read(s->files, &event) == 0 && settle(s) == 0) {
+        if (!look_at_files(s))
+            continue;
+        renew(s);
+        (void)watch_folders(s);
+    }
+    return 0;
+}
+
+int start_renewing_tls(tls_settings *s)
+{
+    static const int hangup[] = { SIGHUP, 0 };
+    if (!s->tls)
+        return 0;
+    int err = th_scope_open(&s->renewers, NULL);
+    if (err < 0)
+        return err;
+    err = th_signals_open(hangup, 0, &s->hangups);
+    if (err == 0)
+        err = th_spawn(&s->renewers, renew_on_hangup, s);
+    if (err < 0)
+        return err;
+    int watched = th_watch_open(&s->files);
+    if (watched == 0)
+        watched = watch_folders(s);
+    if (watched == 0)
+        watched = th_spawn(&s->renewers, renew_on_change, s);
+    if (watched < 0)
+        print_error("thrum serve: the certificates' files are not watched, only SIGHUP renews: %s",
+                    th_strerror(watched));
+    return 0;
+}
+
+void stop_renewing_tls(tls_settings *s)
+{
+    if (!s->tls)
+        return;
+    (void)th_scope_cancel(&s->renewers, -ECANCELED);
+    (void)th_scope_close(&s->renewers);
+    th_signals_close(s->hangups);
+    th_watch_free(s->files);
+}
+
+void close_tls(tls_settings *s)
+{
+    th_tls_unref(s->tls);
+    s->tls = NULL;
+}
