@@ -7,6 +7,7 @@ import pathlib
 import pytest
 
 import serving
+import tls_wire
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BACKENDS = ("epoll", "uring", "poll", "select")
@@ -72,3 +73,23 @@ def any_probe(probe, setup):
     """The HTTP server for tests on each back end, with one worker and with two."""
     backend, workers = setup
     return lambda **settings: probe(backend=backend, workers=workers, **settings)
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """A certificate authority for the tests, with a certificate of this machine: .server."""
+    made = tls_wire.Authority(tmp_path_factory.mktemp("authority"))
+    made.server = made.issue("localhost", "127.0.0.1", "::1")
+    return made
+
+
+@pytest.fixture
+def tls_probe(start, servers, authority):
+    """As probe, over TLS; its clients believe the authority."""
+    def start_probe(*arguments, options=None, **settings):
+        cert, key = authority.server
+        words = [f"{name}={value}" for name, value in
+                 {"workers": 2, "cert": cert, "key": key, **settings}.items()]
+        server = start(servers / "http_probe", *words, *arguments, **(options or {}))
+        return tls_wire.secured(server, authority.client())
+    return start_probe

@@ -123,8 +123,10 @@ class Server:
 
     # ---- talking to it
 
+    tls = None  # makes TLS of a socket, for a server that speaks it
+
     def connect(self, **options):
-        return wire.Client(self.address, **options)
+        return wire.Client(self.address, **{"tls": self.tls, **options})
 
     def ask(self, method="GET", target="/", *fields, **more):
         """One request on a connection of its own."""
@@ -134,7 +136,8 @@ class Server:
     @property
     def url(self):
         host, port = self.address
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        scheme = "https" if self.tls else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     # ---- looking at it from outside
 

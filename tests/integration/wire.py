@@ -56,9 +56,9 @@ def chunked(*pieces):
 
 
 class Client:
-    """One connection to a server, at (host, port) or at a path."""
+    """One connection to a server, at (host, port) or at a path; `tls`: what makes TLS of it."""
 
-    def __init__(self, address, timeout=TIMEOUT, receive_buffer=None):
+    def __init__(self, address, timeout=TIMEOUT, receive_buffer=None, tls=None):
         family = socket.AF_UNIX if isinstance(address, str) else (
             socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self.socket = socket.socket(family)
@@ -68,6 +68,12 @@ class Client:
         self.socket.connect(address)
         if family != socket.AF_UNIX:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            try:
+                self.socket = tls(self.socket)
+            except BaseException:
+                self.socket.close()
+                raise
         self.buffer = b""
         self.reset = False
 

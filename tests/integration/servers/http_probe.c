@@ -117,6 +117,20 @@ static int peer(th_http_request *q, th_http_reply *r)
     return err < 0 ? err : th_http_reply_text(r, 200, th_addr_format(&addr, text, sizeof text));
 }
 
+static int tell_tls(th_http_request *q, th_http_reply *r)
+{
+    th_tls_info info = { .size = sizeof info };
+    th_str scheme = th_http_request_scheme(q);
+    int err = th_http_request_tls(q, &info);
+    ssize_t cert = th_http_request_cert(q, 0, NULL, 0);
+    char *text = th_arena_printf(
+        th_http_request_arena(q), "%.*s %s %s %s %.*s %d %zd", (int)scheme.len, scheme.ptr,
+        err < 0 ? th_errname(err) : info.version_name, info.cipher ? info.cipher : "-",
+        info.name ? info.name : "-", (int)info.alpn.len, info.alpn.ptr ? info.alpn.ptr : "",
+        info.verified, cert);
+    return text ? th_http_reply_text(r, 200, text) : -ENOMEM;
+}
+
 /* ---- bodies ---- */
 
 static int ignore(th_http_request *q, th_http_reply *r)
@@ -387,6 +401,7 @@ static const struct {
 } handlers[] = {
     { "fields", fields, false },
     { "peer", peer, false },
+    { "tls", tell_tls, false },
     { "ignore", ignore, false },
     { "part", part, false },
     { "echo", echo, false },

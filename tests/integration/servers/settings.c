@@ -71,6 +71,24 @@ static bool read_http(settings *s, const char *text)
     return true;
 }
 
+static bool read_tls(settings *s, const char *text)
+{
+    const char *value;
+    if (is(text, "cert", &value))
+        s->tls.cert = value;
+    else if (is(text, "key", &value))
+        s->tls.key = value;
+    else if (is(text, "client_ca", &value))
+        s->client_ca[0] = value;
+    else if (is(text, "early_data", &value))
+        s->tls.early_data_max = (uint32_t)number(value);
+    else if (is(text, "hsts", &value))
+        s->http.hsts = (uint32_t)number(value);
+    else
+        return false;
+    return true;
+}
+
 static bool read_own(settings *s, const char *text)
 {
     const char *value;
@@ -95,7 +113,8 @@ void settings_read(settings *s, int argc, char **argv)
 {
     *s = (settings){ .mode = "", .read_all = INT64_MAX };
     for (int i = 1; i < argc; i++) {
-        if (!read_run(s, argv[i]) && !read_http(s, argv[i]) && !read_own(s, argv[i])) {
+        if (!read_run(s, argv[i]) && !read_http(s, argv[i]) && !read_tls(s, argv[i]) &&
+            !read_own(s, argv[i])) {
             fprintf(stderr, "%s: what is %s?\n", argv[0], argv[i]);
             exit(2);
         }
@@ -104,10 +123,27 @@ void settings_read(settings *s, int argc, char **argv)
         s->listen[s->listen_count++] = "127.0.0.1:0";
 }
 
+/* What the servers speak, if it is more than plain bytes. */
+static int make_tls(settings *s)
+{
+    static const char *const protocols[] = { "http/1.1", NULL };
+    s->tls.alpn = protocols;
+    if (s->client_ca[0]) {
+        s->tls.trust.files = s->client_ca;
+        s->tls.client_auth = TH_TLS_CLIENT_AUTH_OPTIONAL;
+    }
+    return th_tls_new(&s->tls, &s->http.tls);
+}
+
 int settings_listen(settings *s)
 {
     char text[TH_ADDR_TEXT];
     th_addr addr;
+    int made = s->tls.cert ? make_tls(s) : 0;
+    if (made < 0) {
+        fprintf(stderr, "no TLS: %s\n", th_err_detail());
+        return made;
+    }
     for (size_t i = 0; i < s->listen_count; i++) {
         int err = th_listen(s->listen[i], NULL, &s->listeners[i]);
         if (err < 0)
@@ -131,6 +167,7 @@ int settings_run(settings *s, int (*app)(void *settings))
     int err = th_run(app, s, &s->run);
     for (size_t i = 0; i < s->listen_count; i++)
         th_listener_close(s->listeners[i]);
+    th_tls_unref(s->http.tls);
     if (err < 0)
         fprintf(stderr, "ended: %s\n", th_errname(err));
     return err < 0;

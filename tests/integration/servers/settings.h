@@ -22,6 +22,8 @@ typedef struct settings {
     const char *mode;     /* what a server of streams does with a connection */
     int64_t read_all;     /* largest body that is read as a whole */
     bool length_required; /* answer 411 to a request without a Content-Length */
+    th_tls_opts tls;      /* with a certificate: speak TLS */
+    const char *client_ca[2];
 } settings;
 
 /* Reads the arguments; exits with 2 when one is wrong. */
