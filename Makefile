@@ -90,7 +90,7 @@ clean:                ## forget all builds
 setup-%:
 	@tools/setup.sh $*
 
-$(sysroot)/where.ini:
+$(sysroot)/where.ini: tools/aarch64_sysroot.sh
 	@tools/aarch64_sysroot.sh $(@D)
 
 build/aarch64/build.ninja: $(sysroot)/where.ini

@@ -7,7 +7,10 @@
 set -euo pipefail
 
 sysroot=$1
-[ ! -e "$sysroot/where.ini" ] || exit 0
+packages="check libsubunit-dev libc-ares-dev libssl-dev"
+# One that was made for other packages is made anew.
+! grep -qsxF "# $packages" "$sysroot/where.ini" || exit 0
+rm -rf "$sysroot"
 mkdir -p "$sysroot/apt/lists/partial" "$sysroot/apt/archives/partial"
 cd "$sysroot"
 sysroot=$PWD
@@ -23,10 +26,10 @@ CONF
 export APT_CONFIG=$sysroot/apt/apt.conf
 echo "sysroot: fetching libcheck, c-ares and OpenSSL for arm64"
 apt-get update -qq
-(cd apt && apt-get download -qq check libsubunit-dev libc-ares-dev libssl-dev)
+(cd apt && apt-get download -qq $packages)
 for package in apt/*.deb; do
     dpkg-deb -x "$package" .
 done
 # Static: the emulated programs shall not look for libraries in here.
 rm -rf apt usr/lib/*/*.so*
-printf "[constants]\nsysroot = '%s'\n" "$sysroot" >where.ini
+printf "# %s\n[constants]\nsysroot = '%s'\n" "$packages" "$sysroot" >where.ini
