@@ -65,9 +65,16 @@ typedef struct th_tls_stream_opts {
                                0: as the context says. Smaller ones are read sooner, and cost more */
     th_str ahead; /* bytes of TLS that were read from the stream below already; borrowed for the
                      call */
-    int verify;   /* TH_TLS_VERIFY_...: how the peer's certificate is treated on this connection */
-    int later;    /* 1: the call does not suspend; the first that reads or writes, or
-                     th_tls_handshake(), makes the handshake */
+    th_str first; /* client: what is sent first, at most 64 KiB; copied. With the hello already, as
+                     early data, if the context allows that (early_data_max) and the session that is
+                     resumed, too; else, or if the server does not take it so, right behind the
+                     handshake. Somebody who records it can send it to the server again: only what
+                     may be done twice belongs here */
+    int early;  /* server: 1: early data is taken, if the context allows it: see th_tls_was_early()
+                 */
+    int verify; /* TH_TLS_VERIFY_...: how the peer's certificate is treated on this connection */
+    int later;  /* 1: the call does not suspend; the first that reads or writes, or
+                   th_tls_handshake(), makes the handshake */
     int keep_below; /* 1: the stream below is neither closed nor freed with this one, which then
                        cannot be closed (-EBUSY) while another fiber is in a call on it; bytes that
                        the stream below has not taken yet go with the next call */
@@ -247,6 +254,29 @@ TH_API TH_MUST int th_tls_session_get(th_stream *stream, struct th_tls_session *
  * Since: 0.1
  */
 TH_API TH_MUST int th_tls_unwrap(th_stream *stream, th_stream **plain);
+
+/**
+ * Tells whether what was read last had come as early data.
+ *
+ * A server with th_tls_stream_opts.early has its stream as soon as there is early data, before the
+ * handshake is complete. Reading gives the early data first, never together with what came later;
+ * what is written before the handshake is complete goes out at once. (th_tls_info.done tells
+ * whether it is; th_stream_shutdown() completes it first, closing does not.)
+ *
+ * Such bytes may be sent again by somebody who has recorded them. Within this process they are
+ * taken once, as long as the same context serves; another process with the same ticket keys takes
+ * them, too. So nothing may come of them that must not happen twice.
+ *
+ * @param stream  a stream of th_tls_server()
+ * @return 1: the bytes that the last read gave had come early; 0: they had not; -EINVAL for NULL
+ *         and for a stream without TLS
+ *
+ * Suspends: no
+ * Thread: fiber
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API int th_tls_was_early(th_stream *stream);
 
 TH_END_DECLS
 

@@ -3,10 +3,11 @@
 /*
  * TLS without input and output.
  *
- * One step of OpenSSL is one call of attempt(): the thread's queue of errors is emptied, the engine
- * is marked as busy, OpenSSL is called, and what it says is made into a result of ours, all without
- * a suspension of our own in between. What OpenSSL calls fatal is kept, with its words, and is what
- * every later call returns: OpenSSL itself would say something else the second time.
+ * One step of OpenSSL is one call of thi_tls_engine_attempt(): the thread's queue of errors is
+ * emptied, the engine is marked as busy, OpenSSL is called, and what it says is made into a result
+ * of ours, all without a suspension of our own in between. What OpenSSL calls fatal is kept, with
+ * its words, and is what every later call returns: OpenSSL itself would say something else the
+ * second time.
  *
  * "Wants to read" means that wire.in is empty, so it is -EAGAIN, unless nothing will ever come:
  * then the stream was cut. "Wants to write" means that wire.out is full: -ENOBUFS.
@@ -19,6 +20,9 @@
 
 #include "base/alloc.h"
 #include "base/util.h"
+#include "tls/early.h"
+#include "tls/engine_early.h"
+#include "tls/engine_step.h"
 #include "tls/ossl.h"
 #include "tls/sessions.h"
 #include "tls/tally.h"
@@ -65,8 +69,10 @@ int thi_tls_engine_check(const th_tls_stream_opts *opts)
         return thi_err_set(-EINVAL, "handshake_time is negative");
     if (opts->verify < TH_TLS_VERIFY_AS_CONTEXT || opts->verify > TH_TLS_VERIFY_REQUIRED)
         return thi_err_set(-EINVAL, "verify is %d, which means nothing", opts->verify);
-    if (!opts->ahead.ptr && opts->ahead.len > 0)
-        return thi_err_set(-EINVAL, "ahead has a length and no bytes");
+    if ((!opts->ahead.ptr && opts->ahead.len > 0) || (!opts->first.ptr && opts->first.len > 0))
+        return thi_err_set(-EINVAL, "ahead or first has a length and no bytes");
+    if (opts->first.len > THI_TLS_FIRST_MAX)
+        return thi_err_set(-EINVAL, "first has more than %zu bytes", THI_TLS_FIRST_MAX);
     return 0;
 }
 
@@ -118,6 +124,8 @@ int thi_tls_engine_init(thi_tls_engine *e, thi_tls_config *config, bool server,
         thi_ossl_begin();
         err = equip(e, opts);
     }
+    if (err == 0)
+        err = thi_tls_engine_early_open(e, opts, pool);
     if (err < 0)
         thi_tls_engine_deinit(e);
     return err;
@@ -131,6 +139,7 @@ void thi_tls_engine_deinit(thi_tls_engine *e)
         SSL_set_shutdown(e->link.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     if (e->link.ssl && !e->done && !SSL_in_before(e->link.ssl))
         thi_tls_count_failed(e->link.server);
+    thi_tls_engine_early_close(e);
     thi_tls_link_close(&e->link);
     thi_buf_clear(&e->wire.in);
     thi_buf_clear(&e->wire.out);
@@ -189,7 +198,7 @@ int thi_tls_engine_failure(const thi_tls_engine *e)
 }
 
 /* Keeps a failure and the present detail for ever. */
-static int fail(thi_tls_engine *e, int code)
+int thi_tls_engine_fail(thi_tls_engine *e, int code)
 {
     const char *why = th_err_detail();
     e->failed = code;
@@ -205,7 +214,7 @@ static int cut(thi_tls_engine *e)
         thi_err_set(0, "the peer left before it said anything");
     else
         thi_err_set(0, "the peer left in the middle of the handshake");
-    return fail(e, TH_ETRUNCATED);
+    return thi_tls_engine_fail(e, TH_ETRUNCATED);
 }
 
 /* OpenSSL knows plain HTTP only at a server, and not every word of it. */
@@ -223,10 +232,11 @@ static int judge(thi_tls_engine *e, int answer)
 {
     int error = SSL_get_error(e->link.ssl, answer);
     if (e->wire.no_memory)
-        return thi_ossl_begin(), fail(e, thi_err_clear(-ENOMEM));
+        return thi_ossl_begin(), thi_tls_engine_fail(e, thi_err_clear(-ENOMEM));
     if (e->flooded)
         return thi_ossl_begin(),
-               fail(e, thi_err_set(TH_ELIMIT, "the peer sends records without anything in them"));
+               thi_tls_engine_fail(
+                   e, thi_err_set(TH_ELIMIT, "the peer sends records without anything in them"));
     switch (error) {
     case SSL_ERROR_WANT_READ:
         return e->ended ? cut(e) : thi_err_clear(-EAGAIN);
@@ -236,26 +246,16 @@ static int judge(thi_tls_engine *e, int answer)
         e->received_close = true;
         return thi_err_clear(TH_EOF);
     case SSL_ERROR_SSL:
-        return fail(e, explain(e));
+        return thi_tls_engine_fail(e, explain(e));
     default:
-        return fail(e, thi_ossl_fail(TH_ETLS, "OpenSSL stopped with error %d", error));
+        return thi_tls_engine_fail(e,
+                                   thi_ossl_fail(TH_ETLS, "OpenSSL stopped with error %d", error));
     }
 }
 
 /* ---- steps ---- */
 
-/* What a step is made of: OpenSSL's arguments, and how much it did. */
-typedef struct step {
-    void *buf;
-    const void *data;
-    size_t size;
-    size_t done;
-} step;
-
-typedef int step_fn(SSL *ssl, step *s);
-
-/* Calls OpenSSL once: 0 when it did something, else what it means. */
-static int attempt(thi_tls_engine *e, step_fn *fn, step *s)
+int thi_tls_engine_attempt(thi_tls_engine *e, thi_tls_step_fn *fn, thi_tls_step *s)
 {
     if (e->busy)
         return thi_err_clear(-EBUSY);
@@ -267,38 +267,61 @@ static int attempt(thi_tls_engine *e, step_fn *fn, step *s)
     return result;
 }
 
-static int do_handshake(SSL *ssl, step *s)
+static int do_handshake(SSL *ssl, thi_tls_step *s)
 {
     (void)s;
     return SSL_do_handshake(ssl);
 }
 
-int thi_tls_engine_handshake(thi_tls_engine *e)
+static int finish_handshake(thi_tls_engine *e)
 {
-    if (TH_LIKELY(e->done))
-        return 0;
+    e->done = true;
+    e->records = 0;
+    thi_tls_count_done(e->link.ssl);
+    return e->early ? thi_tls_engine_early_done(e) : 0;
+}
+
+/* A step of the handshake: 0: it is complete; 1: it is not, but there is early data. */
+static int shake(thi_tls_engine *e)
+{
     int err = thi_tls_engine_failure(e);
     if (err == 0 && e->received_close)
         err = thi_err_set(TH_EOF, "the peer left before the handshake was complete");
-    if (err < 0)
+    if (err == 0 && e->early)
+        err = thi_tls_engine_early_step(e);
+    if (err != 0)
         return err;
-    err = attempt(e, do_handshake, NULL);
-    if (err == 0) {
-        e->done = true;
-        e->records = 0;
-        thi_tls_count_done(e->link.ssl);
-    } else if (e->failed < 0 && !e->link.server) {
+    err = thi_tls_engine_attempt(e, do_handshake, NULL);
+    if (err == 0)
+        return finish_handshake(e);
+    if (e->failed < 0 && !e->link.server)
         thi_tls_sessions_forget(e->link.ssl);
-    }
     return err;
 }
 
-static int do_read(SSL *ssl, step *s)
+int thi_tls_engine_handshake(thi_tls_engine *e)
+{
+    int err = TH_LIKELY(e->done) ? 0 : shake(e);
+    return err > 0 ? 0 : err;
+}
+
+int thi_tls_engine_complete(thi_tls_engine *e)
+{
+    int err = e->done ? 0 : shake(e);
+    return err > 0 ? thi_err_clear(-EAGAIN) : err;
+}
+
+bool thi_tls_engine_is_open(const thi_tls_engine *e)
+{
+    return e->done || thi_tls_engine_early_ready(e);
+}
+
+static int do_read(SSL *ssl, thi_tls_step *s)
 {
     return SSL_read_ex(ssl, s->buf, s->size, &s->done);
 }
 
-static int do_peek(SSL *ssl, step *s)
+static int do_peek(SSL *ssl, thi_tls_step *s)
 {
     return SSL_peek_ex(ssl, s->buf, s->size, &s->done);
 }
@@ -315,13 +338,13 @@ static int may_read(thi_tls_engine *e)
 }
 
 /* As many records as there are and as fit. A failure behind them is for the next call to tell. */
-ssize_t thi_tls_engine_read(thi_tls_engine *e, void *buf, size_t size)
+static ssize_t read_records(thi_tls_engine *e, void *buf, size_t size)
 {
     size_t done = 0;
-    int err = may_read(e);
+    int err = 0;
     while (err == 0 && done < size) {
-        step s = { .buf = (char *)buf + done, .size = size - done };
-        err = attempt(e, do_read, &s);
+        thi_tls_step s = { .buf = (char *)buf + done, .size = size - done };
+        err = thi_tls_engine_attempt(e, do_read, &s);
         if (err < 0)
             break;
         e->records = 0;
@@ -334,28 +357,49 @@ ssize_t thi_tls_engine_read(thi_tls_engine *e, void *buf, size_t size)
     return done > 0 ? (ssize_t)done : err;
 }
 
+/* What came early comes first. Not done, and nothing the matter: some has come just now. */
+static ssize_t begin_read(thi_tls_engine *e, void *buf, size_t size, bool peek)
+{
+    size_t n = thi_tls_engine_early_read(e, buf, size, peek);
+    int err = n > 0 ? 0 : may_read(e);
+    if (n == 0 && err == 0 && !e->done)
+        n = thi_tls_engine_early_read(e, buf, size, peek);
+    return n > 0 ? (ssize_t)n : err;
+}
+
+ssize_t thi_tls_engine_read(thi_tls_engine *e, void *buf, size_t size)
+{
+    ssize_t n = begin_read(e, buf, size, false);
+    return n != 0 ? n : read_records(e, buf, size);
+}
+
 ssize_t thi_tls_engine_peek(thi_tls_engine *e, void *buf, size_t size)
 {
-    step s = { .buf = buf, .size = size };
-    int err = may_read(e);
+    thi_tls_step s = { .buf = buf, .size = size };
+    ssize_t early = begin_read(e, buf, size, true);
+    int err = (int)early;
+    if (early > 0)
+        return early;
     if (err == 0)
-        err = attempt(e, do_peek, &s);
+        err = thi_tls_engine_attempt(e, do_peek, &s);
     return err < 0 ? err : (ssize_t)s.done;
 }
 
 /* ---- writing ---- */
 
-static int do_write(SSL *ssl, step *s)
+static int do_write(SSL *ssl, thi_tls_step *s)
 {
+    if (TH_UNLIKELY(s->early))
+        return thi_tls_early_write(ssl, s->data, s->size, &s->done) == THI_EARLY_DATA;
     return SSL_write_ex(ssl, s->data, s->size, &s->done);
 }
 
 /* Once OpenSSL has begun a record it has to be taken: see bio.c. */
-static ssize_t write_record(thi_tls_engine *e, const void *data, size_t size)
+ssize_t thi_tls_engine_write_record(thi_tls_engine *e, const void *data, size_t size)
 {
-    step s = { .data = data, .size = thi_min(size, (size_t)e->record) };
+    thi_tls_step s = { .data = data, .size = thi_min(size, (size_t)e->record), .early = !e->done };
     e->wire.unbounded = true;
-    int err = attempt(e, do_write, &s);
+    int err = thi_tls_engine_attempt(e, do_write, &s);
     e->wire.unbounded = false;
     return err < 0 ? err : (ssize_t)s.done;
 }
@@ -401,7 +445,8 @@ static ssize_t write_gathered(thi_tls_engine *e, const cursor *c, size_t most)
     if (!seg)
         return thi_err_clear(-ENOMEM);
     size_t room = thi_min(THI_SEG_LARGE_ROOM, (size_t)e->record);
-    ssize_t n = write_record(e, seg->base, gather(c, seg->base, thi_min(room, most)));
+    ssize_t n =
+        thi_tls_engine_write_record(e, seg->base, gather(c, seg->base, thi_min(room, most)));
     thi_bufpool_put(pool, seg);
     return n;
 }
@@ -411,14 +456,15 @@ static ssize_t write_next(thi_tls_engine *e, const cursor *c, size_t most)
     size_t here = c->iov->iov_len - c->skip;
     if (c->count > 1 && here < e->record && here < most)
         return write_gathered(e, c, most);
-    return write_record(e, (const char *)c->iov->iov_base + c->skip, thi_min(here, most));
+    return thi_tls_engine_write_record(e, (const char *)c->iov->iov_base + c->skip,
+                                       thi_min(here, most));
 }
 
 ssize_t thi_tls_engine_writev(thi_tls_engine *e, const struct iovec *iov, int count, size_t most)
 {
     cursor c = { .iov = iov, .count = count };
     size_t done = 0;
-    ssize_t n = thi_tls_engine_handshake(e);
+    ssize_t n = thi_tls_engine_is_open(e) ? 0 : thi_tls_engine_handshake(e);
     if (n == 0)
         n = thi_tls_engine_failure(e);
     if (n == 0 && e->sent_close)
@@ -439,7 +485,7 @@ ssize_t thi_tls_engine_writev(thi_tls_engine *e, const struct iovec *iov, int co
 
 /* ---- the end ---- */
 
-static int do_shutdown(SSL *ssl, step *s)
+static int do_shutdown(SSL *ssl, thi_tls_step *s)
 {
     (void)s;
     int answer = SSL_shutdown(ssl);
@@ -465,7 +511,7 @@ int thi_tls_engine_shutdown(thi_tls_engine *e)
         return err;
     if (!e->sent_close) {
         e->wire.unbounded = true;
-        err = attempt(e, do_shutdown, NULL);
+        err = thi_tls_engine_attempt(e, do_shutdown, NULL);
         e->wire.unbounded = false;
         if (err < 0)
             return err;

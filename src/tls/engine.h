@@ -21,6 +21,9 @@
 /* What is in a record at most, of the user's. */
 #define THI_TLS_RECORD_MAX ((size_t)16384)
 
+/* Of th_tls_stream_opts.first. */
+#define THI_TLS_FIRST_MAX ((size_t)64 * 1024)
+
 typedef struct thi_tls_engine {
     thi_tls_link link; /* with the SSL, and its settings */
     thi_tls_wire wire;
@@ -33,7 +36,8 @@ typedef struct thi_tls_engine {
     bool ended;          /* nothing will be added to wire.in */
     bool sent_close;     /* the peer has been told of the end, or will be by what is in wire.out */
     bool received_close; /* and has told of its own */
-    bool flooded;        /* there were more records than a sound peer sends */
+    struct thi_tls_engine_early *early; /* engine_early.h; NULL: nothing of the kind */
+    bool flooded;                       /* there were more records than a sound peer sends */
 } thi_tls_engine;
 
 /*
@@ -63,6 +67,12 @@ bool thi_tls_engine_is_hungry(const thi_tls_engine *engine);
 
 /* As the calls of <thrum/tls_engine.h>; their arguments are good, and no size is 0. */
 TH_MUST int thi_tls_engine_handshake(thi_tls_engine *engine);
+/* The same until it is complete, whatever early data there is: -EAGAIN until then. */
+TH_MUST int thi_tls_engine_complete(thi_tls_engine *engine);
+
+/* Whether the user may read and write: the handshake is complete, or there is early data. */
+bool thi_tls_engine_is_open(const thi_tls_engine *engine);
+
 TH_MUST ssize_t thi_tls_engine_read(thi_tls_engine *engine, void *buf, size_t size);
 TH_MUST ssize_t thi_tls_engine_peek(thi_tls_engine *engine, void *buf, size_t size);
 TH_MUST int thi_tls_engine_shutdown(thi_tls_engine *engine);

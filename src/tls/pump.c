@@ -305,7 +305,7 @@ static int shake_in_time(thi_tls_pump *p)
 
 int thi_tls_pump_handshake(thi_tls_pump *p)
 {
-    while (!p->engine.done) {
+    while (!thi_tls_engine_is_open(&p->engine)) {
         int err = thi_tls_engine_failure(&p->engine);
         if (err < 0)
             return err;

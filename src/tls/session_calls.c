@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Sessions of streams, engines and contexts, as the user asks for them. */
-#include "tls/engine.h"
+/* Sessions and early data of streams, engines and contexts, as the user asks for them. */
+#include "tls/engine_early.h"
 #include "tls/session.h"
 #include "tls/sessions.h"
 #include "tls/stream.h"
@@ -27,6 +27,14 @@ int th_tls_session_of(struct th_stream *stream, th_tls_session **session)
 int th_tls_engine_session(struct th_tls_engine *engine, th_tls_session **session)
 {
     return session_of(engine ? thi_tls_engine_core(engine) : NULL, session);
+}
+
+int th_tls_was_early(th_stream *stream)
+{
+    const thi_tls_engine *engine = stream ? thi_tls_stream_engine(stream) : NULL;
+    if (!engine)
+        return thi_err_clear(-EINVAL);
+    return engine->early && engine->early->last;
 }
 
 int th_tls_session_import(struct th_tls *tls, const void *data, size_t size,

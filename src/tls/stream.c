@@ -17,6 +17,7 @@
 #include "base/util.h"
 #include "io/fileway.h"
 #include "tls/ahead.h"
+#include "tls/engine_early.h"
 #include "tls/pool.h"
 #include "tls/pump.h"
 
@@ -284,7 +285,7 @@ static ssize_t try_write(tls_stream *s, const struct iovec *iov, int count)
         err = -EAGAIN;
     if (err < 0)
         return thi_err_clear(err);
-    err = p->engine.done ? 0 : try_handshake(p);
+    err = thi_tls_engine_is_open(&p->engine) ? 0 : try_handshake(p);
     if (err == 0)
         err = thi_tls_pump_push(p);
     if (err == 0 && thi_buf_len(&p->engine.wire.out) > 0)
@@ -320,12 +321,34 @@ static int say_end(tls_stream *s)
     return err;
 }
 
+/* The rest of a handshake that early data did not wait for: TLS has no end before. */
+static int complete(thi_tls_pump *p)
+{
+    int err = thi_tls_pump_enter(p);
+    while (err == 0 && !p->engine.done) {
+        err = thi_tls_engine_complete(&p->engine);
+        thi_tls_pump_turn(p);
+        int sent = thi_tls_pump_flush(p);
+        if (sent < 0)
+            return sent;
+        if (err == -EAGAIN)
+            err = thi_tls_pump_pull(p);
+        else if (err == -ENOBUFS)
+            err = 0;
+    }
+    return err;
+}
+
 static int tls_shutdown(th_stream *stream)
 {
     tls_stream *s = of(stream);
     if (s->pump.closed)
         return thi_err_clear(-EBADF);
-    int err = say_end(s);
+    int err = s->pump.engine.done || !thi_tls_engine_early_ready(&s->pump.engine)
+                  ? 0
+                  : complete(&s->pump);
+    if (err == 0)
+        err = say_end(s);
     if (err == 0)
         thi_tls_pump_send_rest(&s->pump);
     return err;
