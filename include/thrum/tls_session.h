@@ -29,9 +29,7 @@
 
 TH_BEGIN_DECLS
 
-struct th_tls;        /* thrum/tls.h */
-struct th_stream;     /* thrum/stream.h */
-struct th_tls_engine; /* thrum/tls_engine.h */
+struct th_tls; /* thrum/tls.h */
 
 typedef struct th_tls_ticket_keys th_tls_ticket_keys;
 typedef struct th_tls_sessions th_tls_sessions;
@@ -286,7 +284,7 @@ TH_API void th_tls_sessions_clear(th_tls_sessions *sessions);
 TH_API TH_MUST int th_tls_sessions_get_stats(th_tls_sessions *sessions, size_t size,
                                              th_tls_sessions_stats *stats);
 
-/* ---- single sessions ---- */
+/* ---- single sessions: th_tls_session_get() and th_tls_engine_session() give them ---- */
 
 /* What is known of a session. */
 typedef struct th_tls_session_facts {
@@ -338,39 +336,6 @@ TH_API th_tls_session *th_tls_session_ref(th_tls_session *session);
  * Since: 0.1
  */
 TH_API void th_tls_session_unref(th_tls_session *session);
-
-/**
- * Takes the last session that the server of a connection has given.
- *
- * A session of TLS 1.3 comes with what is read after the handshake: whoever wants one reads first.
- * To resume it, put it in th_tls_stream_opts.session of a connection of the same context to the
- * same name. It is not taken out of the cache.
- *
- * @param stream   a stream of th_tls_client()
- * @param session  out: the session, to be given back with th_tls_session_unref()
- * @return 0; -EAGAIN when none has come yet; -EINVAL for NULL and for a stream that is no client's;
- *         -EBUSY in the middle of a handshake; -ENOMEM
- *
- * Suspends: no
- * Thread: fiber
- * On cancel: not applicable
- * Since: 0.1
- */
-TH_API TH_MUST int th_tls_session_of(struct th_stream *stream, th_tls_session **session);
-
-/**
- * Takes the last session that the server of an engine has given.
- *
- * @param engine   an engine of a client
- * @param session  out: the session, to be given back with th_tls_session_unref()
- * @return as th_tls_session_of()
- *
- * Suspends: no
- * Thread: any
- * On cancel: not applicable
- * Since: 0.1
- */
-TH_API TH_MUST int th_tls_engine_session(struct th_tls_engine *engine, th_tls_session **session);
 
 /**
  * Writes a session as bytes, to be kept in a file or given to another process. They are a secret.

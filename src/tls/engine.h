@@ -93,9 +93,6 @@ int thi_tls_engine_failure(const thi_tls_engine *engine);
 /* Whether what came first is no TLS but begins like a request or an answer of HTTP. */
 bool thi_tls_engine_speaks_plainly(const thi_tls_engine *engine);
 
-/* That of a public one. */
-thi_tls_engine *thi_tls_engine_core(th_tls_engine *engine);
-
 /* In peer_info.c: what the public calls of these names give. */
 int thi_tls_engine_info(thi_tls_engine *engine, th_tls_info *info);
 TH_MUST ssize_t thi_tls_engine_cert(thi_tls_engine *engine, int chain, size_t at, void *buf,

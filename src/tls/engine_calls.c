@@ -60,11 +60,6 @@ int th_tls_engine_new(struct th_tls *tls, int role, const th_tls_engine_opts *op
     return 0;
 }
 
-thi_tls_engine *thi_tls_engine_core(th_tls_engine *engine)
-{
-    return &engine->core;
-}
-
 void th_tls_engine_free(th_tls_engine *engine)
 {
     if (!engine)

@@ -10,25 +10,6 @@
 
 #include <errno.h>
 
-static int session_of(thi_tls_engine *engine, th_tls_session **session)
-{
-    if (!engine || !session || engine->link.server)
-        return thi_err_clear(-EINVAL);
-    if (engine->busy)
-        return thi_err_clear(-EBUSY);
-    return thi_tls_session_of(engine->link.ssl, session);
-}
-
-int th_tls_session_of(struct th_stream *stream, th_tls_session **session)
-{
-    return session_of(stream ? thi_tls_stream_engine(stream) : NULL, session);
-}
-
-int th_tls_engine_session(struct th_tls_engine *engine, th_tls_session **session)
-{
-    return session_of(engine ? thi_tls_engine_core(engine) : NULL, session);
-}
-
 int th_tls_was_early(th_stream *stream)
 {
     const thi_tls_engine *engine = stream ? thi_tls_stream_engine(stream) : NULL;

@@ -63,7 +63,7 @@ static void talk(meeting *m, th_stream *stream)
     char byte = 'x';
     ck_assert_int_eq(th_tls_info_get(stream, &m->client_info), 0);
     if (m->take) /* of 1.3, the tickets have not been read */
-        ck_assert_int_eq(th_tls_session_of(stream, &m->session),
+        ck_assert_int_eq(th_tls_session_get(stream, &m->session),
                          m->client_info.version == TH_TLS_1_3 ? -EAGAIN : 0);
     if (m->session)
         th_tls_session_unref(m->session);
@@ -73,7 +73,7 @@ static void talk(meeting *m, th_stream *stream)
         n = th_stream_read(stream, &byte, 1);
     m->client_result = n < 0 ? (int)n : 0;
     if (m->take)
-        ck_assert_int_eq(th_tls_session_of(stream, &m->session), 0);
+        ck_assert_int_eq(th_tls_session_get(stream, &m->session), 0);
 }
 
 static void meet(meeting *m)
@@ -293,8 +293,8 @@ FIBER_TEST(only_a_clients_stream_has_a_session)
     th_tls_engine *engine = NULL;
     meeting m = begin(TH_TLS_1_3);
     ck_assert_int_eq(th_stream_memory(0, ends), 0);
-    ck_assert_int_eq(th_tls_session_of(ends[0], &session), -EINVAL);
-    ck_assert_int_eq(th_tls_session_of(NULL, &session), -EINVAL);
+    ck_assert_int_eq(th_tls_session_get(ends[0], &session), -EINVAL);
+    ck_assert_int_eq(th_tls_session_get(NULL, &session), -EINVAL);
     ck_assert_int_eq(th_tls_engine_session(NULL, &session), -EINVAL);
     ck_assert_int_eq(th_tls_engine_new(m.server, TH_TLS_SERVER, NULL, &engine), 0);
     ck_assert_int_eq(th_tls_engine_session(engine, &session), -EINVAL);
