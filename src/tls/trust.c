@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "sys/sys.h"
+#include "tls/cert_store.h"
 #include "tls/ossl.h"
 #include "tls/pem_read.h"
 #include "tls/system_trust.h"
@@ -42,6 +43,23 @@ static int mix(thi_tls_trust *trust, const void *bytes, size_t len)
         EVP_Digest(both, sizeof both, trust->digest, NULL, EVP_sha256(), NULL) != 1)
         return thi_ossl_fail(TH_ETLS, "SHA-256");
     return 0;
+}
+
+/* And all certificates that have been read. */
+static int mix_certs(thi_tls_trust *trust)
+{
+    unsigned char one[32];
+    unsigned len;
+    int err = 0;
+    STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(trust->store);
+    for (int i = 0; i < sk_X509_OBJECT_num(all) && err == 0; i++) {
+        const X509 *cert = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i));
+        if (cert && X509_digest(cert, EVP_sha256(), one, &len) != 1)
+            err = thi_ossl_fail(TH_ETLS, "SHA-256");
+        else if (cert)
+            err = mix(trust, one, len);
+    }
+    return err;
 }
 
 static int add_certs(thi_tls_trust *trust, th_str text, const char *what)
@@ -113,6 +131,24 @@ static int add_dir(X509_STORE *store, const char *path)
     X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_hash_dir());
     if (!lookup || X509_LOOKUP_add_dir(lookup, path, X509_FILETYPE_PEM) != 1)
         return thi_ossl_fail(TH_ETLS, "%s", path);
+    return 0;
+}
+
+/* Into a store that is empty, so that what is in it afterwards is all from there. */
+static int add_store(thi_tls_trust *trust, const th_cert_store *from)
+{
+    int err = thi_cert_store_fill(from, trust->store);
+    if (err < 0)
+        return err;
+    STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(trust->store);
+    for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
+        const X509 *cert = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i));
+        X509_NAME *name = cert ? X509_NAME_dup(X509_get_subject_name(cert)) : NULL;
+        if (cert && (!name || sk_X509_NAME_push(trust->names, name) <= 0)) {
+            X509_NAME_free(name);
+            return thi_err_clear(-ENOMEM);
+        }
+    }
     return 0;
 }
 
@@ -234,7 +270,9 @@ static unsigned long flags_of(const th_tls_trust *opts)
 
 static int fill(thi_tls_trust *trust, const th_tls_trust *opts)
 {
-    int err = add_files(trust, opts->files, add_certs);
+    int err = opts->store ? add_store(trust, opts->store) : 0;
+    if (err == 0)
+        err = add_files(trust, opts->files, add_certs);
     if (err == 0 && opts->memory.len > 0)
         err = add_certs(trust, opts->memory, "trusted certificates in memory");
     for (size_t i = 0; opts->dirs && opts->dirs[i] && err == 0; i++) {
@@ -250,7 +288,7 @@ static int fill(thi_tls_trust *trust, const th_tls_trust *opts)
         err = add_files(trust, opts->crl_files, add_crls);
     if (err == 0 && opts->crl_memory.len > 0)
         err = add_crls(trust, opts->crl_memory, "revocation lists in memory");
-    return err;
+    return err == 0 ? mix_certs(trust) : err;
 }
 
 int thi_tls_trust_load(const th_tls_trust *opts, thi_tls_trust *trust)

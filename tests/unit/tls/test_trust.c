@@ -5,6 +5,8 @@
 
 #include "tls/trust.h"
 
+#include <thrum/cert_store.h>
+
 #include <sys/time.h>
 
 static issued ca, other_ca, middle, leaf;
@@ -83,6 +85,48 @@ START_TEST(files_several_files_directories_and_memory_are_believed)
     meet(&p, (th_tls_trust){ .memory = th_str_make((char *)der, (size_t)len) });
     EXPECT_DONE(&p);
     OPENSSL_free(der);
+}
+END_TEST
+
+/* A store is believed as it is when the context is built. */
+START_TEST(a_store_is_believed)
+{
+    pair p;
+    th_cert_store *store = NULL;
+    ck_assert_int_eq(th_cert_store_new(&store), 0);
+    ck_assert_int_eq(th_cert_store_add_text(store, th_str_of(PEM_OF(other_ca.cert))), 1);
+    th_tls *before = new_tls((th_tls_opts){ .trust.store = store });
+    ck_assert_int_eq(th_cert_store_add_text(store, th_str_of(PEM_OF(ca.cert))), 1);
+    meet(&p, (th_tls_trust){ .store = store });
+    EXPECT_DONE(&p);
+    th_cert_store_unref(store);
+    try_pair(&p, server, before, "db.test");
+    ck_assert_int_eq(p.client.result, TH_ETLS);
+    close_pair(&p);
+    th_tls_unref(before);
+}
+END_TEST
+
+static void digest_of(th_tls_trust opts, unsigned char digest[32])
+{
+    thi_tls_trust trust;
+    ck_assert_int_eq(thi_tls_trust_load(&opts, &trust), 0);
+    memcpy(digest, trust.digest, 32);
+    thi_tls_trust_deinit(&trust);
+}
+
+/* By it one context knows whether another would have let in the peer of a session. */
+START_TEST(the_digest_is_that_of_those_who_are_believed)
+{
+    unsigned char a[32], b[32], both[32], file[32];
+    const char *const files[] = { write_file("digest.pem", PEM_OF(ca.cert)), NULL };
+    digest_of((th_tls_trust){ .memory = th_str_of(PEM_OF(ca.cert)) }, a);
+    digest_of((th_tls_trust){ .memory = th_str_of(PEM_OF(other_ca.cert)) }, b);
+    digest_of((th_tls_trust){ .memory = th_str_of(PEM_OF(ca.cert, other_ca.cert)) }, both);
+    digest_of((th_tls_trust){ .files = files }, file);
+    ck_assert_mem_ne(a, b, 32);
+    ck_assert_mem_ne(a, both, 32);
+    ck_assert_mem_eq(a, file, 32);
 }
 END_TEST
 
@@ -323,6 +367,11 @@ START_TEST(clients_are_told_whose_certificates_are_good)
     const char *const missing[] = { path_of("none.pem"), NULL };
     th_tls_opts opts = { .trust.memory = th_str_of(PEM_OF(ca.cert, other_ca.cert)) };
     ck_assert_int_eq(names_seen(opts), 2);
+    th_cert_store *store = NULL;
+    ck_assert_int_eq(th_cert_store_new(&store), 0);
+    ck_assert_int_eq(th_cert_store_add_text(store, th_str_of(PEM_OF(ca.cert, other_ca.cert))), 2);
+    ck_assert_int_eq(names_seen((th_tls_opts){ .trust.store = store }), 2);
+    th_cert_store_unref(store);
     opts.client_ca_files = files;
     ck_assert_int_eq(names_seen(opts), 1);
     opts.client_ca_files = empty;
@@ -337,6 +386,8 @@ static void fill(Suite *suite)
     TCase *tcase = thi_check_case(suite, "trust");
     tcase_add_unchecked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, files_several_files_directories_and_memory_are_believed);
+    tcase_add_test(tcase, a_store_is_believed);
+    tcase_add_test(tcase, the_digest_is_that_of_those_who_are_believed);
     tcase_add_test(tcase, directories_are_read_when_needed);
     tcase_add_test(tcase, what_is_missing_or_no_certificate_is_refused_as_a_whole);
     tcase_add_test(tcase, a_certificate_that_is_there_twice_does_no_harm);
