@@ -5,7 +5,8 @@
  *
  * The context that connections are made with stays the same for the life of the server; what is in
  * it is replaced as a whole when SIGHUP comes or a file has changed. What cannot be read, or does
- * not fit together, is reported, and the one in use stays.
+ * not fit together, is reported, and the one in use stays. The keys of tickets are made once:
+ * sessions of before can be resumed after.
  *
  * Files are watched by their folders, since whoever renews a certificate mostly renames a new file
  * over the old one, or moves a link: of the path as given, and of where its links lead. Whatever
@@ -123,6 +124,14 @@ const char *set_hsts(void *settings, const char *value)
     return NULL;
 }
 
+const char *set_ticket_keys(void *settings, const char *value)
+{
+    tls_settings *s = settings;
+    s->tls_on = true;
+    s->ticket_file = value;
+    return NULL;
+}
+
 const char *set_keylog(void *settings, const char *value)
 {
     tls_settings *s = settings;
@@ -220,6 +229,7 @@ static int build(tls_settings *s, th_tls **tls)
                          .profile = s->profile,
                          .min_version = s->min_version,
                          .alpn = protocols,
+                         .ticket_keys = s->ticket_keys,
                          .keylog_file = s->keylog };
     if (s->client_ca_count > 0) {
         opts.trust.files = s->client_cas;
@@ -232,15 +242,23 @@ static int build(tls_settings *s, th_tls **tls)
 
 int open_tls(tls_settings *s)
 {
-    return s->tls_on ? build(s, &s->tls) : 0;
+    th_tls_ticket_opts tickets = { .size = sizeof tickets, .file = s->ticket_file };
+    if (!s->tls_on)
+        return 0;
+    int err = th_tls_ticket_keys_new(&tickets, &s->ticket_keys);
+    return err < 0 ? err : build(s, &s->tls);
 }
 
 static void renew(tls_settings *s)
 {
     th_tls *newer = NULL;
+    int tries = 3;
+    int err;
     if (th_mutex_lock(&s->renewing) < 0)
         return; /* it is over */
-    int err = build(s, &newer);
+    do
+        err = build(s, &newer);
+    while (err < 0 && --tries > 0 && look_at_files(s)); /* they have changed while they were read */
     if (err == 0)
         err = th_tls_replace(s->tls, newer);
     if (err == 0 && !s->server.quiet)
@@ -290,12 +308,14 @@ static int renew_on_change(void *arg)
 {
     tls_settings *s = arg;
     th_watch_event event;
-    while (th_watch_read(s->files, &event) == 0 && settle(s) == 0) {
-        if (!look_at_files(s))
+    do {
+        if (!look_at_files(s)) /* also before the first event: it has taken a moment to get here */
             continue;
+        if (settle(s) < 0)
+            break;
         renew(s);
         (void)watch_folders(s);
-    }
+    } while (th_watch_read(s->files, &event) == 0);
     return 0;
 }
 
@@ -337,4 +357,6 @@ void close_tls(tls_settings *s)
 {
     th_tls_unref(s->tls);
     s->tls = NULL;
+    th_tls_ticket_keys_unref(s->ticket_keys);
+    s->ticket_keys = NULL;
 }

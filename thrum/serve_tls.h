@@ -7,6 +7,7 @@
 #include "common.h"
 
 #include <sys/stat.h>
+#include <thrum/tls_session.h>
 
 #define TLS_CERTS_MAX 64
 #define TLS_CAS_MAX   16
@@ -25,7 +26,9 @@ typedef struct tls_settings {
     int min_version;
     uint32_t hsts; /* seconds; 0: off */
     const char *keylog;
-    th_tls *tls; /* what connections are made with; NULL: plain HTTP */
+    const char *ticket_file;         /* NULL: the keys of tickets are in memory */
+    th_tls_ticket_keys *ticket_keys; /* for the life of the server */
+    th_tls *tls;                     /* what connections are made with; NULL: plain HTTP */
     /* How it is renewed: */
     th_scope renewers;
     th_mutex renewing; /* one at a time; zero is unlocked */
@@ -44,6 +47,7 @@ const char *set_client_cert(void *settings, const char *value);
 const char *set_tls_profile(void *settings, const char *value);
 const char *set_min_tls(void *settings, const char *value);
 const char *set_hsts(void *settings, const char *value);
+const char *set_ticket_keys(void *settings, const char *value);
 const char *set_keylog(void *settings, const char *value);
 
 #define TLS_OPTIONS                                                                                \
@@ -60,6 +64,8 @@ const char *set_keylog(void *settings, const char *value);
         { "tls-profile", "NAME", "intermediate, modern or old; intermediate", set_tls_profile },   \
         { "min-tls", "VERSION", "1.2 or 1.3; as the profile says", set_min_tls },                  \
         { "hsts", "SECONDS", "tell browsers to use nothing but HTTPS for so long", set_hsts },     \
+        { "ticket-keys", "FILE",                                                                   \
+          "keys of session tickets that hosts share; made by each for itself", set_ticket_keys },  \
     {                                                                                              \
         "tls-keylog", "FILE", "write the secrets of connections, for Wireshark", set_keylog        \
     }
