@@ -3,6 +3,7 @@
 /* Contexts: what they are built from, that they never change, and how one takes another's place. */
 #include "pair.h"
 
+#include "base/alloc.h"
 #include "runtime/in_fiber.h"
 
 #include <thrum/cert.h>
@@ -419,6 +420,74 @@ START_TEST(a_server_needs_a_certificate)
 }
 END_TEST
 
+/* ---- without memory ---- */
+
+/* Every allocation of ours fails once; OpenSSL's own are another matter. */
+START_TEST(without_memory_nothing_is_built_and_nothing_left)
+{
+    const char *const protocols[] = { "h2", "http/1.1", NULL };
+    const char *const pins[] = {
+        "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", NULL
+    };
+    char *trust = PEM_OF(ca.cert);
+    th_tls_cert certs[] = { cert_of(&leaf), cert_of(&other_leaf) };
+    th_tls_opts opts = { .certs = certs,
+                         .certs_count = 2,
+                         .alpn = protocols,
+                         .trust = { .memory = th_str_of(trust), .pins = pins } };
+    th_tls *tls = NULL;
+    ck_assert_int_eq(th_tls_new(&opts, &tls), 0); /* what is made once per process */
+    th_tls_unref(tls);
+    (void)thi_alloc_fail_at(0);
+    int64_t before = thi_alloc_live();
+    int failures = 0;
+    for (int64_t n = 1;; n++) {
+        tls = NULL;
+        thi_alloc_fail_at(n);
+        int err = th_tls_new(&opts, &tls);
+        bool untouched = thi_alloc_fail_at(0) > 0;
+        if (err == 0)
+            th_tls_unref(tls);
+        else
+            ck_assert_msg(err == -ENOMEM && !tls, "%lld: %s: %s", (long long)n, th_errname(err),
+                          th_err_detail());
+        ck_assert_int_eq(thi_alloc_live(), before);
+        if (untouched)
+            break;
+        failures++;
+    }
+    ck_assert_int_gt(failures, 10);
+}
+END_TEST
+
+START_TEST(without_memory_no_connection_is_opened)
+{
+    thi_tls_link link;
+    const char *const protocols[] = { "h2", NULL };
+    thi_tls_link_opts opts = { .name = "one.test", .alpn = protocols };
+    th_tls *client = new_client(&ca, (th_tls_opts){ 0 });
+    thi_tls_config *config = thi_tls_config_of(client);
+    ck_assert_int_eq(thi_tls_link_open(&link, config, false, &opts), 0);
+    thi_tls_link_close(&link);
+    (void)thi_alloc_fail_at(0);
+    int64_t before = thi_alloc_live();
+    for (int64_t n = 1;; n++) {
+        thi_alloc_fail_at(n);
+        int err = thi_tls_link_open(&link, config, false, &opts);
+        bool untouched = thi_alloc_fail_at(0) > 0;
+        if (err == 0)
+            thi_tls_link_close(&link);
+        else
+            ck_assert_int_eq(err, -ENOMEM);
+        ck_assert_int_eq(thi_alloc_live(), before);
+        if (untouched)
+            break;
+    }
+    thi_tls_config_unref(config);
+    th_tls_unref(client);
+}
+END_TEST
+
 /* ---- on fibers and threads ---- */
 
 FIBER_TEST(a_fiber_builds_a_context_off_the_loop)
@@ -509,6 +578,8 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, references_are_counted_and_null_is_nothing);
     tcase_add_test(tcase, the_default_of_clients_is_one_for_all);
     tcase_add_test(tcase, a_server_needs_a_certificate);
+    tcase_add_test(tcase, without_memory_nothing_is_built_and_nothing_left);
+    tcase_add_test(tcase, without_memory_no_connection_is_opened);
     tcase_add_test(tcase, a_fiber_builds_a_context_off_the_loop);
     tcase_add_test(tcase, who_is_cancelled_builds_nothing);
     tcase_add_test(tcase, many_threads_use_one_context_without_a_lock);
