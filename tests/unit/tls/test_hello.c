@@ -300,6 +300,31 @@ START_TEST(sessions_of_one_context_do_not_open_another)
 }
 END_TEST
 
+/* Who sets the id says that the contexts are of one kind; it is exact. */
+static const struct {
+    const char *before, *after;
+    int resumed;
+} ids[] = { { NULL, NULL, 1 }, { "a", "a", 1 }, { "a", "b", 0 }, { "a", NULL, 0 } };
+
+START_TEST(sessions_outlast_a_replacement_where_the_id_is_the_same)
+{
+    pair p;
+    char buf[8];
+    th_tls *server = new_server(&first, (th_tls_opts){ .session_id = ids[_i].before });
+    th_tls *newer = new_server(&second, (th_tls_opts){ .session_id = ids[_i].after });
+    for (int i = 0; i < 2; i++) {
+        shake_named(&p, server, NULL, "both.test");
+        EXPECT_DONE(&p);
+        ck_assert_int_eq(read_side(&p.client, buf, sizeof buf), 0); /* the tickets */
+        ck_assert_int_eq(SSL_session_reused(p.client.link.ssl), i == 0 ? 0 : ids[_i].resumed);
+        close_pair(&p);
+        ck_assert_int_eq(th_tls_replace(server, newer), 0);
+    }
+    th_tls_unref(server);
+    th_tls_unref(newer);
+}
+END_TEST
+
 START_TEST(the_callback_may_refuse_with_an_alert_or_fail)
 {
     pair p;
@@ -560,6 +585,8 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, the_chosen_context_is_kept_alive_and_used_with_all_its_settings);
     tcase_add_test(tcase, the_chosen_contexts_demands_on_clients_hold);
     tcase_add_test(tcase, sessions_of_one_context_do_not_open_another);
+    tcase_add_loop_test(tcase, sessions_outlast_a_replacement_where_the_id_is_the_same, 0,
+                        (int)(sizeof ids / sizeof ids[0]));
     tcase_add_test(tcase, the_callback_may_refuse_with_an_alert_or_fail);
     tcase_add_test(tcase, a_context_without_certificates_serves_if_others_are_chosen);
     tcase_add_test(tcase, the_servers_best_that_is_offered_is_taken);

@@ -535,6 +535,44 @@ START_TEST(certificates_of_clients_are_verified)
 }
 END_TEST
 
+/*
+ * After the handshake of 1.3 a server may ask once more. A client that has not said that it would
+ * answer is asked in vain, and neither side is harmed.
+ */
+START_TEST(a_certificate_is_shown_later_only_by_who_allows_it)
+{
+    pair p;
+    char buf[8];
+    issued good = issue(&ca, (wish){ .cn = "good client" });
+    th_tls_cert cert = cert_of(&good);
+    th_tls_cert server_cert = cert_of(&leaf);
+    th_tls *asking = new_tls((th_tls_opts){
+        .trust.memory = th_str_of(PEM_OF(ca.cert)), .certs = &server_cert, .certs_count = 1 });
+    th_tls *client = new_tls((th_tls_opts){ .trust.memory = th_str_of(PEM_OF(ca.cert)),
+                                            .certs = &cert,
+                                            .certs_count = 1,
+                                            .post_handshake_auth = _i });
+    try_pair(&p, asking, client, "db.test");
+    EXPECT_DONE(&p);
+    SSL_set_verify(p.server.link.ssl, SSL_VERIFY_PEER, NULL);
+    ck_assert_int_eq(SSL_verify_client_post_handshake(p.server.link.ssl), _i);
+    ERR_clear_error();
+    for (int i = 0; i < 3; i++) {
+        step(&p.server);
+        ck_assert_int_ge(SSL_do_handshake(p.server.link.ssl), 0);
+        ck_assert_int_eq(read_side(&p.client, buf, sizeof buf), 0);
+        ck_assert_int_eq(read_side(&p.server, buf, sizeof buf), 0);
+    }
+    ck_assert_int_eq(SSL_get0_peer_certificate(p.server.link.ssl) != NULL, _i);
+    ck_assert_int_eq(SSL_write(p.client.link.ssl, "hello", 5), 5);
+    ck_assert_int_eq(read_side(&p.server, buf, sizeof buf), 5);
+    close_pair(&p);
+    th_tls_unref(asking);
+    th_tls_unref(client);
+    drop_issued(&good);
+}
+END_TEST
+
 /* The verified chain ends at the anchor, though that was not sent. */
 START_TEST(the_verified_chain_ends_at_the_anchor)
 {
@@ -580,6 +618,7 @@ static void fill(Suite *suite)
     tcase_add_loop_test(tcase, a_demand_without_a_certificate_fails_on_both_sides, 0, 2);
     tcase_add_loop_test(tcase, a_request_without_a_demand_goes_on, 0, 2);
     tcase_add_loop_test(tcase, certificates_of_clients_are_verified, 0, 2);
+    tcase_add_loop_test(tcase, a_certificate_is_shown_later_only_by_who_allows_it, 0, 2);
     tcase_add_test(tcase, the_verified_chain_ends_at_the_anchor);
 }
 
