@@ -18,8 +18,9 @@
  *
  * - The end of the stream (TH_EOF) is what the peer said in TLS. When the stream below ends without
  *   that, somebody may have cut it: reading then fails with TH_ETRUNCATED, every time.
- * - th_stream_shutdown() says it to the peer. th_stream_close() says it as well, as far as that
- *   goes without a wait, and does not wait for the peer's; th_stream_finish() does.
+ * - th_stream_shutdown() says it to the peer. th_stream_close() says it as well, and does not wait
+ *   for the peer's; th_stream_finish() does. What the stream below does not take at once is sent in
+ *   the background, for 30 s at most, and then the stream below is closed.
  *   th_stream_reset() says nothing, so that the peer finds its stream truncated.
  * - A failure of TLS is TH_ETLS (TH_ELIMIT for a peer that floods), and the detail tells what
  *   happened: the alert of the peer, what was wrong with its certificate. After one the stream is
@@ -76,8 +77,8 @@ typedef struct th_tls_stream_opts {
     int later;  /* 1: the call does not suspend; the first that reads or writes, or
                    th_tls_handshake(), makes the handshake */
     int keep_below; /* 1: the stream below is neither closed nor freed with this one, which then
-                       cannot be closed (-EBUSY) while another fiber is in a call on it; bytes that
-                       the stream below has not taken yet go with the next call */
+                       cannot be closed (-EBUSY) while another fiber is in a call on it; see
+                       th_tls_flush() */
     void *user;     /* for the callbacks of the context; the caller's, and valid while it lives */
 } th_tls_stream_opts;
 
@@ -175,6 +176,22 @@ TH_API TH_MUST int th_tls_client(struct th_tls *tls, th_stream *below,
  * Since: 0.1
  */
 TH_API TH_MUST int th_tls_handshake(th_stream *stream);
+
+/**
+ * Sends what the stream below has not taken yet.
+ *
+ * After th_stream_try_write() and th_stream_shutdown() some bytes may be left, which are sent in
+ * the background. Not so with opts->keep_below: who ends such a connection calls this before.
+ *
+ * @param stream  a stream of th_tls_server() or th_tls_client()
+ * @return 0 when nothing is left; -EINVAL for another stream; else as th_stream_write()
+ *
+ * Suspends: yes, while the stream below takes no more
+ * Thread: fiber
+ * On cancel: some of the bytes may have been sent
+ * Since: 0.1
+ */
+TH_API TH_MUST int th_tls_flush(th_stream *stream);
 
 /**
  * Tells what is known of a connection.

@@ -16,8 +16,9 @@
  * and leaves the rest to the next step of anybody, for if it waited, two peers that both do would
  * wait for each other. Where nobody may come back for it, after a try to write or behind a
  * handshake, a fiber of our own sends it. That fiber may live longer than the stream: who frees the
- * stream then leaves the memory to it. Where the stream below is not ours to keep alive there is no
- * such fiber: what is left waits for the next call.
+ * stream then leaves the memory to it, or to the end of the worker, for on its way there by the
+ * root scope it may be lost. Where the stream below is not ours to keep alive there is no such
+ * fiber: what is left waits for the next call.
  */
 #include "tls/pump.h"
 
@@ -34,6 +35,9 @@
 
 /* Pieces of wire.out that are handed down in one step: about 256 KiB, more than there ever are. */
 #define PIECES 16
+
+/* What was written before a close is still sent to a peer that takes so long. */
+#define LINGER (30 * TH_SECOND)
 
 /* ---- turns ---- */
 
@@ -150,7 +154,7 @@ int thi_tls_pump_flush(thi_tls_pump *p)
         if (n > 0)
             thi_buf_consume(out, (size_t)n);
         thi_tls_pump_turn(p);
-        if (p->closed)
+        if (p->closed && !p->lingering)
             return thi_err_clear(-ECANCELED);
         if (n < 0)
             return (int)n;
@@ -174,17 +178,35 @@ int thi_tls_pump_push(thi_tls_pump *p)
     return 0;
 }
 
+static void limit_linger(thi_tls_pump *p)
+{
+    int err = p->rest_scope ? th_scope_set_deadline(p->rest_scope, th_after(LINGER)) : 0;
+    (void)err; /* then it is limited by the peer alone */
+}
+
 /* What it cannot send, because of an error, the next one who writes finds. */
 static int send_rest(void *arg)
 {
     thi_tls_pump *p = arg;
-    int err = p->closed ? 0 : thi_tls_pump_flush(p);
+    th_scope scope;
+    int err = th_scope_open(&scope, NULL);
+    if (err == 0) {
+        p->rest_scope = &scope;
+        if (p->lingering)
+            limit_linger(p);
+        err = p->closed && !p->lingering ? 0 : thi_tls_pump_flush(p);
+        p->rest_scope = NULL;
+        (void)th_scope_close(&scope);
+    }
+    if (p->lingering)
+        (void)(err < 0 ? th_stream_reset(p->below) : th_stream_close(p->below));
     p->rest_fiber = false;
-    if (p->abandoned)
-        p->free(p);
-    else
+    if (!p->abandoned) {
         thi_tls_pump_turn(p);
-    (void)err;
+        return 0;
+    }
+    thi_list_remove(&p->orphan.link);
+    p->orphan.never(&p->orphan);
     return 0;
 }
 
@@ -196,6 +218,19 @@ void thi_tls_pump_send_rest(thi_tls_pump *p)
     p->rest_fiber = true;
     if (th_spawn(th_scope_root(), send_rest, p) < 0)
         p->rest_fiber = false; /* then it is sent with what is written next */
+}
+
+int thi_tls_pump_close(thi_tls_pump *p, bool linger)
+{
+    if (linger)
+        thi_tls_pump_send_rest(p);
+    p->closed = true;
+    p->lingering = linger && p->rest_fiber;
+    if (p->lingering)
+        limit_linger(p);
+    int err = p->keep_below || p->lingering ? 0 : th_stream_close(p->below);
+    thi_tls_pump_turn(p);
+    return err;
 }
 
 int thi_tls_pump_await_rest(thi_tls_pump *p)

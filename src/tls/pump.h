@@ -12,20 +12,23 @@
 #include "io/stream.h"
 #include "runtime/sched.h"
 #include "tls/engine.h"
+#include "tls/pool.h"
 
 typedef struct thi_tls_pump {
     thi_tls_engine engine;
     th_stream *below;
     thi_worker *worker;
-    thi_list waiters;       /* fibers that wait for a turn */
-    int64_t handshake_time; /* ns; TH_NEVER: no limit */
-    bool shaking;           /* a fiber makes the handshake */
-    bool flushing;          /* a fiber is in a write of the stream below */
-    bool rest_fiber;        /* a fiber of our own sends what is left in wire.out */
-    bool keep_below;        /* the stream below is somebody else's, who may free it at any time */
+    thi_list waiters;            /* fibers that wait for a turn */
+    int64_t handshake_time;      /* ns; TH_NEVER: no limit */
+    struct th_scope *rest_scope; /* of the fiber that sends what is left, while it is in it */
+    bool shaking;                /* a fiber makes the handshake */
+    bool flushing;               /* a fiber is in a write of the stream below */
+    bool rest_fiber;             /* a fiber of our own sends what is left in wire.out */
+    bool keep_below; /* the stream below is somebody else's, who may free it at any time */
     bool closed;
-    bool abandoned;                          /* freed while that fiber was still there */
-    void (*free)(struct thi_tls_pump *pump); /* what it has to call then */
+    bool lingering; /* closed for the user, open below until that fiber has sent what is left */
+    bool abandoned; /* freed while that fiber was still there */
+    thi_tls_orphan orphan; /* in the worker's list then; `never` is set from the start */
 } thi_tls_pump;
 
 /* Says that something has changed for those who wait for a turn. */
@@ -48,6 +51,10 @@ int thi_tls_pump_push(thi_tls_pump *pump);
 
 /* Sees to it that what is left in wire.out is sent though nobody waits for that. */
 void thi_tls_pump_send_rest(thi_tls_pump *pump);
+
+/* Closes: what is left is sent first, by a fiber of our own, if `linger` allows; then the stream
+ * below is closed. What the close below says, if that is now. */
+int thi_tls_pump_close(thi_tls_pump *pump, bool linger);
 
 /* Waits until the fiber that does has ended. */
 TH_MUST int thi_tls_pump_await_rest(thi_tls_pump *pump);

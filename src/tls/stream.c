@@ -363,15 +363,6 @@ static int may_close(const tls_stream *s)
     return s->pump.keep_below && used ? -EBUSY : 0;
 }
 
-/* Tells all who wait; those in the stream below are told by its close. */
-static int end(tls_stream *s, int (*end_below)(th_stream *below))
-{
-    s->pump.closed = true;
-    int err = s->pump.keep_below ? 0 : end_below(s->pump.below);
-    thi_tls_pump_turn(&s->pump);
-    return err;
-}
-
 /*
  * A socket that is closed with unread bytes is reset, and the peer may lose what it has not read. A
  * server of 1.3 sends tickets behind the handshake, which a client that only writes never reads.
@@ -395,14 +386,21 @@ static int tls_close(th_stream *stream)
         (void)say_end(s);
         take_away_tickets(s);
     }
-    return end(s, th_stream_close);
+    /* Whoever waits below, or is in the middle of a write, is told at once: that is no orderly end.
+     */
+    return thi_tls_pump_close(&s->pump, !s->reading && !s->writing && !s->pump.shaking);
 }
 
 static int tls_reset(th_stream *stream)
 {
     tls_stream *s = of(stream);
     int err = may_close(s);
-    return err < 0 ? thi_err_clear(err) : end(s, th_stream_reset);
+    if (err < 0)
+        return thi_err_clear(err);
+    s->pump.closed = true;
+    err = s->pump.keep_below ? 0 : th_stream_reset(s->pump.below);
+    thi_tls_pump_turn(&s->pump);
+    return err;
 }
 
 /* What was made, without the stream below, which is its owner's again. */
@@ -420,13 +418,19 @@ static void destroy(thi_tls_pump *p)
     take_off(s);
 }
 
+static void destroy_orphan(thi_tls_orphan *orphan)
+{
+    destroy(thi_container_of(orphan, thi_tls_pump, orphan));
+}
+
 static void tls_free(th_stream *stream)
 {
     tls_stream *s = of(stream);
     if (!s->pump.closed)
         (void)tls_close(stream);
-    if (s->pump.rest_fiber)
-        s->pump.abandoned = true;
+    s->pump.abandoned = s->pump.rest_fiber;
+    if (s->pump.abandoned)
+        thi_tls_pool_leave(&s->pump.orphan);
     else
         destroy(&s->pump);
 }
@@ -503,7 +507,7 @@ int thi_tls_stream_new(thi_tls_config *config, bool server, th_stream *below,
     s->pump.below = below;
     s->pump.keep_below = opts->keep_below;
     s->pump.worker = thi_worker_self;
-    s->pump.free = destroy;
+    s->pump.orphan.never = destroy_orphan;
     s->pump.handshake_time =
         opts->handshake_time > 0 ? opts->handshake_time : config->facts.handshake_time;
     thi_list_init(&s->pump.waiters);
@@ -564,6 +568,20 @@ int th_tls_handshake(th_stream *stream)
     bool nobody = false;
     int err = may_step(s, &nobody);
     return err < 0 ? thi_err_clear(err) : thi_tls_pump_handshake(&s->pump);
+}
+
+int th_tls_flush(th_stream *stream)
+{
+    tls_stream *s = tls_of(stream);
+    if (!s)
+        return thi_err_clear(-EINVAL);
+    int err = may_step(s, &s->writing);
+    if (err < 0)
+        return thi_err_clear(err);
+    s->writing = true;
+    err = thi_tls_pump_flush(&s->pump);
+    s->writing = false;
+    return err;
 }
 
 int th_tls_info_get(th_stream *stream, th_tls_info *info)
