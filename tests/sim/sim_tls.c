@@ -47,9 +47,12 @@ static bool faults_are_on(const stage *st)
     return st->faulty && th_now() < st->calm;
 }
 
-/* What the network may do to a connection. TLS has no failure of its own among these. */
+/* What the network may do to a connection. TLS has no failure of its own among these, but that a
+ * peer without memory says so. */
 static bool is_network_error(int error)
 {
+    if (error == TH_ETLS)
+        return strstr(th_err_detail(), "the peer sent the alert 'internal error'") != NULL;
     static const int errors[] = { -ECONNRESET, -EPIPE,    -ECONNREFUSED, -ETIMEDOUT,
                                   -EMFILE,     -ENFILE,   -ENOBUFS,      -ENOMEM,
                                   -ECANCELED,  -ENOTCONN, TH_EOF,        TH_ETRUNCATED };
