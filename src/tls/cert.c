@@ -60,7 +60,7 @@ void th_cert_unref(th_cert *cert)
 int thi_load(const char *path, size_t limit, int (*parse)(th_str data, void *out), void *out)
 {
     th_arena arena;
-    th_str content;
+    th_str content = { 0 };
     th_arena_init(&arena, NULL, 0, 0);
     int err = th_file_load(path, limit, &arena, &content);
     bool told = err < 0 && err != TH_ELIMIT;
@@ -74,7 +74,7 @@ int thi_load(const char *path, size_t limit, int (*parse)(th_str data, void *out
 
 int th_cert_parse(th_str data, th_cert **cert)
 {
-    void *x509;
+    void *x509 = NULL;
     if (!cert || (!data.ptr && data.len > 0))
         return thi_err_clear(-EINVAL);
     int err = thi_pem_read(&thi_cert_kind, data, &x509);
@@ -109,7 +109,7 @@ int th_cert_der(const th_cert *cert, th_arena *arena, th_str *der)
 
 int th_cert_fingerprint(const th_cert *cert, const char *digest, th_arena *arena, th_str *text)
 {
-    th_str der;
+    th_str der = { 0 };
     if (!text)
         return thi_err_clear(-EINVAL);
     int err = th_cert_der(cert, arena, &der);
@@ -214,7 +214,7 @@ void th_certs_clear(th_certs *certs)
 /* Takes the certificate over. */
 static int add_new(void *arg, void *x509)
 {
-    th_cert *cert;
+    th_cert *cert = NULL;
     int err = thi_cert_wrap(x509, &cert);
     if (err < 0)
         return err;

@@ -98,8 +98,8 @@ static const char *const prefixes[] = { "", "DNS:", "IP:", "email:", "URI:" };
 /* As "DNS:a, IP:192.0.2.1", with every byte of the names; OpenSSL's printer stops at a NUL. */
 static int print_alts(const GENERAL_NAMES *names, th_arena *arena, th_str *text)
 {
-    const th_cert_alt *alts;
-    size_t count, len = 0;
+    const th_cert_alt *alts = NULL;
+    size_t count = 0, len = 0;
     int err = thi_alts_read(names, arena, &alts, &count);
     if (err < 0)
         return err;
@@ -136,7 +136,7 @@ static int print_names(const X509_EXTENSION *ext, th_arena *arena, th_str *text)
 /* What OpenSSL does not know, or cannot read, as it would be written to make it again. */
 static int print_der(const X509_EXTENSION *ext, th_arena *arena, th_str *text)
 {
-    th_str hex;
+    th_str hex = { 0 };
     int err = thi_hex_write(bytes_of(X509_EXTENSION_get_data((X509_EXTENSION *)(uintptr_t)ext)),
                             ':', arena, &hex);
     char *all = err == 0 ? th_arena_printf(arena, "DER:%s", hex.ptr) : NULL;

@@ -288,7 +288,7 @@ static int new_url(const char *text, GENERAL_NAME **url)
 
 static int add_crl(thi_exts *exts, const char *text)
 {
-    GENERAL_NAME *url;
+    GENERAL_NAME *url = NULL;
     int err = new_url(text, &url);
     if (err < 0)
         return err;
@@ -322,7 +322,7 @@ static int add_crl(thi_exts *exts, const char *text)
 
 static int add_access(AUTHORITY_INFO_ACCESS *list, int method, const char *text)
 {
-    GENERAL_NAME *url;
+    GENERAL_NAME *url = NULL;
     if (!text)
         return 0;
     int err = new_url(text, &url);

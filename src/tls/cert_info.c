@@ -83,7 +83,7 @@ static int copy(const source *s, const ASN1_STRING *from, th_str *to)
 
 static int read_alts(const source *s)
 {
-    void *names;
+    void *names = NULL;
     int err = find(s, NID_subject_alt_name, &names);
     if (err == 0)
         err = thi_alts_read(names, s->arena, &s->info->alts, &s->info->alts_count);
@@ -93,7 +93,7 @@ static int read_alts(const source *s)
 
 static int read_constraints(const source *s)
 {
-    void *value;
+    void *value = NULL;
     int err = find(s, NID_basic_constraints, &value);
     BASIC_CONSTRAINTS *constraints = value;
     s->info->ca = constraints ? constraints->ca != 0 : -1;
@@ -108,7 +108,7 @@ static int read_constraints(const source *s)
 
 static int read_usage(const source *s)
 {
-    void *value;
+    void *value = NULL;
     int err = find(s, NID_key_usage, &value);
     ASN1_BIT_STRING *bits = value;
     s->info->usage = bits ? 0 : -1;
@@ -120,14 +120,14 @@ static int read_usage(const source *s)
 
 static int read_extended(const source *s)
 {
-    void *value;
+    void *value = NULL;
     int err = find(s, NID_ext_key_usage, &value);
     EXTENDED_KEY_USAGE *usages = value;
     int count = usages ? sk_ASN1_OBJECT_num(usages) : 0;
     const char **names = th_arena_calloc(s->arena, (size_t)count + 1, sizeof *names);
     if (err == 0 && !names)
         err = thi_err_clear(-ENOMEM);
-    for (int i = 0; i < count && err == 0; i++) {
+    for (int i = 0; names && i < count && err == 0; i++) {
         names[i] = thi_object_name(sk_ASN1_OBJECT_value(usages, i), s->arena);
         err = names[i] ? 0 : thi_err_clear(-ENOMEM);
     }
@@ -139,14 +139,14 @@ static int read_extended(const source *s)
 
 static int read_policies(const source *s)
 {
-    void *value;
+    void *value = NULL;
     int err = find(s, NID_certificate_policies, &value);
     CERTIFICATEPOLICIES *policies = value;
     int count = policies ? sk_POLICYINFO_num(policies) : 0;
     const char **names = th_arena_calloc(s->arena, (size_t)count + 1, sizeof *names);
     if (err == 0 && !names)
         err = thi_err_clear(-ENOMEM);
-    for (int i = 0; i < count && err == 0; i++) {
+    for (int i = 0; names && i < count && err == 0; i++) {
         names[i] = thi_object_name(sk_POLICYINFO_value(policies, i)->policyid, s->arena);
         err = names[i] ? 0 : thi_err_clear(-ENOMEM);
     }
@@ -158,7 +158,7 @@ static int read_policies(const source *s)
 
 static int read_key_ids(const source *s)
 {
-    void *own, *other;
+    void *own = NULL, *other = NULL;
     int err = find(s, NID_subject_key_identifier, &own);
     if (err == 0 && own)
         err = copy(s, own, &s->info->subject_key_id);
@@ -177,7 +177,7 @@ static int read_key_ids(const source *s)
 
 static int read_crl_urls(const source *s)
 {
-    void *value;
+    void *value = NULL;
     size_t room = 0, count = 0;
     int err = find(s, NID_crl_distribution_points, &value);
     CRL_DIST_POINTS *points = value;
@@ -191,7 +191,7 @@ static int read_crl_urls(const source *s)
     for (int i = 0; points && i < sk_DIST_POINT_num(points); i++) {
         const DIST_POINT_NAME *name = sk_DIST_POINT_value(points, i)->distpoint;
         int n = name && name->type == 0 ? sk_GENERAL_NAME_num(name->name.fullname) : 0;
-        for (int j = 0; j < n && err == 0; j++) {
+        for (int j = 0; urls && j < n && err == 0; j++) {
             const GENERAL_NAME *one = sk_GENERAL_NAME_value(name->name.fullname, j);
             if (one->type == GEN_URI)
                 err = copy(s, one->d.uniformResourceIdentifier, &urls[count++]);
@@ -226,7 +226,7 @@ static int read_access(const source *s, const AUTHORITY_INFO_ACCESS *list, int m
 
 static int read_access_urls(const source *s)
 {
-    void *value;
+    void *value = NULL;
     th_cert_info *info = s->info;
     int err = find(s, NID_info_access, &value);
     if (err == 0)

@@ -37,7 +37,7 @@ typedef struct plan {
 
 static int set_serial(X509 *x509, const plan *p)
 {
-    ASN1_INTEGER *serial;
+    ASN1_INTEGER *serial = NULL;
     int err = thi_serial_make(p->opts->serial, &serial);
     if (err < 0)
         return err;
@@ -110,7 +110,7 @@ static int set_exts(X509 *x509, const plan *p)
 
 static int sign(X509 *x509, const plan *p)
 {
-    EVP_MD *digest;
+    EVP_MD *digest = NULL;
     int err = thi_key_digest(p->signer, p->opts->digest, &digest);
     if (err < 0)
         return err;
@@ -196,7 +196,7 @@ static int build_requested(plan *p, const th_cert_request *request, th_cert_opts
                            th_cert **cert)
 {
     th_arena arena;
-    th_cert_request_info info;
+    th_cert_request_info info = { 0 };
     th_arena_init(&arena, NULL, 0, 0);
     int err = th_cert_request_get_info(request, &arena, &info);
     if (err == 0) {

@@ -343,8 +343,8 @@ const char *thi_name_brief(const X509_NAME *name, const char *otherwise, char te
 {
     char room[1024];
     th_arena arena;
-    th_cert_name plain;
-    th_str found;
+    th_cert_name plain = { 0 };
+    th_str found = { 0 };
     const char *shown_text = otherwise;
     th_arena_init(&arena, room, sizeof room, 0);
     if (thi_name_read(name, &arena, &plain) == 0 && plain.count > 0) {

@@ -53,7 +53,7 @@ void th_cert_request_unref(th_cert_request *request)
 
 int th_cert_request_parse(th_str data, th_cert_request **request)
 {
-    void *req;
+    void *req = NULL;
     if (!request || (!data.ptr && data.len > 0))
         return thi_err_clear(-EINVAL);
     int err = thi_pem_read(&kind, data, &req);
@@ -104,7 +104,7 @@ static int set_exts(X509_REQ *req, const th_cert_opts *o, int key_kind)
 
 static int sign(X509_REQ *req, const th_key *key, const char *name)
 {
-    EVP_MD *digest;
+    EVP_MD *digest = NULL;
     int err = thi_key_digest(key, name, &digest);
     if (err < 0)
         return err;

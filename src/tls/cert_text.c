@@ -133,7 +133,7 @@ static void say_usage(paper *p, int usage)
 
 static void say_bytes(paper *p, const char *name, th_str bytes)
 {
-    th_str hex;
+    th_str hex = { 0 };
     if (bytes.len == 0)
         return;
     if (thi_hex_write(bytes, ':', p->arena, &hex) < 0)
@@ -208,8 +208,8 @@ static void say_cert(paper *p, const th_cert_info *info)
 
 int th_cert_text(const th_cert *cert, th_arena *arena, th_str *text)
 {
-    th_cert_info info;
-    th_str print;
+    th_cert_info info = { 0 };
+    th_str print = { 0 };
     paper p;
     if (!cert || !arena || !text)
         return thi_err_clear(-EINVAL);
@@ -228,7 +228,7 @@ int th_cert_text(const th_cert *cert, th_arena *arena, th_str *text)
 
 int th_cert_request_text(const th_cert_request *request, th_arena *arena, th_str *text)
 {
-    th_cert_request_info info;
+    th_cert_request_info info = { 0 };
     paper p;
     if (!request || !arena || !text)
         return thi_err_clear(-EINVAL);
@@ -250,7 +250,7 @@ int th_cert_request_text(const th_cert_request *request, th_arena *arena, th_str
 
 int th_crl_text(const th_crl *crl, th_arena *arena, th_str *text)
 {
-    th_crl_info info;
+    th_crl_info info = { 0 };
     char time[32];
     paper p;
     if (!crl || !arena || !text)

@@ -54,7 +54,7 @@ void th_crl_unref(th_crl *crl)
 
 int th_crl_parse(th_str data, th_crl **crl)
 {
-    void *made;
+    void *made = NULL;
     if (!crl || (!data.ptr && data.len > 0))
         return thi_err_clear(-EINVAL);
     int err = thi_pem_read(&thi_crl_kind, data, &made);
@@ -129,7 +129,7 @@ int th_crl_revokes(const th_crl *crl, const th_cert *cert)
 
 static int read_entry(const X509_REVOKED *from, th_arena *arena, th_crl_entry *entry)
 {
-    th_str serial;
+    th_str serial = { 0 };
     int err = thi_serial_read(X509_REVOKED_get0_serialNumber(from), arena, &serial);
     if (err == 0)
         err = thi_cert_time_of(X509_REVOKED_get0_revocationDate(from), &entry->when);

@@ -47,7 +47,7 @@ static int set_reason(X509_REVOKED *entry, const char *name)
 
 static int fill_entry(const th_crl_entry *from, int64_t now, X509_REVOKED *entry)
 {
-    ASN1_INTEGER *serial;
+    ASN1_INTEGER *serial = NULL;
     if (!from->serial)
         return thi_err_set(-EINVAL, "an entry without a serial number");
     int err = thi_serial_make(from->serial, &serial);
@@ -100,7 +100,7 @@ static int set_times(X509_CRL *crl, const th_crl_opts *o, int64_t now)
 
 static int add_number(const th_crl_opts *o, thi_exts *exts)
 {
-    ASN1_INTEGER *number;
+    ASN1_INTEGER *number = NULL;
     if (!o->number)
         return 0;
     int err = thi_serial_make(o->number, &number);
@@ -128,7 +128,7 @@ static int set_exts(X509_CRL *crl, X509 *issuer, const th_crl_opts *o)
 
 static int sign(X509_CRL *crl, const th_key *key, const char *name)
 {
-    EVP_MD *digest;
+    EVP_MD *digest = NULL;
     int err = thi_key_digest(key, name, &digest);
     if (err < 0)
         return err;

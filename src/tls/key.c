@@ -192,7 +192,7 @@ int th_key_public_der(const th_key *key, th_arena *arena, th_str *der)
 
 int th_key_public_pem(const th_key *key, th_arena *arena, th_str *pem)
 {
-    th_str der;
+    th_str der = { 0 };
     if (!pem)
         return thi_err_clear(-EINVAL);
     int err = th_key_public_der(key, arena, &der);
@@ -201,7 +201,7 @@ int th_key_public_pem(const th_key *key, th_arena *arena, th_str *pem)
 
 int th_key_fingerprint(const th_key *key, const char *digest, th_arena *arena, th_str *text)
 {
-    th_str der;
+    th_str der = { 0 };
     if (!text)
         return thi_err_clear(-EINVAL);
     int err = th_key_public_der(key, arena, &der);

@@ -266,7 +266,7 @@ int th_key_parse(th_str data, const th_passphrase *phrase, th_key **key)
 int th_key_load(const char *path, const th_passphrase *phrase, th_key **key)
 {
     th_arena arena;
-    th_str content;
+    th_str content = { 0 };
     if (!path || !key)
         return thi_err_clear(-EINVAL);
     th_arena_init(&arena, NULL, 0, 0);

@@ -100,7 +100,7 @@ int th_key_der(const th_key *key, const th_key_write_opts *opts, th_arena *arena
 
 int th_key_pem(const th_key *key, const th_key_write_opts *opts, th_arena *arena, th_str *pem)
 {
-    th_str der;
+    th_str der = { 0 };
     bool sealed;
     if (!pem)
         return thi_err_clear(-EINVAL);

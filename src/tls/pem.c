@@ -92,7 +92,7 @@ static bool is_named(const thi_pem_kind *kind, const char *name)
 static int take_block(const thi_pem_kind *kind, const thi_pem_block *block, thi_pem_take_fn *take,
                       void *arg)
 {
-    void *object;
+    void *object = NULL;
     if (!is_named(kind, block->name))
         return 0;
     int err =
@@ -134,7 +134,7 @@ static int none(const thi_pem_kind *kind, th_str data)
 
 int thi_pem_each(const thi_pem_kind *kind, th_str data, thi_pem_take_fn *take, void *arg)
 {
-    void *object;
+    void *object = NULL;
     if (data.len > kind->limit)
         return thi_err_set(TH_ELIMIT, "more than %zu bytes", kind->limit);
     if (!thi_pem_is(data)) {
@@ -218,7 +218,7 @@ int thi_pem_write(const char *name, th_str der, th_arena *arena, th_str *pem)
 
 int thi_pem_write_object(const thi_pem_kind *kind, const void *object, th_arena *arena, th_str *pem)
 {
-    th_str der;
+    th_str der = { 0 };
     int err = thi_der_write(kind->item(), object, arena, &der);
     return err == 0 ? thi_pem_write(kind->names[0], der, arena, pem) : err;
 }

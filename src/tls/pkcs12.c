@@ -290,7 +290,7 @@ static int read_with(const PKCS12 *from, const th_passphrase *source, th_pkcs12 
 
 int th_pkcs12_parse(th_str data, const th_passphrase *phrase, th_pkcs12 *p12)
 {
-    void *from;
+    void *from = NULL;
     if (!p12 || (!data.ptr && data.len > 0) || !thi_phrase_valid(phrase))
         return thi_err_clear(-EINVAL);
     if (data.len > LIMIT)
