@@ -61,14 +61,13 @@ static int forward(th_stream *client, void *arg)
     th_stream *next;
     th_proxied header;
     int err = th_proxied_of(client, &header);
-    if (err == 0)
-        err = th_dial(s->next, NULL, &next);
     if (err < 0)
         return err;
     header.version = s->version;
-    err = th_proxied_send(&header, next);
-    if (err == 0)
-        err = relay(client, next);
+    err = th_dial(s->next, &(th_dial_opts){ .proxied = &header }, &next);
+    if (err < 0)
+        return err;
+    err = relay(client, next);
     th_stream_free(next);
     return err;
 }
