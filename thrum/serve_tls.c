@@ -245,6 +245,7 @@ int open_tls(tls_settings *s)
     th_tls_ticket_opts tickets = { .size = sizeof tickets, .file = s->ticket_file };
     if (!s->tls_on)
         return 0;
+    s->server.how.tls = 1;
     int err = th_tls_ticket_keys_new(&tickets, &s->ticket_keys);
     return err < 0 ? err : build(s, &s->tls);
 }

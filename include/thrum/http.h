@@ -509,8 +509,8 @@ typedef struct th_http_opts {
     uint32_t max_per_peer;        /* connections of one peer; as in th_serve_opts, like the next */
     uint8_t peer_bits4;
     uint8_t peer_bits6;
-    struct th_tls *tls; /* speak HTTPS, with this context, on all addresses; counted while it
-                           serves. th_tls_replace() changes it meanwhile. NULL: plain HTTP */
+    struct th_tls *tls; /* how TLS is spoken on listeners that are for it, `https://` and `tls://`;
+                           th_tls_replace() changes it meanwhile. NULL: as their addresses say */
     uint32_t hsts;      /* s for which browsers shall come with HTTPS only (RFC 6797): replies over
                            TLS say so; 0: nothing is said */
 } th_http_opts;
@@ -521,8 +521,9 @@ typedef struct th_http_opts {
  * After a stop, idle connections are closed at once, requests in progress are answered with
  * `Connection: close`; what is left after the time of grace is cut.
  *
- * @param address  where: `http://HOST:PORT`, `https://HOST:PORT`, which needs opts->tls, or as
- *                 th_listen() takes it
+ * @param address  where: `http://HOST:PORT`; `https://HOST:PORT`, with opts->tls or, as th_serve()
+ *                 takes it, `?cert=FILE&key=FILE` behind it; or as th_listen() takes it, and then
+ *                 TLS is spoken if there is an opts->tls
  * @param handler  what answers, such as th_http_router_handle
  * @param arg      handed to it, such as the router
  * @param opts     options, or NULL for the defaults

@@ -11,6 +11,7 @@
 #include "http/outbox.h"
 #include "net/server.h"
 #include "net/socket.h"
+#include "tls/doors.h"
 
 #define THI_HTTP_OUT   (16 * 1024)
 #define THI_HTTP_ARENA (4 * 1024)
@@ -41,6 +42,7 @@ struct thi_http_conn {
     thi_socket socket;
     th_stream *stream; /* that carries the messages: the socket's, or that of TLS over it, NULL as
                           long as it has to be agreed on */
+    th_tls *tls;       /* how to agree on it, the service's; NULL: plain HTTP */
     thi_list link;     /* in part->conns */
     thi_server_part *part;
     thi_http_work *work; /* while it serves; NULL while IDLE */
@@ -89,7 +91,8 @@ struct thi_http_service {
     thi_server server;
     th_http_handler handler;
     void *arg;
-    th_http_opts opts; /* with the defaults filled in */
+    th_http_opts opts;   /* with the defaults filled in */
+    thi_tls_doors doors; /* the contexts of its listeners */
     size_t hsts_len;
     char hsts[64]; /* the field with its line end, for replies over TLS; empty: none */
 };

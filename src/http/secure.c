@@ -48,7 +48,7 @@ int thi_http_secure_begin(thi_http_conn *conn)
 {
     th_tls_stream_opts how = { .size = sizeof how, .keep_below = 1 };
     th_stream *stream = NULL;
-    int err = th_tls_server(thi_http_service_of(conn)->opts.tls, &conn->socket.base, &how, &stream);
+    int err = th_tls_server(conn->tls, &conn->socket.base, &how, &stream);
     if (err < 0) {
         tell_failure(conn, err);
         return err;

@@ -589,7 +589,8 @@ int thi_http_serve_new(thi_server_part *part, const thi_arrival *arrival)
         thi_free(conn);
         return err;
     }
-    conn->stream = thi_http_service_of(conn)->opts.tls ? NULL : &conn->socket.base;
+    conn->tls = thi_tls_doors_at(&thi_http_service_of(conn)->doors, arrival->listener);
+    conn->stream = conn->tls ? NULL : &conn->socket.base;
     conn->socket.waits = thi_http_conn_waits;
     thi_timer_init(&conn->timer, on_timer);
     if (!go_idle(conn)) {

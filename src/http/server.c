@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "base/util.h"
 #include "http/serve.h"
-#include "tls/context.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #define HEAD_MIN  1024
 #define HEAD_MAX  (1024 * 1024)
 #define TLS_STACK (64 * 1024)
+#define TEXT_SIZE 1024 /* of an address: a path, and what it says of TLS */
 
 static int begin_part(thi_server_part *part)
 {
@@ -50,27 +50,19 @@ static void fill_in_defaults(th_http_opts *opts)
     opts->head_time = opts->head_time ? opts->head_time : 10 * TH_SECOND;
     opts->idle_time = opts->idle_time ? opts->idle_time : 60 * TH_SECOND;
     opts->min_rate = opts->min_rate ? opts->min_rate : 240;
-    /* A handshake takes more of a stack than most handlers do. */
-    if (opts->tls && opts->stack_size != 0)
-        opts->stack_size = thi_max(opts->stack_size, (size_t)TLS_STACK);
 }
 
-/* RFC 6797, 6.1. */
-static void prepare_hsts(thi_http_service *service)
+/* What is needed where TLS is spoken. The field: RFC 6797, 6.1. */
+static void prepare_tls(thi_http_service *service)
 {
-    if (service->opts.tls && service->opts.hsts > 0)
+    th_http_opts *opts = &service->opts;
+    /* A handshake takes more of a stack than most handlers do. */
+    if (service->doors.contexts && opts->stack_size != 0)
+        opts->stack_size = thi_max(opts->stack_size, (size_t)TLS_STACK);
+    if (opts->hsts > 0)
         service->hsts_len = (size_t)snprintf(service->hsts, sizeof service->hsts,
                                              "Strict-Transport-Security: max-age=%" PRIu32 "\r\n",
                                              service->opts.hsts);
-}
-
-/* Better told at the start than with each connection. */
-static int check_tls(const th_tls *tls)
-{
-    thi_tls_config *config = thi_tls_config_of(tls);
-    bool can_serve = config->server || config->hooks.choose;
-    thi_tls_config_unref(config);
-    return can_serve ? 0 : thi_err_set(-EINVAL, "the TLS context has no certificate to show");
 }
 
 static int check_opts(const th_http_opts *opts)
@@ -82,7 +74,7 @@ static int check_opts(const th_http_opts *opts)
         return thi_err_set(-EINVAL, "head_size must be %d to %d bytes", HEAD_MIN, HEAD_MAX);
     if (opts->head_count > 10000)
         return thi_err_set(-EINVAL, "head_count must be at most 10000");
-    return opts->tls ? check_tls(opts->tls) : 0;
+    return 0;
 }
 
 int th_http_serve_on(th_listener *const *listeners, size_t count, th_http_handler handler,
@@ -99,12 +91,15 @@ int th_http_serve_on(th_listener *const *listeners, size_t count, th_http_handle
     if (opts)
         service.opts = *opts;
     fill_in_defaults(&service.opts);
-    prepare_hsts(&service);
-    th_tls_ref(service.opts.tls);
+    err = thi_tls_doors_open(listeners, count, service.opts.tls, &service.doors);
+    if (err < 0)
+        return err;
+    prepare_tls(&service);
     thi_server_plan plan = { .ops = &http_ops,
                              .data = &service,
                              .listeners = listeners,
                              .listener_count = count,
+                             .has_tls = true,
                              .max_connections = service.opts.max_connections,
                              .max_per_peer = service.opts.max_per_peer,
                              .peer_bits4 = service.opts.peer_bits4,
@@ -112,25 +107,35 @@ int th_http_serve_on(th_listener *const *listeners, size_t count, th_http_handle
                              .listening = service.opts.listening,
                              .listening_arg = service.opts.listening_arg };
     err = thi_server_run(&service.server, &plan);
-    th_tls_unref(service.opts.tls);
+    thi_tls_doors_close(&service.doors);
     return err;
 }
 
-/* Takes the scheme off an address; what it says has to be what the options say. */
-static int check_scheme(const char **address, bool tls)
+/*
+ * Listens at an address of ours. `https://` is what `tls://` is to other servers, parameters
+ * included; without a scheme it is the context that says what is spoken.
+ */
+static int listen_at(const char *address, const th_http_opts *opts, th_listener **listener)
 {
-    if (strncmp(*address, "http://", 7) == 0) {
-        if (tls)
-            return thi_err_set(-EINVAL, "http:// is without TLS; write https://, or leave .tls");
-        *address += 7;
-    } else if (strncmp(*address, "https://", 8) == 0) {
-        if (!tls)
-            return thi_err_set(-EINVAL,
-                               "https:// needs a certificate: set .tls (th_tls_new()), or make one "
-                               "with `thrum cert dev`");
-        *address += 8;
+    static const char https[] = "https://";
+    static const char tls[] = "tls://";
+    th_listen_opts how = { .size = sizeof how };
+    char text[TEXT_SIZE];
+    if (opts && opts->listen)
+        how = *opts->listen;
+    if (strncmp(address, "http://", 7) == 0) {
+        if (opts && opts->tls)
+            return thi_err_set(-EINVAL, "'%.100s' and .tls: TLS is spoken at https://", address);
+        return th_listen(address + 7, &how, listener);
     }
-    return 0;
+    if (strncmp(address, https, sizeof https - 1) == 0) {
+        int len = snprintf(text, sizeof text, "%s%s", tls, address + sizeof https - 1);
+        if (len < 0 || (size_t)len >= sizeof text)
+            return thi_err_set(TH_EADDRESS, "'%.100s' is too long", address);
+        return th_listen(text, &how, listener);
+    }
+    how.tls |= opts && opts->tls;
+    return th_listen(address, &how, listener);
 }
 
 int th_http_serve(const char *address, th_http_handler handler, void *arg, const th_http_opts *opts)
@@ -141,10 +146,7 @@ int th_http_serve(const char *address, th_http_handler handler, void *arg, const
     int err = thi_sched_may_park();
     if (err < 0)
         return thi_err_clear(err);
-    err = check_scheme(&address, opts && opts->tls);
-    if (err < 0)
-        return err;
-    err = th_listen(address, opts ? opts->listen : NULL, &listener);
+    err = listen_at(address, opts, &listener);
     if (err < 0)
         return err;
     err = th_http_serve_on(&listener, 1, handler, arg, opts);

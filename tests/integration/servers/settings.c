@@ -145,7 +145,8 @@ int settings_listen(settings *s)
         return made;
     }
     for (size_t i = 0; i < s->listen_count; i++) {
-        int err = th_listen(s->listen[i], NULL, &s->listeners[i]);
+        th_listen_opts how = { .tls = s->http.tls != NULL };
+        int err = th_listen(s->listen[i], &how, &s->listeners[i]);
         if (err < 0)
             return err;
         th_listener_addr(s->listeners[i], &addr);
