@@ -202,6 +202,24 @@ TH_API th_str th_http_request_scheme(const th_http_request *request);
 TH_API TH_MUST int th_http_request_tls(const th_http_request *request, th_tls_info *info);
 
 /**
+ * Tells whether somebody else may have recorded the request and sent it again.
+ *
+ * So it is with early data of TLS 1.3, which is taken if the context allows it (early_data_max), or
+ * when a proxy in front says that it was with the field Early-Data. The server lets only GET, HEAD
+ * and OPTIONS happen then: other requests wait until the handshake is complete, and those of a
+ * proxy are answered with 425 (RFC 8470).
+ *
+ * @param request  the request
+ * @return 1: that may be; 0: no
+ *
+ * Suspends: no
+ * Thread: fiber
+ * On cancel: not applicable
+ * Since: 0.1
+ */
+TH_API int th_http_request_early(const th_http_request *request);
+
+/**
  * Gives a certificate that the client has shown, in DER.
  *
  * @param request  the request

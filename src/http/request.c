@@ -2,7 +2,7 @@
 
 /* Questions to a request: what the head said, what the route made of it. */
 #include "base/error.h"
-#include "http/conn.h"
+#include "http/secure.h"
 
 #include <string.h>
 
@@ -70,6 +70,11 @@ th_str th_http_request_scheme(const th_http_request *q)
 int th_http_request_tls(const th_http_request *q, th_tls_info *info)
 {
     return q->conn->secure ? th_tls_info_get(q->conn->stream, info) : thi_err_clear(-ENOTCONN);
+}
+
+int th_http_request_early(const th_http_request *q)
+{
+    return thi_http1_has(&q->head.head, THI_FIELD_EARLY_DATA) || thi_http_secure_is_early(q->conn);
 }
 
 ssize_t th_http_request_cert(const th_http_request *q, size_t at, void *buf, size_t size)

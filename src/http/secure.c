@@ -46,7 +46,7 @@ static void tell_failure(thi_http_conn *conn, int err)
 
 int thi_http_secure_begin(thi_http_conn *conn)
 {
-    th_tls_stream_opts how = { .size = sizeof how, .keep_below = 1 };
+    th_tls_stream_opts how = { .size = sizeof how, .keep_below = 1, .early = 1 };
     th_stream *stream = NULL;
     int err = th_tls_server(conn->tls, &conn->socket.base, &how, &stream);
     if (err < 0) {
@@ -71,7 +71,28 @@ bool thi_http_secure_look_again(thi_http_conn *conn)
     ssize_t n = conn->stream->ops->try_read(conn->stream, work->in, work->in_size);
     work->in_at = 0;
     work->in_end = n > 0 ? (size_t)n : 0;
+    conn->early = n > 0 && th_tls_was_early(conn->stream) == 1;
     return n != -EAGAIN;
+}
+
+void thi_http_secure_note_read(thi_http_conn *conn)
+{
+    conn->early |= th_tls_was_early(conn->stream) == 1;
+}
+
+int thi_http_secure_complete(thi_http_conn *conn)
+{
+    int err = th_tls_handshake(conn->stream);
+    if (err < 0)
+        tell_failure(conn, err);
+    else
+        conn->early = false;
+    return err;
+}
+
+bool thi_http_secure_is_early(const thi_http_conn *conn)
+{
+    return conn->early && !thi_tls_stream_engine(conn->stream)->done;
 }
 
 void thi_http_secure_tell(const thi_http_conn *conn, th_http_record *record)

@@ -27,6 +27,15 @@ TH_MUST bool thi_http_secure_has_arrival(thi_http_conn *conn);
 /* The same, though nothing is known to have arrived. */
 TH_MUST bool thi_http_secure_look_again(thi_http_conn *conn);
 
+/* Notes whether what was read last had come before the handshake was complete. */
+void thi_http_secure_note_read(thi_http_conn *conn);
+
+/* Waits until the handshake is complete: then nothing is early any more. 0 or an error. */
+TH_MUST int thi_http_secure_complete(thi_http_conn *conn);
+
+/* Whether the present request came before that, and it still is not. */
+bool thi_http_secure_is_early(const thi_http_conn *conn);
+
 /* Adds to a record for the log what was agreed on; of a connection over TLS. */
 void thi_http_secure_tell(const thi_http_conn *conn, th_http_record *record);
 

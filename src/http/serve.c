@@ -268,6 +268,8 @@ static int more_of_head(thi_http_conn *conn)
         return NEXT;
     make_room(work);
     ssize_t n = thi_http_conn_fill(conn);
+    if (TH_UNLIKELY(conn->secure))
+        thi_http_secure_note_read(conn);
     /* The time may run out in the very turn in which a byte comes: nobody waits then to be told. */
     if (conn->late && started)
         return refuse(conn, 408, "the request's head did not come in time", false);
@@ -359,6 +361,36 @@ static int judge_form(thi_http_conn *conn)
     return NEXT;
 }
 
+/*
+ * Judges a request that somebody may have recorded and sent again (RFC 8470): here, or at a proxy
+ * that says so. What is safe may happen twice. Else the end of the handshake shows that the client
+ * itself is there; of a proxy's client only the proxy can wait for that.
+ */
+static int judge_early(thi_http_conn *conn)
+{
+    const thi_http1_head *head = &conn->work->request.head.head;
+    int method = (int)conn->work->request.head.method_id;
+    if (method == THI_HTTP_GET || method == THI_HTTP_HEAD || method == THI_HTTP_OPTIONS)
+        return NEXT;
+    if (conn->early) {
+        enter_phase(conn, THI_CONN_GREET, thi_http_service_of(conn)->opts.head_time);
+        if (thi_http_secure_complete(conn) < 0)
+            return CLOSE;
+        conn->phase = THI_CONN_BUSY;
+    }
+    return thi_http1_has(head, THI_FIELD_EARLY_DATA)
+               ? refuse(conn, 425, "only what is safe may come early", true)
+               : NEXT;
+}
+
+/* What is rare in a head. */
+static int judge_more(thi_http_conn *conn)
+{
+    int result = judge_form(conn);
+    bool early = conn->early || thi_http1_has(&conn->work->request.head.head, THI_FIELD_EARLY_DATA);
+    return result == NEXT && early ? judge_early(conn) : result;
+}
+
 /* What can be refused before a handler is asked: NEXT when nothing is. */
 static int judge(thi_http_conn *conn)
 {
@@ -375,7 +407,9 @@ static int judge(thi_http_conn *conn)
         return refuse(conn, 503, "out of memory", true);
     if (refusal)
         return refuse(conn, 400, refusal, true);
-    return TH_LIKELY(q->head.form == THI_HTTP1_ORIGIN) ? NEXT : judge_form(conn);
+    bool usual = q->head.form == THI_HTTP1_ORIGIN && !conn->early &&
+                 !thi_http1_has(&q->head.head, THI_FIELD_EARLY_DATA);
+    return TH_LIKELY(usual) ? NEXT : judge_more(conn);
 }
 
 /* Calls the handler and completes its reply; whether the connection can go on. */

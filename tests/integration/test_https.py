@@ -252,6 +252,50 @@ def test_clients_that_go_in_the_handshake_hurt_nobody(any_tls_probe, authority):
     assert server.ask().status == 200
 
 
+# ---- early data
+
+@pytest.fixture
+def send_early(tls_probe, authority, tmp_path):
+    """A server that takes early data; send_early(bytes) sends them so and gives the answer."""
+    server = tls_probe(early_data=16384)
+    host = f"127.0.0.1:{server.address[1]}"
+    session = tmp_path / "session"
+
+    def s_client(*words, data=b""):
+        return subprocess.run(["openssl", "s_client", "-connect", host, "-CAfile", authority.cert,
+                               "-servername", "localhost", *words], input=data,
+                              capture_output=True, timeout=30, check=False).stdout
+
+    def send(data):
+        s_client("-sess_out", str(session), "-ign_eof",
+                 data=request("GET", "/", "Connection: close"))
+        (tmp_path / "early").write_bytes(data)
+        printed = s_client("-sess_in", str(session), "-early_data", str(tmp_path / "early"),
+                           "-ign_eof")
+        assert b"Early data was accepted" in printed, printed
+        return printed
+    return send
+
+
+def test_what_is_safe_may_come_early(send_early):
+    printed = send_early(request("GET", "/x/early", "Connection: close"))
+    assert b"HTTP/1.1 200 OK" in printed
+    assert b"\r\n\r\n1" in printed
+
+
+def test_what_is_not_safe_waits_for_the_end_of_the_handshake(send_early):
+    printed = send_early(request("POST", "/x/early", "Connection: close", body=b"x"))
+    assert b"HTTP/1.1 200 OK" in printed
+    assert b"\r\n\r\n0" in printed
+
+
+def test_a_proxy_may_say_that_it_came_early(probe):
+    server = probe()
+    assert server.ask("GET", "/x/early", "Early-Data: 1").body == b"1"
+    assert server.ask("POST", "/x/early", "Early-Data: 1", body=b"x").status == 425
+    assert server.ask("POST", "/x/early", body=b"x").body == b"0"
+
+
 # ---- targets
 
 def test_absolute_targets_name_the_scheme(any_tls_probe):

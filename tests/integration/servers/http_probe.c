@@ -131,6 +131,11 @@ static int tell_tls(th_http_request *q, th_http_reply *r)
     return text ? th_http_reply_text(r, 200, text) : -ENOMEM;
 }
 
+static int early(th_http_request *q, th_http_reply *r)
+{
+    return answer_number(q, r, th_http_request_early(q));
+}
+
 /* ---- bodies ---- */
 
 static int ignore(th_http_request *q, th_http_reply *r)
@@ -402,6 +407,7 @@ static const struct {
     { "fields", fields, false },
     { "peer", peer, false },
     { "tls", tell_tls, false },
+    { "early", early, false },
     { "ignore", ignore, false },
     { "part", part, false },
     { "echo", echo, false },
