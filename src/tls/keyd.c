@@ -15,12 +15,15 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "runtime/stop.h"
 #include "tls/keyd_check.h"
 #include "tls/keyd_client.h"
 #include "tls/keyd_keys.h"
 #include "tls/ossl.h"
 
 #include <thrum/dial.h>
+#include <thrum/fiber.h>
+#include <thrum/scope.h>
 #include <thrum/serve.h>
 #include <thrum/stream.h>
 #include <thrum/time.h>
@@ -37,6 +40,7 @@
 #define CONNECTIONS_DEFAULT 1024
 #define USERS_MAX           16
 #define BURST               TH_SECOND
+#define REFUSAL_TIME        TH_SECOND /* for the request of somebody who may not ask */
 
 typedef struct keyd {
     thi_keyd_keys keys;
@@ -90,6 +94,10 @@ static bool is_within_rate(keyd *k)
 /* Room for a request, and for its answer. */
 typedef struct talk {
     keyd *keyd;
+    th_fiber *fiber;
+    thi_stopper stopper;
+    bool idle;  /* waits for the next request */
+    bool stops; /* there shall be no other one */
     uint8_t in[THI_KEYD_MAX];
     uint8_t out[THI_KEYD_MAX];
 } talk;
@@ -170,7 +178,9 @@ static size_t answer_status(talk *t)
 static ssize_t read_body(talk *t, th_stream *stream)
 {
     uint8_t head[THI_KEYD_HEAD];
+    t->idle = true;
     ssize_t n = th_stream_read_all(stream, head, sizeof head);
+    t->idle = false;
     if (n > 0)
         n = thi_keyd_body(head);
     return n > 0 ? th_stream_read_all(stream, t->in, (size_t)n) : n;
@@ -194,23 +204,50 @@ static int answer_one(talk *t, th_stream *stream)
     return err < 0 ? err : n < 0 ? (int)n : 0;
 }
 
+/* A client that keeps its connection for later has nothing in progress: a stop ends it at once. */
+static void on_stop(thi_stopper *stopper)
+{
+    talk *t = thi_container_of(stopper, talk, stopper);
+    t->stops = true;
+    if (t->idle)
+        (void)th_fiber_cancel(t->fiber, 0);
+}
+
+static int answer_all(talk *t, th_stream *stream)
+{
+    int err = 0;
+    t->fiber = th_fiber_self();
+    thi_stopper_add(&t->stopper, on_stop);
+    while (err == 0 && !t->stops)
+        err = answer_one(t, stream);
+    thi_stopper_remove(&t->stopper);
+    return t->stops ? 0 : err;
+}
+
+/* Its request is read first: who writes to a connection that is gone does not learn why it is. */
+static int refuse(talk *t, th_stream *stream)
+{
+    th_scope scope;
+    count(t->keyd, REFUSED);
+    int err = th_scope_open(&scope, &(th_scope_opts){ .deadline = th_after(REFUSAL_TIME) });
+    if (err < 0)
+        return err;
+    if (read_body(t, stream) > 0)
+        (void)!th_stream_write(stream, t->out,
+                               say(t, THI_KEYD_REFUSED, "this user may not ask it"));
+    (void)th_scope_close(&scope);
+    return -EACCES;
+}
+
 static int serve_client(th_stream *stream, void *arg)
 {
     keyd *k = arg;
-    int err = 0;
     talk *t = thi_alloc(sizeof *t);
     if (!t)
         return -ENOMEM;
     t->keyd = k;
-    if (may_ask(k, stream)) {
-        while (err == 0)
-            err = answer_one(t, stream);
-    } else {
-        count(k, REFUSED);
-        size_t len = say(t, THI_KEYD_REFUSED, "this user may not ask it");
-        ssize_t n = th_stream_write(stream, t->out, len);
-        err = n < 0 ? (int)n : -EACCES;
-    }
+    t->idle = t->stops = false;
+    int err = may_ask(k, stream) ? answer_all(t, stream) : refuse(t, stream);
     thi_free(t);
     return err;
 }
