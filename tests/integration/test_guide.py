@@ -40,7 +40,7 @@ def matches(expected, printed):
 
 
 def is_listening(pid):
-    """Whether a process has a TCP socket in the state LISTEN (0A), or a UDP socket without a peer (07)."""
+    """Whether a process has a TCP or Unix socket that listens, or a UDP socket without a peer."""
     sockets = set()
     for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
         try:
@@ -52,6 +52,10 @@ def is_listening(pid):
             words = line.split()
             if words[3] == state and f"socket:[{words[9]}]" in sockets:
                 return True
+    for line in pathlib.Path(f"/proc/{pid}/net/unix").read_text().split("\n")[1:-1]:
+        words = line.split()
+        if words[3] == "00010000" and f"socket:[{words[6]}]" in sockets:  # __SO_ACCEPTCON
+            return True
     return False
 
 
