@@ -9,6 +9,7 @@
 #include <thrum/addr.h>
 #include <thrum/barrier.h>
 #include <thrum/cert.h>
+#include <thrum/cert_dev.h>
 #include <thrum/cert_issue.h>
 #include <thrum/cert_name.h>
 #include <thrum/cert_store.h>
