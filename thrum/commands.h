@@ -16,6 +16,7 @@ extern const command doctor_command;
 extern const command capture_command;
 extern const command keyd_command;
 extern const command trace_command;
+extern const command cert_command;
 
 /* Run with the arguments after the name; return the exit status. */
 int serve_main(int argc, char **argv);
@@ -28,5 +29,6 @@ int doctor_main(int argc, char **argv);
 int capture_main(int argc, char **argv);
 int keyd_main(int argc, char **argv);
 int trace_main(int argc, char **argv);
+int cert_main(int argc, char **argv);
 
 #endif

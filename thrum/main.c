@@ -33,7 +33,7 @@ static const entry entries[] = {
     { &tree_command, tree_main },       { &why_command, why_main },
     { &profile_command, profile_main }, { &doctor_command, doctor_main },
     { &trace_command, trace_main },     { &capture_command, capture_main },
-    { &version_command, version_main },
+    { &cert_command, cert_main },       { &version_command, version_main },
 };
 
 static const entry *find(const char *name)

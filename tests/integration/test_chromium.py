@@ -66,24 +66,27 @@ document.getElementById("hold").contentDocument.close();
 """
 
 
+def page_at(url, home, *flags):
+    """What a page looks like in Chromium after its scripts have run."""
+    command = ["/usr/bin/chromium", *FLAGS, *flags, f"--user-data-dir={home / 'profile'}",
+               "--dump-dom", url]
+    with subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env={**os.environ, "HOME": str(home)},
+                          start_new_session=True) as browser:
+        try:
+            page, errors = browser.communicate(timeout=LIMIT)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(browser.pid, signal.SIGKILL)
+    assert browser.returncode == 0, errors
+    return page
+
+
 @pytest.fixture
 def browse(tmp_path):
     """Loads a page in Chromium; returns what it looks like after its scripts have run."""
-    def load(url):
-        command = ["/usr/bin/chromium", *FLAGS, f"--user-data-dir={tmp_path / 'profile'}",
-                   "--dump-dom", url]
-        with subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              env={**os.environ, "HOME": str(tmp_path)},
-                              start_new_session=True) as browser:
-            try:
-                page, errors = browser.communicate(timeout=LIMIT)
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(browser.pid, signal.SIGKILL)
-        assert browser.returncode == 0, errors
-        return page
-    return load
+    return lambda url: page_at(url, tmp_path)
 
 
 def sha256(data):

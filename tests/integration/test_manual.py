@@ -4,6 +4,8 @@ import pathlib
 import re
 import subprocess
 
+from certs import SUBCOMMANDS
+
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "man" / "thrum.1"
 
 
@@ -15,8 +17,10 @@ def test_page_and_help_agree(thrum_bin):
     page = PAGE.read_text().replace("\\-", "-")
     commands = re.findall(r"^  (\w+) ", say(thrum_bin, "--help"), re.M)
     assert commands and commands == re.findall(r"^\.SS thrum (\w+)", page, re.M)
-    options = {option for command in commands if command != "version"
-               for option in re.findall(r"^  (--[\w-]+)", say(thrum_bin, command, "--help"), re.M)}
+    words = [[command] for command in commands if command not in ("cert", "version")]
+    words += [["cert", command] for command in SUBCOMMANDS]
+    options = {option for command in words
+               for option in re.findall(r"^  (--[\w-]+)", say(thrum_bin, *command, "--help"), re.M)}
     assert options == set(re.findall(r"^\.BI? (--[\w-]+)", page, re.M))
 
 
