@@ -17,6 +17,7 @@ typedef struct check_settings {
     size_t target_count;
     long warning_days;
     long critical_days;
+    long seconds;      /* that a server may take */
     const char *key;   /* file; NULL: what is in the target */
     const char *trust; /* file; NULL: the system */
     const char *name;  /* NULL: a server's host */
@@ -83,6 +84,13 @@ static const char *set_usage(void *settings, const char *value)
                : "must be server, client or any";
 }
 
+static const char *set_timeout(void *settings, const char *value)
+{
+    return options_number(value, 1, 3600, &((check_settings *)settings)->seconds)
+               ? NULL
+               : "must be a number from 1 to 3600";
+}
+
 static const char *set_quiet(void *settings, const char *value)
 {
     (void)value;
@@ -108,6 +116,7 @@ static const option options[] = {
     { "trust", "FILE", "authorities that are trusted; by default those of the system", set_trust },
     { "no-trust", NULL, "do not ask whether it is trusted", set_no_trust },
     { "pass", "FILE", "pass phrase of an encrypted file, the file's first line", set_pass },
+    { "timeout", "SECONDS", "how long a server may take; 10", set_timeout },
     { "quiet", NULL, "print what is wrong, nothing else", set_quiet },
     { NULL, NULL, NULL, NULL },
 };
@@ -173,7 +182,8 @@ static cert_grade check_target(const check_settings *s, cert_measure m)
     cert_target target = { .is_server = false };
     const command *cmd = &cert_check_command;
     cert_grade grade = CERT_CRITICAL;
-    if (cert_target_open(cmd, s->target, s->name, &s->phrase, &target) == 0) {
+    const cert_look look = { .name = s->name, .pass = &s->phrase, .seconds = s->seconds };
+    if (cert_target_open(cmd, s->target, &look, &target) == 0) {
         const cert_things *t = &target.things;
         m.name = s->name ? s->name : target.is_server ? target.host : NULL;
         if (t->certs.count == 0) {
@@ -213,7 +223,9 @@ static int check_all(check_settings *s)
 
 int cert_check_main(int argc, char **argv)
 {
-    check_settings s = { .warning_days = 30, .critical_days = 7, .usage = "server" };
+    check_settings s = {
+        .warning_days = 30, .critical_days = 7, .seconds = CERT_PATIENCE, .usage = "server"
+    };
     int status = options_read(&cert_check_command, argc, argv, &s);
     if (status >= 0)
         return status;

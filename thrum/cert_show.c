@@ -17,6 +17,7 @@ typedef struct show_settings {
     const char *name;  /* NULL: a server's host */
     const char *trust; /* file; NULL: the system */
     const char *pass;  /* file; NULL: none */
+    long seconds;      /* that a server may take */
     bool pem;
     bool all;
 } show_settings;
@@ -37,6 +38,13 @@ static const char *set_pass(void *settings, const char *value)
 {
     ((show_settings *)settings)->pass = value;
     return *value ? NULL : "must be a file";
+}
+
+static const char *set_timeout(void *settings, const char *value)
+{
+    return options_number(value, 1, 3600, &((show_settings *)settings)->seconds)
+               ? NULL
+               : "must be a number from 1 to 3600";
 }
 
 static const char *set_pem(void *settings, const char *value)
@@ -66,6 +74,7 @@ static const option options[] = {
     { "trust", "FILE", "authorities that are trusted; by default those of the system", set_trust },
     { "name", "NAME", "that it should be for; of a server by default HOST", set_name },
     { "pass", "FILE", "pass phrase of an encrypted file, the file's first line", set_pass },
+    { "timeout", "SECONDS", "how long a server may take; 10", set_timeout },
     { "all", NULL, "every extension, too", set_all },
     { "pem", NULL, "print the certificates as PEM, no words", set_pem },
     { NULL, NULL, NULL, NULL },
@@ -337,7 +346,7 @@ static int show_pem(const show_settings *s, const cert_target *target, th_arena 
 
 int cert_show_main(int argc, char **argv)
 {
-    show_settings s = { .what = NULL };
+    show_settings s = { .seconds = CERT_PATIENCE };
     cert_target target = { .is_server = false };
     cert_pass pass = { .len = 0 };
     th_arena arena;
@@ -348,8 +357,9 @@ int cert_show_main(int argc, char **argv)
         return options_wrong(&cert_show_command, "a file or HOST:PORT is missing");
     th_arena_init(&arena, NULL, 0, 0);
     status = 1;
+    const cert_look look = { .name = s.name, .pass = &pass, .seconds = s.seconds };
     if (cert_load_pass(&cert_show_command, s.pass, &pass) &&
-        cert_target_open(&cert_show_command, s.what, s.name, &pass, &target) == 0)
+        cert_target_open(&cert_show_command, s.what, &look, &target) == 0)
         status = s.pem ? show_pem(&s, &target, &arena) : show_all(&s, &target, &arena);
     explicit_bzero(&pass, sizeof pass);
     cert_target_clear(&target);

@@ -10,17 +10,18 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE  (INT64_C(10) * 1000000000) /* with a server, ns */
 #define CERTS_MAX 100
 
 /* The work of the fiber that connects. */
 typedef struct work {
     char address[300];
     const char *name;
+    int64_t patience; /* ns */
     cert_target *target;
     char detail[256];
 } work;
@@ -128,7 +129,7 @@ static int connect_to(void *arg)
     static const char *const alpn[] = { "h2", "http/1.1", NULL };
     th_scope scope;
     th_tls *tls;
-    int err = th_scope_open(&scope, &(th_scope_opts){ .deadline = th_after(PATIENCE) });
+    int err = th_scope_open(&scope, &(th_scope_opts){ .deadline = th_after(w->patience) });
     if (err < 0)
         return err;
     const th_tls_opts opts = {
@@ -156,20 +157,21 @@ static int open_server(const command *cmd, const char *what, work *w)
     if (err >= 0)
         print_error("thrum %s: %s: the server has shown no certificate", cmd->name, what);
     else if (err == -ETIMEDOUT)
-        print_error("thrum %s: %s: no answer within 10 seconds", cmd->name, what);
+        print_error("thrum %s: %s: no answer within %" PRId64 " s", cmd->name, what,
+                    w->patience / TH_SECOND);
     else
         print_error("thrum %s: %s: %s%s%s", cmd->name, what, w->detail, *w->detail ? ": " : "",
                     th_strerror(err));
     return err < 0 ? err : TH_ETLS;
 }
 
-int cert_target_open(const command *cmd, const char *what, const char *name, const cert_pass *pass,
+int cert_target_open(const command *cmd, const char *what, const cert_look *look,
                      cert_target *target)
 {
-    work w = { .name = name, .target = target };
+    work w = { .name = look->name, .patience = look->seconds * TH_SECOND, .target = target };
     if (access(what, F_OK) != 0 && split(what, &w))
         return open_server(cmd, what, &w);
-    return cert_things_load(cmd, what, pass, &target->things) ? 0 : -ENOENT;
+    return cert_things_load(cmd, what, look->pass, &target->things) ? 0 : -ENOENT;
 }
 
 void cert_target_clear(cert_target *target)

@@ -14,11 +14,21 @@ typedef struct cert_target {
     char connection[200]; /* of a server: version, cipher and so on, in words */
 } cert_target;
 
+/* Seconds that a server may take, unless something else is said. */
+#define CERT_PATIENCE 10
+
+/* How to look at it. */
+typedef struct cert_look {
+    const char *name;      /* that a server is asked for; NULL: its host */
+    const cert_pass *pass; /* of a file */
+    long seconds;          /* that a server may take */
+} cert_look;
+
 /*
- * Reads a file, or connects to a server, which may show any certificate. `name` is what a server is
- * asked for; NULL: its host. 0; or a failure that has been told.
+ * Reads a file, or connects to a server, which may show any certificate. 0; or a failure that has
+ * been told.
  */
-int cert_target_open(const command *cmd, const char *what, const char *name, const cert_pass *pass,
+int cert_target_open(const command *cmd, const char *what, const cert_look *look,
                      cert_target *target);
 
 /* Gives all of it back. */

@@ -363,6 +363,14 @@ def test_a_server_that_is_none(cert, free_port):
     assert (status, out, len(err)) == (1, "", 1) and "Connection refused" in err[0]
 
 
+@pytest.mark.parametrize("command, expected", [("show", 1), ("check", 2)])
+def test_a_server_that_says_nothing(cert, command, expected):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        assert cert(command, address, "--timeout", "1") == (
+            expected, "", [f"thrum cert {command}: {address}: no answer within 1 s"])
+
+
 def test_a_server_that_speaks_no_tls(cert, start, thrum_bin):
     echo = start(thrum_bin, "serve", "--listen", "127.0.0.1:0")
     host, port = echo.addresses[0]
