@@ -163,6 +163,7 @@ typedef struct th_tls_opts {
     /* What is spoken. */
     const char *profile;  /* "intermediate", "modern" (1.3 only), "old" (1.2 also with CBC; still
                              forward secrecy only), as Mozilla names them; NULL: "intermediate" */
+    int dtls;             /* 1: also for datagrams, DTLS 1.2 (thrum/dtls.h) */
     int min_version;      /* TH_TLS_1_2, ...; 0: as the profile says */
     int max_version;      /* 0: no limit */
     const char *ciphers;  /* for 1.2, as openssl-ciphers(1) reads them; NULL: the profile's */

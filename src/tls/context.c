@@ -53,6 +53,8 @@ void thi_tls_config_unref(thi_tls_config *config)
     thi_free(config->others);
     SSL_CTX_free(config->server);
     SSL_CTX_free(config->client);
+    SSL_CTX_free(config->dtls_server);
+    SSL_CTX_free(config->dtls_client);
     thi_tls_sni_deinit(&config->sni);
     thi_tls_alpn_deinit(&config->alpn);
     thi_tls_pins_deinit(&config->pins);

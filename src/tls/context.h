@@ -37,11 +37,13 @@ typedef struct thi_tls_hooks {
 /* Immutable once published, but for the count of references. */
 typedef struct thi_tls_config {
     atomic_uint refs;
-    uint64_t id;      /* no two of a process have the same */
-    SSL_CTX *server;  /* of the first certificate, or without one when hooks.choose finds other
-                         contexts; NULL: no server can be made */
-    SSL_CTX *client;  /* always there */
-    SSL_CTX **others; /* the server's for further certificates; owned */
+    uint64_t id;          /* no two of a process have the same */
+    SSL_CTX *server;      /* of the first certificate, or without one when hooks.choose finds other
+                             contexts; NULL: no server can be made */
+    SSL_CTX *client;      /* always there */
+    SSL_CTX *dtls_server; /* the same for datagrams; NULL: not asked for, or as above */
+    SSL_CTX *dtls_client; /* likewise */
+    SSL_CTX **others;     /* the server's for further certificates; owned */
     size_t others_count;
     thi_tls_sni sni;   /* the server's SSL_CTXs by name; all have the same settings */
     thi_tls_alpn alpn; /* best first */

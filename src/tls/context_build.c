@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "tls/context_opts.h"
+#include "tls/dtls_cookie.h"
 #include "tls/extras.h"
 #include "tls/hello.h"
 #include "tls/identity.h"
@@ -171,14 +172,14 @@ static int make_sid_ctx(const build *b, thi_tls_config *config)
 /* ---- SSL_CTXs ---- */
 
 /* What both roles have. */
-static int make_ctx(const build *b, X509_STORE *store, SSL_CTX **made)
+static int make_ctx(const build *b, bool dtls, X509_STORE *store, SSL_CTX **made)
 {
     const th_tls_facts *facts = &b->config->facts;
     thi_ossl_begin();
-    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+    SSL_CTX *ctx = SSL_CTX_new(dtls ? DTLS_method() : TLS_method());
     if (!ctx)
         return thi_ossl_fail(-ENOMEM, "context");
-    int err = thi_tls_policy_apply(&b->policy, ctx);
+    int err = thi_tls_policy_apply(&b->policy, dtls, ctx);
     if (err < 0) {
         SSL_CTX_free(ctx);
         return err;
@@ -225,23 +226,24 @@ static int use_identities(const build *b, size_t first, SSL_CTX *ctx)
 }
 
 /* A server's, with the certificates that belong to the one at `first`; SIZE_MAX: none. */
-static int make_server(const build *b, size_t first, SSL_CTX **made)
+static int make_server(const build *b, bool dtls, size_t first, SSL_CTX **made)
 {
     SSL_CTX *ctx = NULL;
-    int err = make_ctx(b, b->trust.store, &ctx);
+    int err = make_ctx(b, dtls, b->trust.store, &ctx);
     if (err == 0)
         err = thi_tls_extras_server(b->opts, b->config, ctx);
     if (err == 0)
         err = set_client_auth(b, ctx);
     if (err == 0)
         err = use_identities(b, first, ctx);
-    if (err == 0 && first < b->count)
+    if (err == 0 && first < b->count && !dtls)
         err = thi_tls_identity_names(&b->identities[first], &b->config->sni, ctx);
     if (err < 0) {
         SSL_CTX_free(ctx);
         return err;
     }
     thi_tls_hello_attach(ctx, b->config);
+    thi_dtls_cookie_attach(ctx); /* also where a connection of DTLS comes for its name */
     *made = ctx;
     return 0;
 }
@@ -251,14 +253,15 @@ static int make_servers(build *b)
     thi_tls_config *config = b->config;
     int err = 0;
     if (b->count == 0)
-        return config->hooks.choose ? make_server(b, SIZE_MAX, &config->server) : 0;
+        return config->hooks.choose ? make_server(b, false, SIZE_MAX, &config->server) : 0;
     config->others = thi_calloc(b->count, sizeof(SSL_CTX *));
     if (!config->others)
         return thi_err_clear(-ENOMEM);
     for (size_t i = 0; i < b->count && err == 0; i++) {
         if (i > 0 && b->leaders[i] != i)
             continue;
-        err = make_server(b, i, i == 0 ? &config->server : &config->others[config->others_count]);
+        err = make_server(b, false, i,
+                          i == 0 ? &config->server : &config->others[config->others_count]);
         if (err == 0 && i > 0)
             config->others_count++;
     }
@@ -267,11 +270,11 @@ static int make_servers(build *b)
 }
 
 /* A client's: it shows the first certificate, and the other of its pair. */
-static int make_client(build *b)
+static int make_client(build *b, bool dtls, SSL_CTX **made)
 {
     thi_tls_config *config = b->config;
     SSL_CTX *ctx = NULL;
-    int err = make_ctx(b, b->system ? b->system : b->trust.store, &ctx);
+    int err = make_ctx(b, dtls, b->system ? b->system : b->trust.store, &ctx);
     for (size_t i = 0; i < b->count && err == 0; i++)
         if (b->leaders[i] == 0)
             err = thi_tls_identity_use(&b->identities[i], ctx);
@@ -286,7 +289,7 @@ static int make_client(build *b)
         return err;
     }
     SSL_CTX_set_post_handshake_auth(ctx, b->opts->post_handshake_auth != 0);
-    config->client = ctx;
+    *made = ctx;
     return 0;
 }
 
@@ -305,6 +308,16 @@ static int load_trust(build *b)
     return err;
 }
 
+/* The same once more; which certificate is shown by which name is in the same table. */
+static int make_dtls(build *b)
+{
+    thi_tls_config *config = b->config;
+    int err = make_client(b, true, &config->dtls_client);
+    if (err == 0 && config->server)
+        err = make_server(b, true, b->count > 0 ? 0 : SIZE_MAX, &config->dtls_server);
+    return err;
+}
+
 /* Off the loop. */
 static int make_all(void *arg)
 {
@@ -316,7 +329,9 @@ static int make_all(void *arg)
         err = thi_tls_extras_open(b->opts, b->config);
     if (err == 0)
         err = make_servers(b);
-    return err == 0 ? make_client(b) : err;
+    if (err == 0)
+        err = make_client(b, false, &b->config->client);
+    return err == 0 && b->opts->dtls ? make_dtls(b) : err;
 }
 
 int thi_tls_config_build(const th_tls_opts *opts, thi_tls_config **config)

@@ -191,12 +191,15 @@ int thi_tls_link_open(thi_tls_link *link, thi_tls_config *config, bool server,
 {
     if (opts->verify < 0 || opts->verify > THI_TLS_VERIFY_REQUIRED)
         return thi_err_set(-EINVAL, "an unknown kind of verification");
+    if (opts->dtls && !config->dtls_client)
+        return thi_err_set(-EINVAL, "the context was made without DTLS");
     if (server && !config->server)
         return thi_err_set(-EINVAL, "the context has no certificate, which a server needs");
     if (pthread_once(&index_once, make_index) != 0 || ssl_index < 0)
         return thi_err_clear(-ENOMEM);
     thi_ossl_begin();
-    SSL *ssl = SSL_new(server ? config->server : config->client);
+    SSL *ssl = SSL_new(opts->dtls ? (server ? config->dtls_server : config->dtls_client)
+                                  : (server ? config->server : config->client));
     if (!ssl)
         return thi_ossl_fail(-ENOMEM, "connection");
     *link = (thi_tls_link){ .ssl = ssl,

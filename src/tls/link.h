@@ -29,6 +29,7 @@ typedef struct thi_tls_link_opts {
     const char *const *alpn; /* client: ended by NULL; NULL: the context's */
     int verify;              /* THI_TLS_VERIFY_* */
     uint16_t port;           /* client: of the server, as far as sessions are concerned; 0: none */
+    bool dtls;               /* for datagrams */
     struct th_tls_session *session; /* client: to be resumed; NULL: one of the context's cache */
     void *user;                     /* for the callbacks */
 } thi_tls_link_opts;

@@ -103,14 +103,27 @@ static void set_fixed(SSL_CTX *ctx)
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 }
 
-int thi_tls_policy_apply(const thi_tls_policy *policy, SSL_CTX *ctx)
+/* Of datagrams there is 1.2 only. */
+static int set_versions(const thi_tls_policy *policy, bool dtls, SSL_CTX *ctx)
+{
+    if (dtls && policy->min_version > TH_TLS_1_2)
+        return thi_err_set(-EINVAL, "DTLS is 1.2, which the minimum version does not allow");
+    int least = dtls ? DTLS1_2_VERSION : policy->min_version;
+    int most = dtls ? DTLS1_2_VERSION : policy->max_version;
+    if (SSL_CTX_set_min_proto_version(ctx, least) != 1 ||
+        SSL_CTX_set_max_proto_version(ctx, most) != 1)
+        return thi_ossl_fail(TH_ETLS, "versions");
+    return 0;
+}
+
+int thi_tls_policy_apply(const thi_tls_policy *policy, bool dtls, SSL_CTX *ctx)
 {
     thi_ossl_begin();
     set_fixed(ctx);
     SSL_CTX_set_security_level(ctx, policy->security_level);
-    if (SSL_CTX_set_min_proto_version(ctx, policy->min_version) != 1 ||
-        SSL_CTX_set_max_proto_version(ctx, policy->max_version) != 1)
-        return thi_ossl_fail(TH_ETLS, "versions");
+    int err = set_versions(policy, dtls, ctx);
+    if (err < 0)
+        return err;
     if (SSL_CTX_set_ciphersuites(ctx, policy->suites13) != 1)
         return thi_ossl_fail(TH_ETLS, "suites '%.80s'", policy->suites13);
     if (SSL_CTX_set_cipher_list(ctx, policy->ciphers) != 1)

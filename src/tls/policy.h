@@ -26,6 +26,6 @@ TH_MUST int thi_tls_policy_read(const th_tls_opts *opts, thi_tls_policy *policy)
  * Applies it, and what is so in every profile (modes, no renegotiation, no compression), to a new
  * SSL_CTX. 0; TH_ETLS with OpenSSL's reason; -ENOMEM.
  */
-TH_MUST int thi_tls_policy_apply(const thi_tls_policy *policy, SSL_CTX *ctx);
+TH_MUST int thi_tls_policy_apply(const thi_tls_policy *policy, bool dtls, SSL_CTX *ctx);
 
 #endif
