@@ -15,8 +15,10 @@
  *
  * The callbacks below get `user`, what the connection was made with, and `arg`, what the context
  * was built with. They are called on the fiber that does the handshake, may be called by several
- * workers at once, and may suspend. A negative result of theirs ends the handshake and is what the
- * caller of the handshake gets, with the detail that the callback has set.
+ * workers at once, and may suspend. What was verified with a session of before is not verified
+ * again when that is resumed, and `verify` is not called. A negative result of theirs ends the
+ * handshake and is what the caller of the handshake gets, with the detail that the callback has
+ * set.
  */
 #ifndef THRUM_TLS_H
 #define THRUM_TLS_H
@@ -126,9 +128,9 @@ typedef struct th_tls_trust {
     const char *const *crl_files; /* revocation lists in PEM, ended by NULL; NULL: none */
     th_str crl_memory;            /* the same in memory; copied */
     int crl_check;                /* TH_TLS_CRL_* */
-    const char *const *pins; /* public keys, "sha256/" and the base64 or hex of the SHA-256 of the
-                                SubjectPublicKeyInfo, ended by NULL: one of the verified chain has
-                                to be among them; NULL: no such demand */
+    const char *const *pins; /* client: public keys, "sha256/" and the base64 or hex of the SHA-256
+                                of the SubjectPublicKeyInfo, ended by NULL: one of the verified
+                                chain has to be among them; NULL: no such demand */
     int partial;             /* 1: a chain may end at any trusted certificate, root or not */
 } th_tls_trust;
 

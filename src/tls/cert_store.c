@@ -202,6 +202,13 @@ static int read_file(th_str data, void *arg)
     return read_text(data, arg);
 }
 
+/* One, or several with colons between them. */
+static int put_directories(const char *path, batch *b)
+{
+    char *copy = thi_strdup_n(path, strlen(path));
+    return copy ? put(b, (item){ .directory = copy }) : thi_err_clear(-ENOMEM);
+}
+
 static int read_directory(const char *path, batch *b)
 {
     struct stat st;
@@ -210,8 +217,15 @@ static int read_directory(const char *path, batch *b)
         return err;
     if (!S_ISDIR(st.st_mode))
         return thi_err_set(-ENOTDIR, "%s: %s", path, th_strerror(-ENOTDIR));
-    char *copy = thi_strdup_n(path, strlen(path));
-    return copy ? put(b, (item){ .directory = copy }) : thi_err_clear(-ENOMEM);
+    return put_directories(path, b);
+}
+
+static int add_or_drop(th_cert_store *store, batch *b, int err)
+{
+    if (err == 0)
+        return add_batch(store, b);
+    drop_items(b->items, b->count);
+    return err;
 }
 
 int th_cert_store_add_path(th_cert_store *store, const char *file, const char *directory)
@@ -222,21 +236,22 @@ int th_cert_store_add_path(th_cert_store *store, const char *file, const char *d
     int err = file ? thi_load(file, LIMIT, read_file, &b) : 0;
     if (err == 0 && directory)
         err = read_directory(directory, &b);
-    if (err == 0)
-        return add_batch(store, &b);
-    drop_items(b.items, b.count);
-    return err;
+    return add_or_drop(store, &b, err);
 }
 
 int th_cert_store_add_system(th_cert_store *store)
 {
+    batch b = { 0 };
     if (!store)
         return thi_err_clear(-EINVAL);
     thi_system_trust found = thi_system_trust_find();
     if (!found.file && !found.dir)
         return thi_err_set(-ENOENT, "neither SSL_CERT_FILE, SSL_CERT_DIR, %s nor %s is there",
                            X509_get_default_cert_file(), X509_get_default_cert_dir());
-    return th_cert_store_add_path(store, found.file, found.dir);
+    int err = found.file ? thi_load(found.file, LIMIT, read_file, &b) : 0;
+    if (err == 0 && found.dir)
+        err = put_directories(found.dir, &b);
+    return add_or_drop(store, &b, err);
 }
 
 /* ---- OpenSSL's form ---- */

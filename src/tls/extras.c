@@ -15,6 +15,7 @@
 #include "tls/link.h"
 #include "tls/ocsp_client.h"
 #include "tls/ocsp_server.h"
+#include "tls/ossl_aside.h"
 #include "tls/sessions.h"
 #include "tls/tickets.h"
 
@@ -27,8 +28,12 @@ static void on_key_line(const SSL *ssl, const char *line, void *arg)
 {
     const thi_tls_link *link = thi_tls_link_of(ssl);
     (void)arg;
-    if (link && link->config->hooks.keylog)
-        link->config->hooks.keylog(line, link->user, link->config->hooks.arg);
+    thi_ossl_aside aside;
+    if (!link || !link->config->hooks.keylog)
+        return;
+    thi_ossl_put_aside(&aside);
+    link->config->hooks.keylog(line, link->user, link->config->hooks.arg);
+    thi_ossl_take_back(&aside);
 }
 
 static int on_response(SSL *ssl, th_str response, void *arg)

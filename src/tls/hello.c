@@ -22,6 +22,15 @@
 
 /* ---- the name ---- */
 
+/* Names are told to people; blanks, control characters and other alphabets are in none. */
+static bool is_printable(const unsigned char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (bytes[i] <= ' ' || bytes[i] >= 0x7f)
+            return false;
+    return true;
+}
+
 /*
  * The host name in the extension (RFC 6066, 3): a list of one entry, of kind 0. 1 and a view; 0
  * when there is none; -1 for one that is broken.
@@ -35,7 +44,7 @@ static int find_name(SSL *ssl, th_str *name)
     if (len < 5 || ((size_t)ext[0] << 8 | ext[1]) != len - 2 || ext[2] != TLSEXT_NAMETYPE_host_name)
         return -1;
     size_t n = (size_t)ext[3] << 8 | ext[4];
-    if (n != len - 5 || n == 0 || n > 255 || memchr(ext + 5, '\0', n))
+    if (n != len - 5 || n == 0 || n > 255 || !is_printable(ext + 5, n))
         return -1;
     *name = th_str_make((const char *)ext + 5, n);
     return 1;

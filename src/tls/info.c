@@ -4,12 +4,17 @@
 #include "tls/info.h"
 
 #include "tls/link.h"
+#include "tls/ossl_aside.h"
 
 static void tell(thi_tls_link *link, int what, int number, const char *text)
 {
     const thi_tls_hooks *hooks = &link->config->hooks;
-    if (hooks->info)
-        hooks->info(what, number, text, link->user, hooks->arg);
+    thi_ossl_aside aside; /* an alert is told of in the middle of a failure */
+    if (!hooks->info)
+        return;
+    thi_ossl_put_aside(&aside);
+    hooks->info(what, number, text, link->user, hooks->arg);
+    thi_ossl_take_back(&aside);
 }
 
 static void on_alert(thi_tls_link *link, int where, int number)

@@ -32,6 +32,13 @@
     "ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:"                                                 \
     "ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA"
 
+/* OpenSSL's own, but for SHA-1, SHA-224 and DSA. */
+#define SIGNATURES                                                                                 \
+    "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:ed448:"                                        \
+    "rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512:"                                    \
+    "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:"                                 \
+    "RSA+SHA256:RSA+SHA384:RSA+SHA512"
+
 #define GROUPS "X25519:P-256:P-384"
 
 static const thi_tls_policy profiles[] = {
@@ -130,6 +137,8 @@ int thi_tls_policy_apply(const thi_tls_policy *policy, bool dtls, SSL_CTX *ctx)
         return thi_ossl_fail(TH_ETLS, "ciphers '%.80s'", policy->ciphers);
     if (!has_cipher12(ctx))
         return thi_err_set(TH_ETLS, "ciphers '%.80s': no cipher match", policy->ciphers);
+    if (SSL_CTX_set1_sigalgs_list(ctx, SIGNATURES) != 1)
+        return thi_ossl_fail(TH_ETLS, "signatures");
     if (SSL_CTX_set1_groups_list(ctx, policy->groups) != 1)
         return thi_ossl_fail(TH_ETLS, "groups '%.80s'", policy->groups);
     return 0;

@@ -10,6 +10,7 @@
 #include <openssl/x509.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 /* Where systems keep their bundle when OpenSSL's own paths lead nowhere. */
@@ -28,6 +29,23 @@ static bool is_there(const char *path, bool want_dir)
            (S_ISDIR(info.stx_mode) != 0) == want_dir;
 }
 
+/* Of a list with colons; an empty part is none. */
+static bool is_one_there(const char *dirs)
+{
+    char one[1024];
+    for (const char *at = dirs; *at;) {
+        size_t len = strcspn(at, ":");
+        if (len > 0 && len < sizeof one) {
+            memcpy(one, at, len);
+            one[len] = '\0';
+            if (is_there(one, true))
+                return true;
+        }
+        at += len + (at[len] == ':');
+    }
+    return false;
+}
+
 /* Programs with more rights than their caller do not let him choose whom they believe. */
 static const char *from_environment(const char *name)
 {
@@ -43,7 +61,7 @@ thi_system_trust thi_system_trust_find(void)
                                dir ? dir : X509_get_default_cert_dir() };
     if (!is_there(paths.file, false))
         paths.file = NULL;
-    if (!is_there(paths.dir, true))
+    if (!is_one_there(paths.dir))
         paths.dir = NULL;
     for (size_t i = 0; !file && !dir && !paths.file && !paths.dir && i < thi_array_len(bundles);
          i++)

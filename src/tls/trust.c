@@ -119,6 +119,16 @@ static int add_files(thi_tls_trust *trust, const char *const *paths,
     return err;
 }
 
+/* Those of a list with colons; what is not there is passed over. */
+static int add_dirs(X509_STORE *store, const char *paths)
+{
+    thi_ossl_begin();
+    X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_hash_dir());
+    if (!lookup || X509_LOOKUP_add_dir(lookup, paths, X509_FILETYPE_PEM) != 1)
+        return thi_ossl_fail(TH_ETLS, "%s", paths);
+    return 0;
+}
+
 static int add_dir(X509_STORE *store, const char *path)
 {
     struct statx info;
@@ -127,11 +137,7 @@ static int add_dir(X509_STORE *store, const char *path)
         err = -ENOTDIR;
     if (err < 0)
         return thi_err_set(err, "%s: %s", path, th_strerror(err));
-    thi_ossl_begin();
-    X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_hash_dir());
-    if (!lookup || X509_LOOKUP_add_dir(lookup, path, X509_FILETYPE_PEM) != 1)
-        return thi_ossl_fail(TH_ETLS, "%s", path);
-    return 0;
+    return add_dirs(store, path);
 }
 
 /* Into a store that is empty, so that what is in it afterwards is all from there. */
@@ -185,7 +191,7 @@ static int load_system(const thi_system_trust *paths, X509_STORE **store)
     if (err == 0 && paths->file)
         err = add_file(&trust, paths->file, add_certs);
     if (err == 0 && paths->dir)
-        err = add_dir(trust.store, paths->dir);
+        err = add_dirs(trust.store, paths->dir);
     if (err == 0) {
         *store = trust.store;
         trust.store = NULL;
@@ -241,7 +247,7 @@ static int add_system(X509_STORE *store)
     if (err == 0 && paths.file)
         err = add_file(&trust, paths.file, add_certs);
     if (err == 0 && paths.dir)
-        err = add_dir(store, paths.dir);
+        err = add_dirs(store, paths.dir);
     sk_X509_NAME_pop_free(trust.names, X509_NAME_free);
     return err;
 }

@@ -125,12 +125,31 @@ static inline X509_CRL *issue_crl(const issued *by, const issued *revoked)
 
 /* ---- as texts ---- */
 
-/* All that a test has written, in one text; freed with the process. */
+/* Texts are kept until the process ends, where whoever looks for leaks finds them. */
+typedef struct kept {
+    struct kept *before;
+    char text[];
+} kept;
+
+static kept *last_kept;
+
+static inline char *keep(const char *text, size_t len)
+{
+    kept *k = calloc(1, sizeof *k + len + 1);
+    ck_assert_ptr_nonnull(k);
+    k->before = last_kept;
+    last_kept = k;
+    if (text)
+        memcpy(k->text, text, len);
+    return k->text;
+}
+
+/* All that has been written. */
 static inline char *text_of(BIO *bio)
 {
     char *data;
     long len = BIO_get_mem_data(bio, &data);
-    char *text = strndup(data, (size_t)len);
+    char *text = keep(data, (size_t)len);
     BIO_free(bio);
     return text;
 }
@@ -172,10 +191,11 @@ static inline char *pem_of_public(EVP_PKEY *key)
 
 static inline char *joined(const char *a, const char *b)
 {
-    char *both = malloc(strlen(a) + strlen(b) + 1);
-    ck_assert_ptr_nonnull(both);
-    strcpy(both, a);
-    return strcat(both, b);
+    size_t len = strlen(a);
+    char *both = keep(NULL, len + strlen(b));
+    memcpy(both, a, len);
+    strcpy(both + len, b);
+    return both;
 }
 
 /* ---- files ---- */
@@ -200,7 +220,7 @@ static inline char *path_of(const char *name)
 {
     char path[200];
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    return strdup(path);
+    return keep(path, strlen(path));
 }
 
 static inline char *write_file(const char *name, const char *text)

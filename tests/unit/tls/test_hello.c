@@ -175,7 +175,7 @@ static int choose(const char *name, th_tls **other, void *user, void *arg)
 {
     chooser *c = arg;
     c->calls++;
-    c->name = name ? strdup(name) : NULL;
+    c->name = name ? keep(name, strlen(name)) : NULL;
     c->user = user;
     if (c->other)
         *other = c->other;

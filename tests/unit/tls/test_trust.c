@@ -217,6 +217,11 @@ START_TEST(the_environment_says_where_the_systems_authorities_are)
     setenv("SSL_CERT_DIR", dir, 1);
     meet(&p, (th_tls_trust){ 0 });
     EXPECT_DONE(&p);
+    char several[300];
+    snprintf(several, sizeof several, "%s:%s:", path_of("none"), dir);
+    setenv("SSL_CERT_DIR", several, 1);
+    meet(&p, (th_tls_trust){ 0 });
+    EXPECT_DONE(&p);
     meet(&p, (th_tls_trust){ .memory = th_str_of(PEM_OF(other_ca.cert)) });
     EXPECT_WORDS(&p.client, "unable to get"); /* not those of the system besides */
     meet(&p, (th_tls_trust){ .memory = th_str_of(PEM_OF(other_ca.cert)), .system = 1 });
