@@ -51,9 +51,10 @@ typedef struct th_dial_opts {
  * is spoken there. The call then makes the handshake, too: the server's certificate has to be
  * valid, and be for HOST. Behind a `?` may stand, parted by `&`, what else would be in
  * opts->tls: `ca=FILE` has the authorities to believe instead of the system's, `cert=FILE` and
- * `key=FILE` are the certificate of this client, in PEM, and `name=NAME` is what the server's must
- * be for. Bytes that would mean something else are written as in URLs, `%26` for a `&`. Files are
- * read in each call: who dials often makes a th_tls.
+ * `key=FILE` are the certificate of this client, in PEM, `name=NAME` is what the server's must be
+ * for, and `dev` alone stands for the authority of th_cert_dev_open(). Bytes that would mean
+ * something else are written as in URLs, `%26` for a `&`. Files are read in each call: who dials
+ * often makes a th_tls.
  *
  * The scope is obeyed as by a th_stream_read(): when it has ended before, no attempt is made; when
  * it ends meanwhile, an attempt that has succeeded or failed by then returns that.

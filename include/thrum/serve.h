@@ -173,7 +173,8 @@ typedef struct th_serve_opts {
  * costs nobody else anything, is counted, and the log tells why at TH_LOG_DEBUG. A PROXY header
  * comes before TLS. Instead of opts->tls an address may say, behind a `?` and parted by `&`,
  * `cert=FILE` and `key=FILE`, in PEM, and `ca=FILE` for the authorities of whom every client must
- * have a certificate.
+ * have a certificate; or `dev` for the certificate of th_cert_dev_open(), which is made if it is
+ * not there: "tls://localhost:7000?dev".
  *
  * @param address  where, as th_listen() takes it
  * @param fn       what serves a connection

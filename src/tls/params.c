@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "proto/url.h"
 
+#include <thrum/cert_dev.h>
 #include <thrum/str.h>
 
 #include <errno.h>
@@ -43,11 +44,15 @@ static char *put_value(th_str value, char *at)
 /* One "name=value"; *at is where values are put. */
 static int take(thi_tls_params *params, th_str name, th_str value, const char *address, char **at)
 {
+    if (th_str_eq(name, th_str_of("dev")) && value.len == 0) {
+        params->dev = true;
+        return 0;
+    }
     const char **slot = slot_of(params, name);
     if (!slot)
         return thi_err_set(TH_EADDRESS,
-                           "'%.100s': TLS knows cert, key, ca and name, but not '%.*s'", address,
-                           (int)name.len, name.ptr);
+                           "'%.100s': TLS knows cert, key, ca, name and dev, but not '%.*s'",
+                           address, (int)name.len, name.ptr);
     char *end = *slot ? NULL : put_value(value, *at);
     if (!end)
         return thi_err_set(TH_EADDRESS, "'%.100s': '%.*s' must have one value", address,
@@ -61,6 +66,9 @@ static int check(const thi_tls_params *params, const char *address)
 {
     if (params->key && !params->cert)
         return thi_err_set(TH_EADDRESS, "'%.100s' names a key without a certificate", address);
+    if (params->dev && (params->cert || params->ca))
+        return thi_err_set(TH_EADDRESS, "'%.100s': dev stands for cert and ca, and beside neither",
+                           address);
     return 0;
 }
 
@@ -95,7 +103,7 @@ void thi_tls_params_deinit(thi_tls_params *params)
 
 bool thi_tls_params_make(const thi_tls_params *params)
 {
-    return params->cert || params->ca;
+    return params->cert || params->ca || params->dev;
 }
 
 /* ---- contexts ---- */
@@ -116,9 +124,22 @@ static int from_files(const char *cert, const char *key, const char *ca, bool se
     return th_tls_new(&opts, tls);
 }
 
+static int from_dev(bool server, th_tls **tls)
+{
+    th_cert_dev *dev;
+    int err = th_cert_dev_open(NULL, &dev);
+    if (err < 0)
+        return err;
+    err = server ? from_files(th_cert_dev_file(dev), NULL, NULL, true, tls)
+                 : from_files(NULL, NULL, th_cert_dev_authority_file(dev), false, tls);
+    th_cert_dev_free(dev);
+    return err;
+}
+
 static int make(const thi_tls_params *params, bool server, th_tls **tls)
 {
-    return from_files(params->cert, params->key, params->ca, server, tls);
+    return params->dev ? from_dev(server, tls)
+                       : from_files(params->cert, params->key, params->ca, server, tls);
 }
 
 int thi_tls_params_server(const thi_tls_params *params, th_tls *given, const char *address,
@@ -126,12 +147,14 @@ int thi_tls_params_server(const thi_tls_params *params, th_tls *given, const cha
 {
     if (given && thi_tls_params_make(params))
         return refuse_both(address);
-    if (params->cert)
+    if (params->cert || params->dev)
         return make(params, true, tls);
     if (!given)
-        return thi_err_set(-EINVAL,
-                           "%.100s needs a certificate: set .tls, or make one with thrum cert dev",
-                           address);
+        return thi_err_set(
+            -EINVAL,
+            "%.100s needs a certificate: set .tls, write ?cert=FILE, or ?dev for the "
+            "one of thrum cert dev",
+            address);
     *tls = th_tls_ref(given);
     return 0;
 }

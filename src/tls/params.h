@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * What an address says of TLS behind its `?`: files, and a name.
+ * What an address says of TLS behind its `?`: files, a name, the certificate for developing.
  *
  *     tls://0.0.0.0:443?cert=server.pem&key=server-key.pem
  *     tls://db.example:5432?ca=company.pem
+ *     tls://localhost:7000?dev
  *
  * So a program that takes an address speaks TLS without a line about it. Who says more gives a
  * context.
@@ -22,6 +23,7 @@ typedef struct thi_tls_params {
     const char *key;  /* NULL: in the file of cert */
     const char *ca;   /* whom to believe; NULL: nothing was said */
     const char *name; /* client: what the certificate must be for */
+    bool dev;         /* the certificate for developing, or its authority */
 } thi_tls_params;
 
 /*

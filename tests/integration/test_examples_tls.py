@@ -4,6 +4,7 @@
 Their peers are each other, Python's ssl, and OpenSSL's own client and server.
 """
 import contextlib
+import os
 import re
 import select
 import shutil
@@ -162,11 +163,19 @@ def test_echo_client_does_not_believe_anybody(start, example, certs):
 def test_a_server_says_what_is_missing(example, certs):
     status, _, said = run(example("echo_server"), "tls://127.0.0.1:0")
     assert status == 1
-    assert "needs a certificate: set .tls, or make one with thrum cert dev" in said
+    assert "needs a certificate: set .tls, write ?cert=FILE, or ?dev" in said
     status, _, said = run(example("echo_server"), f"tls://127.0.0.1:0?cert={certs.cert}")
     assert status == 1 and str(certs.cert) in said  # no key in there
     status, _, said = run(example("chat_room"), "tls://127.0.0.1:0" + certs.own)
     assert status == 1 and "asks for TLS, which is not spoken here" in said
+
+
+def test_for_developing_nothing_has_to_be_made(start, example, tmp_path):
+    env = {"XDG_DATA_HOME": str(tmp_path)}
+    server = start(example("echo_server"), "tls://127.0.0.1:0?dev", env=env)
+    done = subprocess.run([example("echo_client"), at(server) + "?dev", "warp"], text=True,
+                          env={**os.environ, **env}, timeout=TIMEOUT, capture_output=True)
+    assert (done.stdout, done.stderr) == ("warp\n", "")
 
 
 def test_clients_may_have_to_show_a_certificate(start, example, certs):

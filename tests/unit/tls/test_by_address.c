@@ -162,6 +162,29 @@ FIBER_TEST(contexts_say_what_an_address_does_not)
     th_tls_unref(theirs);
 }
 
+/* Made at the first use, in this test's own folder. */
+FIBER_TEST(for_developing_the_address_needs_no_files)
+{
+    char data[64], command[80];
+    (void)snprintf(data, sizeof data, "%s/data", folder);
+    ck_assert_int_eq(setenv("XDG_DATA_HOME", data, 1), 0);
+    server s = { .address = "tls://127.0.0.1:0?dev" };
+    th_tls_info info = { .size = sizeof info };
+    begin(&s);
+    wait_until(access(data, F_OK) == 0);
+    for (int i = 0; i < 2; i++) {
+        th_stream *stream = dialled(at("?dev%s", i ? "&name=localhost" : ""), NULL);
+        answers(stream);
+        ck_assert_int_eq(th_tls_info_get(stream, &info), 0);
+        ck_assert_int_eq(info.verified, 1);
+        th_stream_free(stream);
+    }
+    fails(at("?ca=%s", ca_file), NULL, TH_ETLS, "");
+    cancel_server(&s);
+    (void)snprintf(command, sizeof command, "rm -r '%s'", data);
+    ck_assert_int_eq(system(command), 0);
+}
+
 FIBER_TEST(a_client_may_have_to_show_a_certificate)
 {
     char address[600];
@@ -227,10 +250,12 @@ FIBER_TEST(what_is_wrong_is_told_before_anybody_is_served)
 {
     th_tls *own = test_tls(&test_server, (th_tls_opts){ 0 });
     is_not_served("tls://127.0.0.1:0", NULL, -EINVAL,
-                  "needs a certificate: set .tls, or make one with thrum cert dev");
+                  "needs a certificate: set .tls, write ?cert=FILE, or ?dev");
     is_not_served("127.0.0.1:0", own, -EINVAL, "no address asks for TLS");
     is_not_served(listen_at, own, -EINVAL, ".tls");
     is_not_served("tls://127.0.0.1:0?key=a", NULL, TH_EADDRESS, "without a certificate");
+    is_not_served("tls://127.0.0.1:0?dev&cert=a", NULL, TH_EADDRESS, "dev stands for");
+    is_not_served("tls://127.0.0.1:0?dev=1", NULL, TH_EADDRESS, "not 'dev'");
     is_not_served("tls://127.0.0.1:0?cert=a&cert=b", NULL, TH_EADDRESS, "'cert' must have one");
     is_not_served("tls://127.0.0.1:0?cert=", NULL, TH_EADDRESS, "'cert' must have one");
     is_not_served("tls://127.0.0.1:0?cert=%0", NULL, TH_EADDRESS, "'cert' must have one");
@@ -330,6 +355,7 @@ static void fill_suite(Suite *suite)
     tcase_add_test(tcase, the_certificate_has_to_be_for_the_host_of_the_address);
     tcase_add_test(tcase, over_a_unix_socket_the_name_is_to_be_given);
     tcase_add_test(tcase, contexts_say_what_an_address_does_not);
+    tcase_add_test(tcase, for_developing_the_address_needs_no_files);
     tcase_add_test(tcase, a_client_may_have_to_show_a_certificate);
     tcase_add_test(tcase, tls_is_spoken_where_the_address_says_so);
     tcase_add_test(tcase, what_is_wrong_is_told_before_anybody_is_served);
