@@ -343,3 +343,14 @@ def test_io_uring_agrees_with_the_back_end(thrum_bin, start):
     line = server.out.wait(lambda lines: lines[2] if len(lines) >= 3 else None)
     works = "back end uring" in line
     assert here(thrum_bin)["io_uring"]["values"]["works"] == works
+
+
+def test_the_cost_of_private_keys_is_measured_here(thrum_bin):
+    report = json.loads(subprocess.run([thrum_bin, "doctor", "--json"], capture_output=True, text=True,
+                                       timeout=TIMEOUT, check=False).stdout)
+    keys = next(finding for finding in report["findings"] if finding["topic"] == "private keys")
+    values = keys["values"]
+    assert 20_000 <= values["handoff_ns"] <= 100_000
+    assert 0 < values["p256_ns"] < values["rsa4096_ns"]
+    assert "RSA-4096" in keys["fact"].split("in the pool")[1]
+    assert "Ed25519" in keys["fact"].split("in the pool")[0]
