@@ -165,9 +165,25 @@ FILE_TEST(what_is_good_is_only_read)
     ck_assert_ptr_null(dev);
 }
 
+static int sync_nothing(int fd)
+{
+    (void)fd;
+    return 0;
+}
+
+/* A disk takes longer than all the rest, and there are many runs. */
+static void forget_the_disk(void)
+{
+    static thi_sys sys;
+    sys = thi_sys_real;
+    sys.fsync = sync_nothing;
+    thi_sys_table = &sys;
+}
+
 /* Each call fails once; what is there then is whole, and the next call makes the rest. */
 FILE_TEST(whatever_fails_the_files_stay_whole)
 {
+    forget_the_disk();
     th_file_free(open_file("x", O_WRONLY | O_CREAT)); /* the pool is there */
     int before = count_descriptors();
     const char *hit;
@@ -214,6 +230,7 @@ static void without_memory(const char *name)
 START_TEST(lack_of_memory_is_told_and_leaves_nothing)
 {
     make_folder();
+    forget_the_disk();
     th_cert_dev_free(good_dev(NULL));
     without_memory(NULL);
     without_memory("shop.test");
@@ -318,9 +335,11 @@ static void fill(Suite *suite)
     add_in_places(tcase, names_of_strangers_are_refused_by_name);
     add_in_places(tcase, without_a_home_there_is_no_folder);
     add_in_places(tcase, what_is_good_is_only_read);
+    TCase *torture = thi_check_case(suite, "torture");
+    tcase_set_timeout(torture, 60); /* hundreds of runs */
     /* On a thread, or by the pool: what io_uring does cannot be made to fail. */
-    tcase_add_loop_test(tcase, whatever_fails_the_files_stay_whole, 0, 3);
-    tcase_add_test(tcase, lack_of_memory_is_told_and_leaves_nothing);
+    tcase_add_loop_test(torture, whatever_fails_the_files_stay_whole, 0, 3);
+    tcase_add_test(torture, lack_of_memory_is_told_and_leaves_nothing);
     TCase *many = thi_check_case(suite, "many");
     add_on_engines(many, fibers_of_several_workers_agree);
     add_in_fibers(many, waiting_for_the_lock_ends_with_the_scope);
