@@ -143,6 +143,7 @@ static int run(void *arg)
     if (err == 0) {
         snprintf(what, sizeof what, "serving %s", s->dir ? s->dir : "the built-in site");
         print_start(server, s->tls.tls_on ? "https://" : "http://", what);
+        print_tls(&s->tls);
         err = serve_routes(s, router);
     }
     close_listeners(server);

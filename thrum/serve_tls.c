@@ -240,14 +240,34 @@ static int build(tls_settings *s, th_tls **tls)
     return th_tls_new(&opts, tls);
 }
 
+/* Where no certificate is named, that of `thrum cert dev` serves, which is made on first use. */
+static int use_dev(tls_settings *s)
+{
+    int err = th_cert_dev_open(NULL, &s->dev);
+    if (err == 0)
+        s->certs[s->cert_count++].cert = th_cert_dev_file(s->dev);
+    return err;
+}
+
 int open_tls(tls_settings *s)
 {
     th_tls_ticket_opts tickets = { .size = sizeof tickets, .file = s->ticket_file };
     if (!s->tls_on)
         return 0;
     s->server.how.tls = 1;
-    int err = th_tls_ticket_keys_new(&tickets, &s->ticket_keys);
+    int err = s->cert_count == 0 ? use_dev(s) : 0;
+    if (err == 0)
+        err = th_tls_ticket_keys_new(&tickets, &s->ticket_keys);
     return err < 0 ? err : build(s, &s->tls);
+}
+
+void print_tls(const tls_settings *s)
+{
+    if (!s->dev || s->server.quiet)
+        return;
+    printf("  the certificate is %s, for this machine; `thrum cert dev` says how it is trusted\n",
+           th_cert_dev_file(s->dev));
+    fflush(stdout);
 }
 
 static void renew(tls_settings *s)
@@ -360,4 +380,6 @@ void close_tls(tls_settings *s)
     s->tls = NULL;
     th_tls_ticket_keys_unref(s->ticket_keys);
     s->ticket_keys = NULL;
+    th_cert_dev_free(s->dev);
+    s->dev = NULL;
 }

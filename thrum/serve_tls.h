@@ -7,6 +7,7 @@
 #include "common.h"
 
 #include <sys/stat.h>
+#include <thrum/cert_dev.h>
 #include <thrum/tls_session.h>
 
 #define TLS_CERTS_MAX 64
@@ -28,6 +29,7 @@ typedef struct tls_settings {
     const char *keylog;
     const char *ticket_file;         /* NULL: the keys of tickets are in memory */
     th_tls_ticket_keys *ticket_keys; /* for the life of the server */
+    th_cert_dev *dev;                /* the certificate of this machine; NULL: --cert names one */
     th_tls *tls;                     /* what connections are made with; NULL: plain HTTP */
     /* How it is renewed: */
     th_scope renewers;
@@ -72,6 +74,9 @@ const char *set_keylog(void *settings, const char *value);
 
 /* Builds the context, if TLS is wanted; 0 or an error with its detail. On a fiber. */
 TH_MUST int open_tls(tls_settings *settings);
+
+/* Prints, below the lines of the start, which certificate serves when none was named. */
+void print_tls(const tls_settings *settings);
 
 /*
  * Starts to renew the context on SIGHUP and when its files change, until the call below. What

@@ -13,7 +13,7 @@ import subprocess
 import pytest
 
 from certs import Openssl, tls_server
-from serving import TIMEOUT
+from serving import TIMEOUT, eventually
 from test_chromium import page_at
 
 FILES = [".lock", "authority-key.pem", "authority.pem", "localhost.pem"]
@@ -304,3 +304,30 @@ def test_a_request_signed_by_it(thrum_bin, made, openssl, folder, tmp_path):
         subprocess.run([thrum_bin, "cert", *words], cwd=folder, env=env, check=True,
                        timeout=TIMEOUT, stdout=subprocess.DEVNULL)
     openssl("verify", "-CAfile", "authority.pem", "-verify_hostname", "a.test", "a.test.pem")
+
+
+def test_thrum_serve_uses_it_and_makes_it_first(start, thrum_bin, made, folder, tmp_path):
+    server = start(thrum_bin, "serve", "--tls", "--listen", "127.0.0.1:0", "--workers", "1",
+                   env={"XDG_DATA_HOME": str(tmp_path)})
+    line = server.out.wait(lambda lines: next((one for one in lines if "certificate" in one), None))
+    assert line == (f"  the certificate is {folder}/localhost.pem, for this machine; "
+                    "`thrum cert dev` says how it is trusted")
+    port = server.addresses[0][1]
+
+    def serial():
+        done = subprocess.run(
+            ["curl", "-sS", "--cacert", folder / "authority.pem", "-o", "page",
+             f"https://localhost:{port}/"], cwd=tmp_path, timeout=TIMEOUT, capture_output=True)
+        assert done.returncode == 0 and b"Thrum" in (tmp_path / "page").read_bytes(), done.stderr
+        with socket.create_connection(("127.0.0.1", port)) as plain, ssl.create_default_context(
+                cafile=folder / "authority.pem").wrap_socket(
+                    plain, server_hostname="localhost") as client:
+            return client.getpeercert()["serialNumber"]
+    first = serial()
+    assert "(new)" not in made()["certificate"]
+    assert "(new)" in made("--renew")["certificate"]
+    eventually(lambda: serial() != first)
+    server.signal()
+    assert server.wait() == 0
+    assert set(server.err.lines) == {
+        "thrum serve: the certificates were read again and are in use"}
