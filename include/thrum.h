@@ -19,6 +19,7 @@
 #include <thrum/crl.h>
 #include <thrum/dial.h>
 #include <thrum/dispatcher.h>
+#include <thrum/dtls.h>
 #include <thrum/error.h>
 #include <thrum/event.h>
 #include <thrum/fd_stream.h>
