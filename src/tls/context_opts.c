@@ -117,7 +117,7 @@ static void fill(const th_tls_opts *opts, const thi_tls_policy *policy, th_tls_f
 
 int thi_tls_opts_read(const th_tls_opts *opts, th_tls_facts *facts, thi_tls_policy *policy)
 {
-    thi_tls_policy read;
+    thi_tls_policy read = { 0 };
     int err = check_choices(opts);
     if (err == 0)
         err = check_limits(opts);

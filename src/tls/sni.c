@@ -13,7 +13,6 @@
 #include "base/error.h"
 #include "sys/sys.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -47,6 +46,12 @@ static bool is_label_byte(char c)
            c == '_';
 }
 
+/* Of a name's bytes, whatever the locale of the process says. */
+static char to_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
 ssize_t thi_tls_name_read(const char *name, size_t len, char lower[static THI_TLS_NAME_MAX + 1])
 {
     size_t label = 0;
@@ -60,7 +65,7 @@ ssize_t thi_tls_name_read(const char *name, size_t len, char lower[static THI_TL
         label = name[i] == '.' ? 0 : label + 1;
         if (label > 63)
             return -EINVAL;
-        lower[i] = (char)tolower((unsigned char)name[i]);
+        lower[i] = to_lower(name[i]);
     }
     if (label == 0)
         return -EINVAL;
