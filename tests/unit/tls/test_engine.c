@@ -3,7 +3,7 @@
 /* Engines: the handshake, bytes and ends by hand, and every "not yet". */
 #include "engines.h"
 
-#include <stdlib.h>
+#include <sys/mman.h>
 
 static const int versions[] = { TH_TLS_1_2, TH_TLS_1_3 };
 
@@ -268,6 +268,28 @@ START_TEST(one_read_takes_several_records)
 }
 END_TEST
 
+/* Nobody writes to it, so that it has no memory. */
+START_TEST(a_buffer_of_gigabytes_is_taken_in_parts)
+{
+    size_t size = (size_t)3 << 30;
+    char *much = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ck_assert_ptr_ne(much, MAP_FAILED);
+    open_engines((th_tls_opts){ 0 }, (th_tls_opts){ 0 });
+    th_tls_engine_free(server_end);
+    new_engine(server_tls, TH_TLS_SERVER, &(th_tls_engine_opts){ .in_limit = 100 * 1024 },
+               &server_end);
+    shake_well();
+    ssize_t n = th_tls_engine_write(client_end, much, size);
+    ck_assert_int_ge(n, 64 * 1024);
+    ck_assert_int_le(n, 80 * 1024);
+    carry(client_end, server_end);
+    static char got[100 * 1024];
+    ck_assert_int_eq(th_tls_engine_read(server_end, got, sizeof got), n);
+    munmap(much, size);
+    close_engines();
+}
+END_TEST
+
 START_TEST(input_has_a_limit)
 {
     static char rubbish[3000];
@@ -325,6 +347,7 @@ static void fill(Suite *suite)
     tcase_add_loop_test(tcase, peeked_bytes_are_read_again, 0, 2);
     tcase_add_loop_test(tcase, one_read_takes_several_records, 0, 2);
     tcase_add_test(tcase, input_has_a_limit);
+    tcase_add_test(tcase, a_buffer_of_gigabytes_is_taken_in_parts);
     tcase_add_loop_test(tcase, records_are_as_large_as_was_asked, 0, 2);
 }
 

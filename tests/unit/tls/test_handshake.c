@@ -6,6 +6,8 @@
 #include "base/alloc.h"
 #include "io/stream.h"
 
+#include <thrum/tls_session.h>
+
 #include <stdio.h>
 
 static const th_tls_stream_opts to_server = { .name = "server.test" };
@@ -139,7 +141,7 @@ FIBER_TEST(a_peer_that_stops_anywhere_is_given_up)
         ck_assert_msg(server == 0 || server == -ETIMEDOUT, "%zu: %s", n, th_errname(server));
         given_up += client < 0 || server < 0;
         let_others_run(); /* a fiber may be sending what was left at a close */
-        if (n == 11) /* what is made once is there by now */
+        if (n == 11)      /* what is made once is there by now */
             live = thi_alloc_live();
         else if (n > 11)
             ck_assert_int_eq(thi_alloc_live(), live);
@@ -235,6 +237,17 @@ FIBER_TEST(a_peer_that_just_leaves_is_a_cut)
     close_plain();
 }
 
+FIBER_TEST(bytes_and_a_reset_before_the_handshake_are_an_error)
+{
+    static const char text[] = "not for anybody to read";
+    open_plain((th_tls_opts){ 0 }, (th_tls_opts){ 0 });
+    ck_assert_int_eq(th_stream_write(client_plain, text, sizeof text), sizeof text);
+    ck_assert_int_eq(th_stream_reset(client_plain), 0);
+    ck_assert_int_eq(th_tls_server(server_tls, server_plain, NULL, &server_side), TH_ETLS);
+    ck_assert_ptr_null(server_side);
+    close_plain();
+}
+
 /* ---- what both have to agree on ---- */
 
 static int shake_both(int *server)
@@ -316,6 +329,54 @@ FIBER_TEST(a_missing_certificate_shows_at_the_first_read)
     }
     th_stream_free(server_plain);
     th_stream_free(client_side);
+    free_contexts();
+}
+
+/* ---- sessions ---- */
+
+/* What both say of a connection with this session, or what the client's side fails with. */
+static int resume_with(th_tls *tls, struct th_tls_session *session, int *resumed)
+{
+    th_tls_info client = { 0 }, server = { 0 };
+    th_tls_stream_opts opts = { .name = "server.test", .session = session };
+    th_tls *own = client_tls;
+    int result;
+    open_sockets();
+    client_tls = tls;
+    int err = shake_as(NULL, &opts, &result);
+    client_tls = own;
+    if (err == 0) {
+        ck_assert_int_eq(th_tls_info_get(client_side, &client), 0);
+        ck_assert_int_eq(th_tls_info_get(server_side, &server), 0);
+        ck_assert_int_eq(client.resumed, server.resumed);
+        *resumed = client.resumed;
+    }
+    th_stream_free(err == 0 ? client_side : client_plain);
+    th_stream_free(result == 0 ? server_side : server_plain);
+    return err;
+}
+
+FIBER_TEST(a_session_is_taken_and_resumed)
+{
+    struct th_tls_session *session = NULL;
+    int resumed = -1;
+    open_plain((th_tls_opts){ 0 }, (th_tls_opts){ .no_sessions = 1 });
+    shake_well();
+    ck_assert_int_eq(th_tls_session_get(client_side, &session), -EAGAIN); /* it comes with a read */
+    write_text(server_side, "x");
+    read_text(client_side, "x");
+    ck_assert_int_eq(th_tls_session_get(server_side, &session), -EINVAL);
+    ck_assert_int_eq(th_tls_session_get(client_side, &session), 0);
+    th_stream_free(client_side);
+    th_stream_free(server_side);
+    ck_assert_int_eq(resume_with(client_tls, NULL, &resumed), 0);
+    ck_assert_int_eq(resumed, 0);
+    ck_assert_int_eq(resume_with(client_tls, session, &resumed), 0);
+    ck_assert_int_eq(resumed, 1);
+    th_tls *other = test_tls(NULL, (th_tls_opts){ 0 });
+    ck_assert_int_eq(resume_with(other, session, &resumed), -EINVAL);
+    th_tls_unref(other);
+    th_tls_session_unref(session);
     free_contexts();
 }
 
@@ -533,12 +594,14 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, a_client_at_a_plain_server_hears_so);
     tcase_add_test(tcase, garbage_is_refused_with_an_alert);
     tcase_add_test(tcase, a_peer_that_just_leaves_is_a_cut);
+    tcase_add_test(tcase, bytes_and_a_reset_before_the_handshake_are_an_error);
     tcase = thi_check_case(suite, "agreement");
     tcase_add_test(tcase, no_common_version_fails_at_both_ends);
     tcase_add_test(tcase, no_common_cipher_fails_at_both_ends);
     tcase_add_test(tcase, a_server_of_another_name_is_refused);
     tcase_add_test(tcase, insecure_connections_believe_anybody);
     tcase_add_test(tcase, a_missing_certificate_shows_at_the_first_read);
+    tcase_add_test(tcase, a_session_is_taken_and_resumed);
     tcase = thi_check_case(suite, "later");
     add_on_engines(tcase, the_first_call_makes_the_handshake);
     add_on_engines(tcase, two_fibers_share_one_handshake);
