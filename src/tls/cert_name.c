@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <openssl/objects.h>
-#include <stdio.h>
 #include <string.h>
 
 /* ---- from OpenSSL ---- */
@@ -337,23 +336,4 @@ int th_cert_name_find(const th_cert_name *name, const char *type, size_t index, 
             return 1;
         }
     return 0;
-}
-
-const char *thi_name_brief(const X509_NAME *name, const char *otherwise, char text[128])
-{
-    char room[1024];
-    th_arena arena;
-    th_cert_name plain = { 0 };
-    th_str found = { 0 };
-    const char *shown_text = otherwise;
-    th_arena_init(&arena, room, sizeof room, 0);
-    if (thi_name_read(name, &arena, &plain) == 0 && plain.count > 0) {
-        if (th_cert_name_find(&plain, "CN", 0, &found) == 1)
-            shown_text = thi_text_escape(found, "", &arena);
-        else if (th_cert_name_text(&plain, &arena, &found) == 0)
-            shown_text = found.ptr;
-    }
-    snprintf(text, 128, "%.120s", shown_text ? shown_text : otherwise);
-    th_arena_deinit(&arena);
-    return text;
 }

@@ -24,7 +24,4 @@ const char *thi_object_name(const ASN1_OBJECT *object, th_arena *arena);
  */
 char *thi_text_escape(th_str text, const char *also, th_arena *arena);
 
-/* A name for a detail: its common name, else all of it, else `otherwise`; at most 120 bytes. */
-const char *thi_name_brief(const X509_NAME *name, const char *otherwise, char text[128]);
-
 #endif

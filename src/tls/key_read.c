@@ -174,6 +174,7 @@ static int read_older_block(reading *r, int type, thi_pem_block *block)
     r->block = block;
     if (err == 0 && encrypted)
         err = thi_compute(open_block, r);
+    r->block = NULL;
     if (err < 0)
         return err;
     err = read_older(r, type, th_str_make((const char *)block->data, (size_t)block->len));

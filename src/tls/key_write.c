@@ -94,14 +94,14 @@ static int write_der(const th_key *key, const th_key_write_opts *opts, th_arena 
 
 int th_key_der(const th_key *key, const th_key_write_opts *opts, th_arena *arena, th_str *der)
 {
-    bool sealed;
+    bool sealed = false;
     return write_der(key, opts, arena, der, &sealed);
 }
 
 int th_key_pem(const th_key *key, const th_key_write_opts *opts, th_arena *arena, th_str *pem)
 {
     th_str der = { 0 };
-    bool sealed;
+    bool sealed = false;
     if (!pem)
         return thi_err_clear(-EINVAL);
     int err = write_der(key, opts, arena, &der, &sealed);

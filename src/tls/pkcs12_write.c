@@ -89,6 +89,7 @@ static int write_with(packing *p, const th_passphrase *source, th_arena *arena, 
         err = thi_err_set(-EINVAL, "a phrase for PKCS#12 ends at its first NUL byte");
     else
         err = thi_compute(pack, p);
+    p->phrase = NULL;
     thi_phrase_wipe(&phrase);
     if (err == 0)
         err = thi_der_write(PKCS12_it(), p->p12, arena, der);

@@ -690,6 +690,32 @@ START_TEST(what_is_no_certificate_is_refused)
 }
 END_TEST
 
+/* Limits are looked at before any of the bytes is. */
+START_TEST(input_is_limited)
+{
+    const char *text = "x";
+    size_t mib = (size_t)1 << 20;
+    th_certs certs = { 0 };
+    th_cert *cert = NULL;
+    th_cert_request *request = NULL;
+    ck_assert_int_eq(th_cert_parse(th_str_make(text, mib + 1), &cert), TH_ELIMIT);
+    ck_detail("more than 1048576 bytes");
+    ck_assert_int_eq(th_cert_request_parse(th_str_make(text, mib + 1), &request), TH_ELIMIT);
+    ck_assert_int_eq(th_certs_parse(th_str_make(text, 16 * mib + 1), &certs), TH_ELIMIT);
+    authority root = new_authority("CN=A");
+    th_str pem;
+    ck_ok(th_cert_pem(root.cert, &arena, &pem));
+    char *most = malloc(mib);
+    memset(most, '\n', mib);
+    memcpy(most + mib - pem.len, pem.ptr, pem.len);
+    ck_ok(th_cert_parse(th_str_make(most, mib), &cert));
+    ck_assert_int_eq(th_cert_equal(cert, root.cert), 1);
+    free(most);
+    th_cert_unref(cert);
+    drop_authority(&root);
+}
+END_TEST
+
 START_TEST(fingerprints_are_told)
 {
     authority root = new_authority("CN=A");
@@ -1065,6 +1091,7 @@ static void add_reading(Suite *suite)
     tcase_add_test(tcase, certificates_go_out_and_come_in);
     tcase_add_test(tcase, several_certificates_are_read_in_order);
     tcase_add_test(tcase, what_is_no_certificate_is_refused);
+    tcase_add_test(tcase, input_is_limited);
     tcase_add_test(tcase, fingerprints_are_told);
     tcase_add_test(tcase, the_text_says_everything_in_words);
     tcase = thi_check_case(suite, "requests");

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 
 #include <thrum/runtime.h>
+#include <thrum/scope.h>
 
 /* ---- making ---- */
 
@@ -554,6 +555,41 @@ START_TEST(fibers_make_and_read_keys)
 }
 END_TEST
 
+/* In a scope that has ended nothing is begun, and nothing is left behind. */
+static int make_and_read_too_late(void *arg)
+{
+    const char *path = arg;
+    th_key *key = NULL;
+    th_scope scope;
+    th_str pem;
+    th_key *good = new_key("ec");
+    ck_ok(th_key_pem(good, &sealed, &arena, &pem));
+    ck_ok(th_scope_open(&scope, NULL));
+    th_scope_cancel(&scope, -ECANCELED);
+    ck_assert_int_eq(th_key_new("?", &key), -EINVAL); /* room for details is made once */
+    int64_t live = thi_alloc_live();
+    ck_assert_int_eq(th_key_new("rsa:2048", &key), -ECANCELED);
+    ck_assert_int_eq(th_key_parse(pem, &secret, &key), -ECANCELED);
+    ck_assert_int_eq(th_key_load(path, NULL, &key), -ECANCELED);
+    ck_assert_int_eq(th_key_pem(good, &sealed, &arena, &pem), -ECANCELED);
+    ck_assert_int_eq(th_key_check(good), -ECANCELED);
+    ck_assert_ptr_null(key);
+    ck_assert_int_eq(thi_alloc_live(), live);
+    (void)th_scope_close(&scope);
+    th_key_unref(good);
+    return 0;
+}
+
+START_TEST(a_scope_that_has_ended_is_obeyed)
+{
+    th_key *key = new_key("ec");
+    thi_alloc_fail_at(0); /* from now on allocations are counted */
+    ck_ok(th_run(make_and_read_too_late, (void *)(uintptr_t)write_file("key", pem_of(key, NULL)),
+                 NULL));
+    th_key_unref(key);
+}
+END_TEST
+
 START_TEST(no_call_leaks_or_lies_without_memory)
 {
     th_key *key = new_key("ec");
@@ -633,6 +669,7 @@ static void fill(Suite *suite)
     tcase = thi_check_case(suite, "surroundings");
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, fibers_make_and_read_keys);
+    tcase_add_test(tcase, a_scope_that_has_ended_is_obeyed);
     tcase_add_test(tcase, no_call_leaks_or_lies_without_memory);
 }
 
