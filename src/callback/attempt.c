@@ -126,6 +126,8 @@ void thi_attempt_free(thi_attempt *a)
 {
     if (!a)
         return;
+    if (a->tls_stream) /* nobody has taken it, nor the descriptor */
+        (void)th_stream_reset(a->tls_stream);
     th_stream_free(a->tls_stream);
     th_tls_unref(a->tls);
     thi_free(a->ahead);

@@ -154,8 +154,8 @@ static void tls_close(th_transport *t, bool reset)
     if (told && !t->lent)
         (void)tls_flush(t);
     thi_carrier_socket_close(t, reset && !told);
-    if (reset)
-        (void)th_stream_reset(c->stream);
+    thi_buf_clear(&c->engine->wire.out);
+    (void)th_stream_reset(c->stream); /* all that was to be said has been */
     th_stream_free(c->stream);
     thi_free(c);
     t->carried = NULL;

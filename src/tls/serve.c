@@ -30,7 +30,9 @@ typedef struct service {
 } service;
 
 typedef struct connection {
-    thi_socket socket;
+    thi_socket *socket; /* its own below; with TLS, which may have to send a last word after the
+                           connection has ended, one on the heap */
+    thi_socket own;
     thi_server_part *part;
     th_tls *tls; /* what it speaks, the service's; NULL: no TLS */
 } connection;
@@ -49,7 +51,7 @@ static void tell_of_failure(th_stream *stream, int err)
 /* What is served: the socket, or TLS above it, which then owns it. NULL: there was no agreement. */
 static th_stream *meet(connection *c)
 {
-    th_stream *stream = &c->socket.base;
+    th_stream *stream = &c->socket->base;
     int err = c->tls ? th_tls_server(c->tls, stream, NULL, &stream) : 0;
     if (TH_LIKELY(err == 0))
         return stream;
@@ -65,10 +67,24 @@ static int serve_connection(void *arg)
     int result = stream ? sv->fn(stream, sv->arg) : 0;
     if (result < 0 && result != TH_EOF)
         thi_log(TH_LOG_DEBUG, "a connection ended: %s", th_strerror(result));
-    th_stream_free(stream ? stream : &c->socket.base);
+    th_stream_free(stream ? stream : &c->socket->base);
     thi_server_conn_ended(c->part);
     thi_free(c);
     return 0;
+}
+
+static int make_socket(connection *c, int fd)
+{
+    c->socket = &c->own;
+    return c->tls ? thi_socket_new(fd, &c->socket) : thi_socket_init(&c->own, fd);
+}
+
+/* Leaves the descriptor as it was. */
+static void unmake_socket(connection *c)
+{
+    thi_loop_unwatch(&c->part->worker->loop, &c->socket->watch);
+    if (c->socket != &c->own)
+        thi_free(c->socket);
 }
 
 static int arrived(thi_server_part *part, const thi_arrival *arrival)
@@ -78,14 +94,14 @@ static int arrived(thi_server_part *part, const thi_arrival *arrival)
     connection *c = thi_alloc(sizeof *c);
     if (!c)
         return -ENOMEM;
-    int err = thi_socket_init(&c->socket, arrival->fd);
+    c->part = part;
+    c->tls = thi_tls_doors_at(&sv->doors, arrival->listener);
+    int err = make_socket(c, arrival->fd);
     if (err < 0) {
         thi_free(c);
         return err;
     }
-    c->part = part;
-    c->tls = thi_tls_doors_at(&sv->doors, arrival->listener);
-    c->socket.origin = arrival->origin;
+    c->socket->origin = arrival->origin;
     scope->live++;
     thi_start start = {
         .fn = serve_connection, .arg = c, .name = "connection", .stack_size = sv->stack_size
@@ -93,7 +109,7 @@ static int arrived(thi_server_part *part, const thi_arrival *arrival)
     err = thi_start_here(scope, &start);
     if (err < 0) {
         thi_scope_child_ended(scope, 0);
-        thi_loop_unwatch(&part->worker->loop, &c->socket.watch);
+        unmake_socket(c);
         thi_free(c);
     }
     return err;
