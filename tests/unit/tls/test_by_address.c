@@ -278,6 +278,28 @@ START_TEST(there_is_no_tls_outside_of_fibers)
 }
 END_TEST
 
+static int say_two(th_stream *stream, void *arg)
+{
+    char byte;
+    (void)arg;
+    ck_assert_int_eq(th_stream_write(stream, "ww", 2), 2);
+    return (int)th_stream_read(stream, &byte, 1);
+}
+
+FIBER_TEST(what_was_decrypted_together_is_read_without_a_wait)
+{
+    server s = { .fn = say_two };
+    char byte = 0;
+    begin(&s);
+    th_stream *stream = dialled(at("?ca=%s", ca_file), NULL);
+    ck_assert_int_eq(th_stream_read(stream, &byte, 1), 1);
+    ck_assert_int_eq(th_stream_try_read(stream, &byte, 1), 1);
+    ck_assert_int_eq(byte, 'w');
+    ck_assert_int_eq(th_stream_try_read(stream, &byte, 1), -EAGAIN);
+    th_stream_free(stream);
+    cancel_server(&s);
+}
+
 /* ---- clients that are no good ---------------------------------------------------------------- */
 
 FIBER_TEST(who_speaks_something_else_or_nothing_hurts_nobody)
@@ -361,6 +383,7 @@ static void fill_suite(Suite *suite)
     tcase_add_test(tcase, contexts_say_what_an_address_does_not);
     tcase_add_test(tcase, for_developing_the_address_needs_no_files);
     tcase_add_test(tcase, a_client_may_have_to_show_a_certificate);
+    tcase_add_test(tcase, what_was_decrypted_together_is_read_without_a_wait);
     tcase_add_test(tcase, tls_is_spoken_where_the_address_says_so);
     tcase_add_test(tcase, what_is_wrong_is_told_before_anybody_is_served);
     tcase_add_test(tcase, there_is_no_tls_outside_of_fibers);
