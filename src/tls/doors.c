@@ -12,7 +12,7 @@
 
 static int open_one(const th_listener *listener, th_tls *given, th_tls **tls)
 {
-    thi_tls_params params;
+    thi_tls_params params = { .text = NULL };
     char place[TH_ADDR_TEXT];
     char address[TH_ADDR_TEXT + sizeof "tls+"] = "tls+";
     th_addr_format(&listener->addr, place, sizeof place);

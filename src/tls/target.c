@@ -53,7 +53,7 @@ static int find_name(const thi_tls_params *params, const th_dial_opts *opts, thi
 
 int thi_tls_target_open(const char *address, const th_dial_opts *opts, thi_tls_target *target)
 {
-    thi_tls_params params;
+    thi_tls_params params = { .text = NULL };
     int err = thi_tls_address_read(address, &target->address);
     if (err == 0)
         err = thi_tls_params_read(target->address.params, target->address.shown, &params);
