@@ -336,6 +336,83 @@ FIBER_TEST(a_file_is_sent_between_other_bytes)
     free(bytes);
 }
 
+static atomic_int conns_now;
+
+static int count_made(th_transport *t, void *self)
+{
+    (void)t;
+    (void)self;
+    atomic_fetch_add(&conns_now, 1);
+    return 0;
+}
+
+static int send_back(th_transport *t, void *self, th_str data)
+{
+    (void)self;
+    return th_transport_write(t, data.ptr, data.len);
+}
+
+static void count_lost(th_transport *t, void *self, int reason)
+{
+    (void)t;
+    (void)self;
+    (void)reason;
+    atomic_fetch_sub(&conns_now, 1);
+}
+
+static int make_counted(th_transport *t, void *arg)
+{
+    static const th_protocol protocol = { .connection_made = count_made,
+                                          .data_received = send_back,
+                                          .connection_lost = count_lost };
+    return th_transport_set_protocol(t, &protocol, arg);
+}
+
+FIBER_TEST(a_second_connection_resumes_the_first)
+{
+    th_tls_info info = { .size = sizeof info };
+    server s = { .factory = make_counted };
+    start_server(&s);
+    for (int i = 0; i < 2; i++) {
+        probe a = { .peer = -1 };
+        connected_probe(&a, s.address);
+        ck_assert_int_eq(CALL(th_transport_write(a.t, "warp", 4)), 0);
+        await(a.len == 4);
+        ck_assert_int_eq(th_transport_tls_info(a.t, &info), 0);
+        ck_assert_int_eq(info.resumed, i);
+        ck_assert_int_eq(CALL(th_transport_close(a.t)), 0);
+        await(is_lost(&a));
+        close_probe(&a);
+    }
+    cancel_server(&s);
+}
+
+FIBER_TEST_ON(2, many_connections_are_served_on_all_workers)
+{
+    enum { MANY = 40 };
+    th_stream *clients[MANY];
+    char got[5] = "";
+    server s = { .factory = make_counted };
+    start_server(&s);
+    for (int i = 0; i < MANY; i++)
+        ck_assert_int_eq(th_dial(s.address, &dial, &clients[i]), 0);
+    for (int i = 0; i < MANY; i++)
+        ck_assert_int_eq(th_stream_write(clients[i], "warp", 4), 4);
+    for (int i = 0; i < MANY; i++) {
+        ck_assert_int_eq(th_stream_read_all(clients[i], got, 4), 4);
+        ck_assert_str_eq(got, "warp");
+    }
+    ck_assert_int_eq(atomic_load(&conns_now), MANY);
+    for (int i = 0; i < MANY / 2; i++)
+        th_stream_free(clients[i]);
+    cancel_server(&s);
+    ck_assert_int_eq(atomic_load(&conns_now), 0);
+    for (int i = MANY / 2; i < MANY; i++) {
+        ck_assert_int_lt(th_stream_read(clients[i], got, 1), 0);
+        th_stream_free(clients[i]);
+    }
+}
+
 /* ---- failures -------------------------------------------------------------------------------- */
 
 static int no_factory(th_transport *t, void *arg)
@@ -699,6 +776,8 @@ static void fill_suite(Suite *suite)
     add_on_engines(tcase, a_connection_that_is_cut_off_is_told_from_one_that_ended);
     tcase_add_test(tcase, what_is_wrong_with_the_peer_is_told_in_words);
     tcase_add_test(tcase, a_file_is_sent_between_other_bytes);
+    tcase_add_test(tcase, a_second_connection_resumes_the_first);
+    add_on_engines(tcase, many_connections_are_served_on_all_workers);
     tcase_add_test(tcase, a_handshake_that_fails_is_told_and_makes_no_transport);
     add_on_engines(tcase, who_does_not_speak_holds_up_nobody_and_is_given_up);
     tcase_add_test(tcase, handshakes_under_way_end_with_the_server);

@@ -185,6 +185,23 @@ FIBER_TEST(for_developing_the_address_needs_no_files)
     ck_assert_int_eq(system(command), 0);
 }
 
+FIBER_TEST(a_second_connection_resumes_the_first)
+{
+    th_tls *theirs = test_tls(NULL, (th_tls_opts){ 0 });
+    th_tls_info info = { .size = sizeof info };
+    server s = { 0 };
+    begin(&s);
+    for (int i = 0; i < 2; i++) {
+        th_stream *stream = dialled(dial_at, &(th_dial_opts){ .tls = theirs });
+        answers(stream);
+        ck_assert_int_eq(th_tls_info_get(stream, &info), 0);
+        ck_assert_int_eq(info.resumed, i);
+        th_stream_free(stream);
+    }
+    cancel_server(&s);
+    th_tls_unref(theirs);
+}
+
 FIBER_TEST(a_client_may_have_to_show_a_certificate)
 {
     char address[600];
@@ -382,6 +399,7 @@ static void fill_suite(Suite *suite)
     tcase_add_test(tcase, over_a_unix_socket_the_name_is_to_be_given);
     tcase_add_test(tcase, contexts_say_what_an_address_does_not);
     tcase_add_test(tcase, for_developing_the_address_needs_no_files);
+    tcase_add_test(tcase, a_second_connection_resumes_the_first);
     tcase_add_test(tcase, a_client_may_have_to_show_a_certificate);
     tcase_add_test(tcase, what_was_decrypted_together_is_read_without_a_wait);
     tcase_add_test(tcase, tls_is_spoken_where_the_address_says_so);
