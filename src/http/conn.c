@@ -216,7 +216,7 @@ static int drop_sent(struct iovec *iov, int count, size_t sent)
 /* Step by step, and none behind one that has failed. */
 static int send_steps(thi_http_conn *conn, struct iovec *iov, int count)
 {
-    th_stream *stream = conn->stream;
+    th_stream *stream = TH_UNLIKELY(conn->sealed) ? &conn->socket.base : conn->stream;
     while (count > 0 && conn->broken == 0) {
         ssize_t n = stream->ops->writev(stream, iov, count);
         if (n < 0) {
@@ -228,6 +228,7 @@ static int send_steps(thi_http_conn *conn, struct iovec *iov, int count)
         count = drop_sent(iov, count, (size_t)n);
     }
     end_wait(conn);
+    conn->sealed = false;
     return conn->broken;
 }
 

@@ -58,6 +58,7 @@ struct thi_http_conn {
     bool late;    /* the time of the phase has run out */
     bool posted;  /* idle, and its last answer is still in the outbox */
     bool secure;  /* the stream is that of TLS */
+    bool sealed;  /* what was gathered is TLS already: it goes to the socket as it is */
     bool early;   /* what was read last came before the handshake was complete (RFC 8470) */
     bool leaving; /* it was idle too long, or the server ends: its fiber comes to say so */
 };

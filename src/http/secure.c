@@ -20,6 +20,7 @@
 #include "tls/stream.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define PIECES 4
 
@@ -102,25 +103,47 @@ void thi_http_secure_tell(const thi_http_conn *conn, th_http_record *record)
     record->tls_cipher = th_str_of(SSL_get_cipher_name(ssl));
 }
 
-/* Sends what TLS has made and the socket has not taken. */
-static int flush(thi_http_conn *conn)
+bool thi_http_secure_seal(thi_http_conn *conn)
+{
+    thi_http_work *work = conn->work;
+    thi_tls_engine *engine = thi_tls_stream_engine(conn->stream);
+    thi_buf *out = &engine->wire.out;
+    struct iovec gathered = { work->out, work->out_len };
+    if (!engine->done || thi_buf_len(out) > 0)
+        return false;
+    ssize_t n = thi_tls_engine_writev(engine, &gathered, 1, work->out_len);
+    if (n < 0)
+        conn->broken = (int)n;
+    if (n > 0) {
+        work->out_len -= (size_t)n;
+        memmove(work->out, work->out + n, work->out_len);
+    }
+    if (n < 0 || work->out_len > 0 || thi_buf_len(out) > THI_HTTP_SEALED)
+        return false; /* what was made is sent by the next flush */
+    work->out_len = thi_buf_read(out, work->out, THI_HTTP_OUT);
+    conn->sealed = true;
+    return true;
+}
+
+int thi_http_secure_flush(thi_http_conn *conn)
 {
     thi_buf *out = &thi_tls_stream_engine(conn->stream)->wire.out;
     th_stream *below = &conn->socket.base;
     struct iovec iov[PIECES];
-    while (thi_buf_len(out) > 0) {
+    while (conn->broken == 0 && thi_buf_len(out) > 0) {
         ssize_t n = below->ops->writev(below, iov, thi_buf_iov(out, iov, PIECES));
-        if (n < 0)
-            return (int)n;
-        thi_buf_consume(out, (size_t)n);
+        if (n > 0)
+            thi_buf_consume(out, (size_t)n);
+        else
+            conn->broken = (int)n;
     }
-    return 0;
+    return conn->broken;
 }
 
 void thi_http_secure_end(thi_http_conn *conn)
 {
     if (conn->broken == 0 && th_stream_shutdown(conn->stream) == 0)
-        conn->broken = flush(conn);
+        (void)!thi_http_secure_flush(conn);
 }
 
 void thi_http_secure_free(thi_http_conn *conn)

@@ -36,6 +36,18 @@ TH_MUST int thi_http_secure_complete(thi_http_conn *conn);
 /* Whether the present request came before that, and it still is not. */
 bool thi_http_secure_is_early(const thi_http_conn *conn);
 
+/* Of an output that is sealed, bytes: what a small answer becomes. */
+#define THI_HTTP_SEALED ((size_t)THI_OUTBOX_ENTRY)
+
+/*
+ * Makes TLS of what was gathered, in its place, so that it can leave by the outbox: at most
+ * THI_HTTP_SEALED - 256 bytes. False: it has to be flushed.
+ */
+TH_MUST bool thi_http_secure_seal(thi_http_conn *conn);
+
+/* Sends what TLS has made by itself, or of an answer that was not sealed. 0 or an error. */
+TH_MUST int thi_http_secure_flush(thi_http_conn *conn);
+
 /* Adds to a record for the log what was agreed on; of a connection over TLS. */
 void thi_http_secure_tell(const thi_http_conn *conn, th_http_record *record);
 

@@ -32,6 +32,7 @@
 #define LINGER_PAUSE (2 * TH_SECOND)  /* of a client that sends no more */
 #define LINGER_TIME  (30 * TH_SECOND) /* of one that goes on and on */
 #define LINGER_BYTES (64 * 1024 * 1024)
+#define SEAL         256 /* what TLS adds to a small answer at most, bytes */
 
 /* What became of an attempt to serve a request. */
 enum { NEXT, IDLE, CLOSE, LINGER };
@@ -224,10 +225,13 @@ static thi_http_outbox *outbox_of(const thi_http_conn *conn)
 static bool may_post(thi_http_conn *conn)
 {
     const thi_worker *worker = conn->part->worker;
-    if (TH_UNLIKELY(conn->secure))
-        return conn->work->out_len == 0;
-    return (worker->loop.dispatching || worker->pick) &&
-           thi_http_outbox_takes(outbox_of(conn), conn->work->out_len);
+    size_t size = conn->work->out_len;
+    if (!worker->loop.dispatching && !worker->pick)
+        return false;
+    if (TH_LIKELY(!conn->secure))
+        return thi_http_outbox_takes(outbox_of(conn), size);
+    return !conn->sealed && size > 0 && size <= THI_HTTP_SEALED - SEAL &&
+           thi_http_outbox_takes(outbox_of(conn), THI_HTTP_SEALED) && thi_http_secure_seal(conn);
 }
 
 /* Whether something may have arrived that nobody has read, when no input is left. */
@@ -248,9 +252,9 @@ static int more_of_head(thi_http_conn *conn)
     bool idle = !started && !has_arrival(conn);
     if (idle && may_post(conn))
         return IDLE;
-    if (thi_http_conn_flush(conn) < 0)
+    if (thi_http_conn_flush(conn) < 0 || (conn->secure && thi_http_secure_flush(conn) < 0))
         return CLOSE;
-    if (idle && !has_arrival(conn))
+    if (idle && !(thi_socket_has_arrival(&conn->socket) && has_arrival(conn)))
         return IDLE;
     const th_http_opts *opts = &thi_http_service_of(conn)->opts;
     bool here = !started && thi_http_conn_buffered(conn) > 0; /* by has_arrival(), over TLS */
@@ -513,6 +517,7 @@ static void on_posted(thi_socket *socket, size_t sent, th_str rest)
     (void)sent;
     if (TH_LIKELY(rest.len == 0))
         return;
+    conn->sealed = conn->secure;
     bool idle = !conn->work; /* else its fiber is there, and has just begun */
     if (idle && thi_http_conn_take_work(conn) < 0)
         thi_socket_shut(socket);
@@ -542,6 +547,7 @@ static void post(thi_http_conn *conn)
         return;
     thi_http_outbox_put(outbox_of(conn), &conn->socket, work->out, work->out_len);
     conn->posted = true;
+    conn->sealed = false;
 }
 
 /* RFC 9110, 4.2.2 knows no plain HTTP here; but who speaks it had better be told in it. */
@@ -585,7 +591,9 @@ static int serve(void *arg)
     if (conn->work || thi_http_conn_take_work(conn) == 0) {
         if (TH_UNLIKELY(conn->posted))
             thi_http_outbox_send(outbox_of(conn));
-        if (TH_UNLIKELY(conn->leaving))
+        if (TH_UNLIKELY(conn->sealed) && thi_http_conn_flush(conn) < 0)
+            result = CLOSE;
+        if (TH_UNLIKELY(conn->leaving) && result == NEXT)
             result = leave(conn);
         while (result == NEXT) {
             result = read_head(conn);
