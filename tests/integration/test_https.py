@@ -18,9 +18,10 @@ from files import content, www  # noqa: F401 (fixtures)
 from wire import Client, Closed, request
 
 
-@pytest.fixture
-def any_tls_probe(tls_probe, setup):
-    backend, workers = setup
+@pytest.fixture(params=[("epoll", 1), ("epoll", 2), ("uring", 2), ("select", 1)],
+                ids=lambda setup: f"{setup[0]}-{setup[1]}")
+def any_tls_probe(tls_probe, request):
+    backend, workers = request.param
     return lambda **settings: tls_probe(backend=backend, workers=workers, **settings)
 
 
