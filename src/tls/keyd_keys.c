@@ -63,11 +63,7 @@ static int read_key(const th_keyd_key *from, EVP_PKEY **key)
     if (!file)
         return thi_err_set(-errno, "the key %s: %s", from->file, th_strerror(-errno));
     thi_ossl_begin();
-    char *phrase = from->phrase ? thi_strdup_n(from->phrase, strlen(from->phrase)) : NULL;
-    *key = PEM_read_PrivateKey(file, NULL, give_phrase, phrase);
-    if (phrase)
-        OPENSSL_cleanse(phrase, strlen(phrase));
-    thi_free(phrase);
+    *key = PEM_read_PrivateKey(file, NULL, give_phrase, (void *)(uintptr_t)from->phrase);
     fclose(file);
     return *key ? 0 : thi_ossl_fail(TH_ETLS, "the key %s cannot be read", from->file);
 }

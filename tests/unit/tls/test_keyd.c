@@ -595,6 +595,48 @@ START_TEST(without_memory_there_is_no_key_and_no_leak)
 }
 END_TEST
 
+FIBER_TEST(without_memory_it_does_not_start)
+{
+    th_scope scope;
+    int err;
+    make_files();
+    both[0] = (th_keyd_key){ .file = files[0], .phrase = "not needed" };
+    both[1] = (th_keyd_key){ .file = files[1] };
+    how = (th_keyd_opts){ .keys = both, .count = 2 };
+    open_cancelled_scope(&scope); /* in which nobody is served */
+    (void)!th_keyd_serve(address, &how);
+    int64_t live = thi_alloc_live();
+    for (int64_t n = 1;; n++) {
+        thi_alloc_fail_at(n);
+        err = th_keyd_serve(address, &how);
+        if (thi_alloc_fail_at(0) > 0)
+            break;
+        ck_assert_msg(err == -ENOMEM, "%d: %s", (int)n, th_errname(err));
+        ck_assert_int_eq(thi_alloc_live(), live);
+    }
+    ck_assert_int_eq(err, -ECANCELED);
+    (void)th_scope_close(&scope);
+    remove_files();
+}
+
+/* In the middle of a handshake, on both sides: it fails, and the next one does not. */
+KEYD_TEST(without_memory_a_request_fails)
+{
+    (void)scope;
+    for (int64_t n = 1; n < 40; n++) {
+        thi_alloc_fail_at(n);
+        int err = shake_with("", 1, TLS1_3_VERSION);
+        if (thi_alloc_fail_at(0) > 0)
+            break;
+        ck_assert_int_lt(err, 1);
+    }
+    int64_t began = th_now();
+    while (shake_with("", 1, TLS1_3_VERSION) < 0) {
+        ck_assert_int_lt(th_now() - began, 5 * TH_SECOND);
+        ck_assert_int_eq(th_sleep(TH_MILLISECOND), 0); /* after a pause */
+    }
+}
+
 static void fill(Suite *suite)
 {
     TCase *tcase = thi_check_case(suite, "messages");
@@ -630,6 +672,8 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, addresses_of_keys_are_checked);
     tcase_add_test(tcase, outside_of_a_fiber_nobody_can_wait_for_it);
     tcase_add_test(tcase, without_memory_there_is_no_key_and_no_leak);
+    tcase_add_test(tcase, without_memory_it_does_not_start);
+    tcase_add_test(tcase, without_memory_a_request_fails);
 }
 
 int main(void)

@@ -11,6 +11,7 @@
 
 #include <thrum/keyd.h>
 #include <thrum/pool.h>
+#include <thrum/sim.h>
 #include <thrum/stream.h>
 #include <thrum/tls.h>
 #include <thrum/tls_stream.h>
@@ -188,6 +189,27 @@ FIBER_TEST(the_time_for_a_handshake_runs_while_it_waits)
     tidy_up();
 }
 
+/* A pool of the simulation computes, at a moment that the seed draws. */
+static int meet_in_a_simulation(void *arg)
+{
+    (void)arg;
+    meet_in_a_crowd(1);
+    return 0;
+}
+
+START_TEST(in_a_simulation_its_own_pool_signs)
+{
+    int64_t before = thi_metric_read(THI_M_TLS_SIGNED_POOL);
+    make_files("RSA");
+    make_contexts(key_file, 4);
+    for (uint64_t seed = 1; seed <= 5; seed++)
+        ck_assert_int_eq(
+            th_sim_run(meet_in_a_simulation, NULL, &(th_sim_opts){ .seed = seed }, NULL), 0);
+    ck_assert_int_eq(thi_metric_read(THI_M_TLS_SIGNED_POOL) - before, INT64_C(5) * CROWD);
+    tidy_up();
+}
+END_TEST
+
 /* ---- the key process ------------------------------------------------------------------------- */
 
 static bool listens;
@@ -277,6 +299,7 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, rsa_signs_in_the_pool);
     tcase_add_test(tcase, a_bound_of_one_lets_all_in_one_by_one);
     tcase_add_test(tcase, the_time_for_a_handshake_runs_while_it_waits);
+    tcase_add_test(tcase, in_a_simulation_its_own_pool_signs);
     tcase = thi_check_case(suite, "key process");
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, a_server_has_its_rsa_key_elsewhere);
