@@ -18,7 +18,7 @@ from csource import LAYERS, ROOT, includes
 PUBLIC = {"addr": "io", "defs": "base", "fiber": "runtime", "http": "http", "mem": "base",
           "metrics": "observe", "pool": "pool", "queue": "sync", "select": "sync", "serve": "net",
           "signals": "io", "str": "base", "time": "sys", "tls": "tls",
-          "tls_engine": "tls", "tls_stream": "tls"}
+          "tls_engine": "tls", "tls_session": "tls", "tls_stream": "tls"}
 OUTSIDE = ["thrum", "examples"]
 
 

@@ -177,13 +177,14 @@ TH_API int th_dtls_peer(th_dtls *dtls, th_addr *addr);
 TH_API int th_dtls_info(th_dtls *dtls, th_tls_info *info);
 
 /**
- * Closes a connection: the peer is told, as far as that goes without a wait, and fibers that wait
- * in it return -ECANCELED.
+ * Closes a connection.
+ *
+ * The peer is told, for which it waits a second at most; fibers that wait in it return -ECANCELED.
  *
  * @param dtls  the connection
  * @return 0; -EBADF when it is closed already; -EINVAL for NULL
  *
- * Suspends: no
+ * Suspends: yes, while the kernel has no room
  * Thread: fiber
  * On cancel: closes
  * Since: 0.1
@@ -191,12 +192,14 @@ TH_API int th_dtls_info(th_dtls *dtls, th_tls_info *info);
 TH_API int th_dtls_close(th_dtls *dtls);
 
 /**
- * Closes a connection if it is open and frees it. No other fiber may be in a call on it. What
- * serves a peer does not free it: that is done when it returns.
+ * Closes a connection if it is open and frees it.
+ *
+ * No other fiber may be in a call on it. What serves a peer does not free it: that is done when it
+ * returns.
  *
  * @param dtls  the connection; NULL is allowed and does nothing
  *
- * Suspends: no
+ * Suspends: yes, as th_dtls_close()
  * Thread: fiber
  * On cancel: frees
  * Since: 0.1

@@ -126,8 +126,10 @@ TH_API th_tls_ticket_keys *th_tls_ticket_keys_ref(th_tls_ticket_keys *keys);
 TH_API void th_tls_ticket_keys_unref(th_tls_ticket_keys *keys);
 
 /**
- * Rotates keys now: in memory the next one becomes the current one and a new one the next; with a
- * file or a source it is looked at, whenever that was done last.
+ * Rotates keys now.
+ *
+ * In memory the next one becomes the current one, and a new one the next. A file or a source is
+ * looked at, whenever that was done last.
  *
  * @param keys  the keys
  * @return 0; failures of file and source as th_tls_ticket_keys_new(), with the keys as they were;
@@ -170,8 +172,10 @@ TH_API TH_MUST int th_tls_ticket_keys_get(th_tls_ticket_keys *keys, th_tls_ticke
 TH_API TH_MUST int th_tls_ticket_keys_set(th_tls_ticket_keys *keys, const th_tls_ticket_set *set);
 
 /**
- * Rotates the keys in a file: its previous key goes, a new next one comes. A file that is not there
- * is made, with three new keys.
+ * Rotates the keys in a file.
+ *
+ * Its previous key goes, a new next one comes. A file that is not there is made, with three new
+ * keys.
  *
  * The file is replaced as a whole, with permissions for its owner alone. For one program that does
  * so regularly for all hosts; `openssl rand -hex 80` makes a key as well.
@@ -244,8 +248,9 @@ TH_API TH_MUST int th_tls_sessions_new(const th_tls_sessions_opts *opts,
 TH_API th_tls_sessions *th_tls_sessions_ref(th_tls_sessions *sessions);
 
 /**
- * Gives a reference back; with the last one the cache goes. Contexts and their connections hold
- * some.
+ * Gives a reference back; with the last one the cache goes.
+ *
+ * Contexts and their connections hold some.
  *
  * @param sessions  a cache, or NULL, for which nothing happens
  *

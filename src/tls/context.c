@@ -9,10 +9,11 @@
  */
 #include "tls/context.h"
 
-#include "tls/extras.h"
-
 #include "base/alloc.h"
 #include "base/error.h"
+#include "tls/keylog.h"
+
+#include <thrum/tls_session.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -58,7 +59,9 @@ void thi_tls_config_unref(thi_tls_config *config)
     thi_tls_sni_deinit(&config->sni);
     thi_tls_alpn_deinit(&config->alpn);
     thi_tls_pins_deinit(&config->pins);
-    thi_tls_extras_close(config);
+    th_tls_ticket_keys_unref(config->ticket_keys);
+    th_tls_sessions_unref(config->sessions);
+    thi_tls_keylog_unref(config->keylog);
     thi_free(config->groups);
     thi_free(config);
 }

@@ -11,34 +11,11 @@
 #ifndef THI_TLS_ENGINE_H
 #define THI_TLS_ENGINE_H
 
-#include "tls/bio.h"
-#include "tls/link.h"
+#include "tls/engine_step.h"
 
 #include <thrum/tls_engine.h>
 
 #include <sys/uio.h>
-
-/* What is in a record at most, of the user's. */
-#define THI_TLS_RECORD_MAX ((size_t)16384)
-
-/* Of th_tls_stream_opts.first. */
-#define THI_TLS_FIRST_MAX ((size_t)64 * 1024)
-
-typedef struct thi_tls_engine {
-    thi_tls_link link; /* with the SSL, and its settings */
-    thi_tls_wire wire;
-    int failed;          /* what every later call returns, negative; 0: nothing */
-    char *why;           /* the detail of that; NULL: none */
-    unsigned records;    /* that came since the peer last sent something for the user */
-    uint16_t record;     /* bytes of the user's in one record that is sent, at most */
-    bool done;           /* the handshake is complete */
-    bool busy;           /* inside OpenSSL */
-    bool ended;          /* nothing will be added to wire.in */
-    bool sent_close;     /* the peer has been told of the end, or will be by what is in wire.out */
-    bool received_close; /* and has told of its own */
-    struct thi_tls_engine_early *early; /* engine_early.h; NULL: nothing of the kind */
-    bool flooded;                       /* there were more records than a sound peer sends */
-} thi_tls_engine;
 
 /*
  * Makes one, in the caller's storage, which must stay where it is. `pool` is for its bytes, and

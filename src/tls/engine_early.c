@@ -15,7 +15,6 @@
 #include "base/alloc.h"
 #include "base/util.h"
 #include "tls/early.h"
-#include "tls/engine_step.h"
 
 #include <errno.h>
 #include <string.h>

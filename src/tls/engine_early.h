@@ -9,7 +9,9 @@
 #ifndef THI_TLS_ENGINE_EARLY_H
 #define THI_TLS_ENGINE_EARLY_H
 
-#include "tls/engine.h"
+#include "tls/engine_step.h"
+
+#include <thrum/tls_stream.h>
 
 struct thi_tls_engine_early {
     thi_buf bytes; /* server: what came early and was not read */

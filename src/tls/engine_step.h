@@ -1,10 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 
-/* One call of OpenSSL by an engine; for the engine's own files. */
+/* An engine, and its one call of OpenSSL at a time; for the engine's own files. */
 #ifndef THI_TLS_ENGINE_STEP_H
 #define THI_TLS_ENGINE_STEP_H
 
-#include "tls/engine.h"
+#include "tls/bio.h"
+#include "tls/link.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* What is in a record at most, of the user's. */
+#define THI_TLS_RECORD_MAX ((size_t)16384)
+
+/* Of th_tls_stream_opts.first. */
+#define THI_TLS_FIRST_MAX ((size_t)64 * 1024)
+
+typedef struct thi_tls_engine {
+    thi_tls_link link; /* with the SSL, and its settings */
+    thi_tls_wire wire;
+    int failed;          /* what every later call returns, negative; 0: nothing */
+    char *why;           /* the detail of that; NULL: none */
+    unsigned records;    /* that came since the peer last sent something for the user */
+    uint16_t record;     /* bytes of the user's in one record that is sent, at most */
+    bool done;           /* the handshake is complete */
+    bool busy;           /* inside OpenSSL */
+    bool ended;          /* nothing will be added to wire.in */
+    bool sent_close;     /* the peer has been told of the end, or will be by what is in wire.out */
+    bool received_close; /* and has told of its own */
+    struct thi_tls_engine_early *early; /* engine_early.h; NULL: nothing of the kind */
+    bool flooded;                       /* there were more records than a sound peer sends */
+} thi_tls_engine;
 
 /* What a step is made of: OpenSSL's arguments, and how much it did. */
 typedef struct thi_tls_step {

@@ -100,13 +100,6 @@ int thi_tls_extras_open(const th_tls_opts *opts, thi_tls_config *config)
     return err;
 }
 
-void thi_tls_extras_close(thi_tls_config *config)
-{
-    th_tls_ticket_keys_unref(config->ticket_keys);
-    th_tls_sessions_unref(config->sessions);
-    thi_tls_keylog_unref(config->keylog);
-}
-
 /* ---- a server ---- */
 
 int thi_tls_extras_server(const th_tls_opts *opts, const thi_tls_config *config, SSL_CTX *ctx)

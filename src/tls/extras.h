@@ -12,7 +12,8 @@
 
 #include <stdint.h>
 
-/* What the snapshot shares among its SSL_CTXs. Opens files; off the loop. 0, or as th_tls_new(). */
+/* What the snapshot shares among its SSL_CTXs, and gives back when it goes. Opens files; off the
+ * loop. 0, or as th_tls_new(). */
 TH_MUST int thi_tls_extras_open(const th_tls_opts *opts, thi_tls_config *config);
 
 /* To a server's SSL_CTX. */
@@ -30,8 +31,5 @@ TH_MUST int thi_tls_extras_staple(const thi_tls_config *config,
 /* To the client's SSL_CTX. */
 TH_MUST int thi_tls_extras_client(const th_tls_opts *opts, const thi_tls_config *config,
                                   SSL_CTX *ctx);
-
-/* Gives back what thi_tls_extras_open() took. */
-void thi_tls_extras_close(thi_tls_config *config);
 
 #endif

@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "io/fileway.h"
-#include "tls/ticket_keys.h"
+#include "tls/ticket_set.h"
 
 #include <thrum/file.h>
 

@@ -4,12 +4,9 @@
 #ifndef THI_TLS_TICKET_KEYS_H
 #define THI_TLS_TICKET_KEYS_H
 
-#include <thrum/tls_session.h>
+#include "tls/ticket_set.h"
 
 #include <stdbool.h>
-
-/* The parts of a key. */
-enum { THI_TICKET_NAME = 16, THI_TICKET_MAC = 32, THI_TICKET_AES = 32 };
 
 /* What a key is to the present moment. */
 typedef enum thi_ticket_age {
@@ -39,14 +36,5 @@ static inline const unsigned char *thi_ticket_aes(const th_tls_ticket_key *key)
 /* Those of the process, in memory, for contexts that have none of their own; with a reference for
  * the caller. Made at the first call. 0; -ENOMEM. */
 TH_MUST int thi_ticket_keys_default(th_tls_ticket_keys **keys);
-
-/* Whether no two have the same name and none is all zero. */
-bool thi_ticket_set_valid(const th_tls_ticket_set *set);
-
-/* Three keys by chance: 0 or -errno. */
-TH_MUST int thi_ticket_set_make(th_tls_ticket_set *set);
-
-/* The next one becomes the current one: 0 or -errno, and nothing has changed. */
-TH_MUST int thi_ticket_set_rotate(th_tls_ticket_set *set);
 
 #endif
