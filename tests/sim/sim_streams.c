@@ -22,7 +22,7 @@
 #include <stdbool.h>
 
 #define FAULTS_END (20 * TH_SECOND)
-#define PATIENCE   (10 * TH_SECOND)
+#define PATIENCE   (60 * TH_SECOND) /* buffers may be two bytes, and a way takes 2 ms */
 #define CLIENTS    6
 #define SIZE_MAX_  3000
 
@@ -350,8 +350,8 @@ static int play(void *arg)
     int64_t stopped = th_now();
     expect(th_stop() == 0);
     th_scope_close(&serving);
-    if (st->serve != ignore) /* nobody holds a connection open: there is nothing to wait for */
-        expect_value(th_now() - stopped < 5 * TH_SECOND, th_now() - stopped);
+    if (st->serve != ignore) /* nobody holds one open: they end before the time of grace, 10 s */
+        expect_value(th_now() - stopped < 9 * TH_SECOND, th_now() - stopped);
     th_listener_close(st->listener);
     return 0;
 }
