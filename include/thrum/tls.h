@@ -203,7 +203,8 @@ typedef struct th_tls_opts {
     int no_sessions;                  /* client: 1: keeps none */
     const char *session_id;  /* server: what sessions belong to, 1 to 32 bytes; NULL: derived from
                                 the demands on clients, so that hosts with the same settings resume
-                                each other's */
+                                each other's; with client_auth and `verify`, of this callback and
+                                `arg` in this process alone */
     uint32_t early_data_max; /* server: bytes of early data taken, 1.3; client: not 0: may send
                                 some; 0: off */
 

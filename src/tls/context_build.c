@@ -137,7 +137,8 @@ static int load_identities(build *b)
 /*
  * A session of a server vouches for the client's certificate. So it belongs to the demands on
  * clients: resumed where other ones hold, it would be a way around them. Equal settings give equal
- * ids, on every host.
+ * ids, on every host. A callback is a demand that nobody can look into: there it is this callback,
+ * in this process.
  */
 static int make_sid_ctx(const build *b, thi_tls_config *config)
 {
@@ -152,7 +153,7 @@ static int make_sid_ctx(const build *b, thi_tls_config *config)
     struct {
         char what[16];
         unsigned char trust[32];
-        uint64_t numbers[3];
+        uint64_t numbers[5];
     } demands;
     memset(&demands, 0, sizeof demands);
     memcpy(demands.what, "thrum sessions", sizeof "thrum sessions");
@@ -161,6 +162,8 @@ static int make_sid_ctx(const build *b, thi_tls_config *config)
         demands.numbers[0] = (uint64_t)opts->client_auth;
         demands.numbers[1] = config->facts.verify_depth;
         demands.numbers[2] = config->verify_flags;
+        demands.numbers[3] = (uintptr_t)opts->verify;
+        demands.numbers[4] = opts->verify ? (uintptr_t)opts->arg : 0;
     }
     thi_ossl_begin();
     if (EVP_Digest(&demands, sizeof demands, hash, NULL, EVP_sha256(), NULL) != 1)

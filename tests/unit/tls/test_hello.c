@@ -279,22 +279,24 @@ START_TEST(sessions_of_one_context_do_not_open_another)
     /* Else OpenSSL takes the connection for broken, and its session with it. */
     SSL_set_shutdown(p.client.link.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     close_pair(&p);
+    SSL_SESSION *again = SSL_SESSION_dup(session); /* one of 1.3 is good for one connection */
     ck_assert_int_eq(SSL_SESSION_is_resumable(session), 1);
     open_pair(&p, server, NULL, client, &opts);
     ck_assert_int_eq(SSL_set_session(p.client.link.ssl, session), 1);
     shake(&p);
     EXPECT_DONE(&p);
     ck_assert_int_eq(SSL_session_reused(p.server.link.ssl), 1); /* that it can be resumed at all */
-    SSL_set_shutdown(p.client.link.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     close_pair(&p);
+    ck_assert_int_eq(SSL_SESSION_is_resumable(again), 1);
     c.other = strict;
     open_pair(&p, server, NULL, client, &opts);
-    ck_assert_int_eq(SSL_set_session(p.client.link.ssl, session), 1);
+    ck_assert_int_eq(SSL_set_session(p.client.link.ssl, again), 1);
     shake(&p);
     ck_assert_int_eq(p.server.result, TH_ETLS);
     EXPECT_WORDS(&p.server, "peer did not return a certificate");
     close_pair(&p);
     SSL_SESSION_free(session);
+    SSL_SESSION_free(again);
     th_tls_unref(server);
     th_tls_unref(strict);
 }
@@ -320,6 +322,55 @@ START_TEST(sessions_outlast_a_replacement_where_the_id_is_the_same)
         close_pair(&p);
         ck_assert_int_eq(th_tls_replace(server, newer), 0);
     }
+    th_tls_unref(server);
+    th_tls_unref(newer);
+}
+END_TEST
+
+/* What one callback has let in another has not seen; with an id one says that they are alike. */
+static int let_in(const th_tls_verify *seen, void *user, void *arg)
+{
+    (void)user;
+    (void)arg;
+    return seen->error == 0;
+}
+
+static th_tls *new_asking(th_tls_opts opts, void *arg)
+{
+    opts.client_auth = TH_TLS_CLIENT_AUTH_REQUIRED;
+    opts.trust.memory = th_str_of(PEM_OF(ca.cert));
+    opts.verify = let_in;
+    opts.arg = arg;
+    return new_server(&first, opts);
+}
+
+static const struct {
+    const char *id;
+    int other; /* the callback's argument changes */
+    int resumed;
+} letters[] = { { NULL, 0, 1 }, { NULL, 1, 0 }, { "x", 1, 1 } };
+
+START_TEST(sessions_belong_to_the_callback_that_has_seen_the_client)
+{
+    pair p;
+    char buf[8];
+    int args[2];
+    th_tls_opts opts = { .session_id = letters[_i].id };
+    th_tls_cert cert = cert_of(&second);
+    th_tls *known = new_client(&ca, (th_tls_opts){ .certs = &cert, .certs_count = 1 });
+    th_tls *server = new_asking(opts, &args[0]);
+    th_tls *newer = new_asking(opts, &args[letters[_i].other]);
+    for (int i = 0; i < 2; i++) {
+        thi_tls_link_opts named = { .name = "both.test" };
+        open_pair(&p, server, NULL, known, &named);
+        shake(&p);
+        EXPECT_DONE(&p);
+        ck_assert_int_eq(read_side(&p.client, buf, sizeof buf), 0); /* the tickets */
+        ck_assert_int_eq(SSL_session_reused(p.server.link.ssl), i == 0 ? 0 : letters[_i].resumed);
+        close_pair(&p);
+        ck_assert_int_eq(th_tls_replace(server, newer), 0);
+    }
+    th_tls_unref(known);
     th_tls_unref(server);
     th_tls_unref(newer);
 }
@@ -587,6 +638,8 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, sessions_of_one_context_do_not_open_another);
     tcase_add_loop_test(tcase, sessions_outlast_a_replacement_where_the_id_is_the_same, 0,
                         (int)(sizeof ids / sizeof ids[0]));
+    tcase_add_loop_test(tcase, sessions_belong_to_the_callback_that_has_seen_the_client, 0,
+                        (int)(sizeof letters / sizeof letters[0]));
     tcase_add_test(tcase, the_callback_may_refuse_with_an_alert_or_fail);
     tcase_add_test(tcase, a_context_without_certificates_serves_if_others_are_chosen);
     tcase_add_test(tcase, the_servers_best_that_is_offered_is_taken);

@@ -18,9 +18,6 @@ static void setup(void)
     other_ca = issue(NULL, (wish){ .cn = "Other Root", .ca = true });
     middle = issue(&ca, (wish){ .cn = "Middle", .ca = true });
     leaf = issue(&middle, (wish){ .cn = "leaf", .alts = "DNS:db.test" });
-    th_tls_cert cert = { .cert_pem = th_str_of(PEM_OF(leaf.cert, middle.cert)),
-                         .key_pem = th_str_of(pem_of_key(leaf.key, NULL, 0)) };
-    server = new_tls((th_tls_opts){ .certs = &cert, .certs_count = 1 });
     make_folder();
 }
 
@@ -30,8 +27,20 @@ static void teardown(void)
     drop_issued(&other_ca);
     drop_issued(&middle);
     drop_issued(&leaf);
-    th_tls_unref(server);
     remove_folder();
+}
+
+/* In the process of the test: who reads a key may start threads, which no fork takes along. */
+static void start(void)
+{
+    th_tls_cert cert = { .cert_pem = th_str_of(PEM_OF(leaf.cert, middle.cert)),
+                         .key_pem = th_str_of(pem_of_key(leaf.key, NULL, 0)) };
+    server = new_tls((th_tls_opts){ .certs = &cert, .certs_count = 1 });
+}
+
+static void end(void)
+{
+    th_tls_unref(server);
 }
 
 /* What a client with that trust says to the server; the client goes. */
@@ -390,6 +399,7 @@ static void fill(Suite *suite)
 {
     TCase *tcase = thi_check_case(suite, "trust");
     tcase_add_unchecked_fixture(tcase, setup, teardown);
+    tcase_add_checked_fixture(tcase, start, end);
     tcase_add_test(tcase, files_several_files_directories_and_memory_are_believed);
     tcase_add_test(tcase, a_store_is_believed);
     tcase_add_test(tcase, the_digest_is_that_of_those_who_are_believed);
