@@ -426,9 +426,7 @@ END_TEST
 START_TEST(without_memory_nothing_is_built_and_nothing_left)
 {
     const char *const protocols[] = { "h2", "http/1.1", NULL };
-    const char *const pins[] = {
-        "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", NULL
-    };
+    const char *const pins[] = { "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", NULL };
     char *trust = PEM_OF(ca.cert);
     th_tls_cert certs[] = { cert_of(&leaf), cert_of(&other_leaf) };
     th_tls_opts opts = { .certs = certs,
