@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -92,6 +93,48 @@ def test_echo_client_says_what_is_wrong(example):
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
         assert run(client, address, "warp", status=1) == (
             "", f"{client}: Connection refused: cannot connect to {address}\n")
+
+
+def upgraded(server, authority, name="localhost"):
+    """A client of tls_echo that has changed to TLS."""
+    plain = socket.create_connection(server.address, TIMEOUT)
+    plain.sendall(b"STARTTLS\n")
+    assert plain.recv(6, socket.MSG_WAITALL) == b"ready\n"
+    return authority.client().wrap_socket(plain, server_hostname=name)
+
+
+def test_tls_echo_server_and_client(start, example, authority):
+    server = start(example("tls_echo"), "serve", "127.0.0.1:0", *authority.server)
+    shown = server.out.lines[0].removeprefix("listening on ")
+    words = ("ask", shown, "localhost", authority.cert, "warp", "x" * 1024)
+    assert run(example("tls_echo"), *words) == (f"TLSv1.3 with localhost\nwarp\n{'x' * 1024}\n", "")
+
+
+def test_tls_echo_speaks_with_others(start, example, authority):
+    much = bytes(range(256)) * 4096
+    server = start(example("tls_echo"), "serve", "127.0.0.1:0", *authority.server)
+    with upgraded(server, authority) as client:
+        sender = threading.Thread(target=client.sendall, args=(much,))
+        sender.start()
+        got = b""
+        while len(got) < len(much):
+            got += client.recv(65536)
+        sender.join()
+        assert got == much
+        client.unwrap().close()  # both have said the end
+    with pytest.raises(ssl.SSLCertVerificationError):
+        upgraded(server, authority, "other.example")
+
+
+def test_tls_echo_says_what_is_wrong(start, example, authority):
+    program = example("tls_echo")
+    assert run(program, status=2)[1].startswith("usage: tls_echo serve ADDRESS CERT KEY\n")
+    server = start(program, "serve", "127.0.0.1:0", *authority.server)
+    shown = server.out.lines[0].removeprefix("listening on ")
+    said = run(program, "ask", shown, "other.example", authority.cert, "warp", status=1)[1]
+    assert "TLS failed" in said and "not for other.example" in said
+    said = run(program, "serve", "127.0.0.1:0", "none.pem", "none.key", status=1)[1]
+    assert "none.pem" in said
 
 
 def test_forward_passes_on_both_ways_and_both_ends(start, example):
