@@ -104,13 +104,24 @@ static ssize_t feed(th_transport *t, thi_tls_engine *engine)
     return n;
 }
 
+/* Sends what there is before reading goes on. Others may have waited for that: an end to be said.
+ */
+static int catch_up(th_transport *t)
+{
+    bool was_behind = t->behind;
+    int err = tls_flush(t);
+    if (was_behind && err == 0)
+        thi_transport_settle(t);
+    return err;
+}
+
 /* What the engine has for the user; -EAGAIN when it wants bytes, or is starved. */
 static ssize_t take(th_transport *t, void *buf, size_t size)
 {
     tls_carried *c = of(t);
     for (;;) {
         ssize_t n = thi_tls_engine_read(c->engine, buf, size);
-        int err = thi_buf_len(&c->engine->wire.out) > 0 ? tls_flush(t) : 0;
+        int err = thi_buf_len(&c->engine->wire.out) > 0 ? catch_up(t) : 0;
         if (n != -ENOBUFS)
             return n;
         if (err < 0) {

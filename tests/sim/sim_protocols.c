@@ -6,8 +6,12 @@
  * Both ends are callbacks: what is sent comes back while it is being sent, through small marks,
  * with readers that pause and fibers that let them go on. While there are faults a client tries
  * again until it succeeds. Every connection that was made is lost once, and no byte is ever wrong.
+ * The same goes for TLS, which never fails by itself: whatever happens to bytes on their way
+ * happens to the connection.
  */
 #include "sim_seeds.h"
+
+#include "tls/certs.h"
 
 #include <thrum/addr.h>
 #include <thrum/event.h>
@@ -20,7 +24,8 @@
 #include <stdlib.h>
 
 #define FAULTS_END (20 * TH_SECOND)
-#define PATIENCE   (60 * TH_SECOND) /* buffers may be two bytes, and a way takes 2 ms */
+#define PATIENCE   (60 * TH_SECOND)  /* buffers may be two bytes, and a way takes 2 ms */
+#define TLS_MORE   (110 * TH_SECOND) /* buffers may be tiny, and a handshake has its 2 KB */
 #define CLIENTS    6
 #define SIZE_MAX_  3000
 
@@ -30,14 +35,17 @@ typedef struct stage {
     th_protocol_factory serve;
     th_protocol_factory call;
     bool faulty;
+    bool tls;
     int64_t calm; /* when the faults are over */
     th_listener *listener;
-    char dial_at[TH_ADDR_TEXT];
+    char dial_at[TH_ADDR_TEXT + 8];
     unsigned done; /* clients that succeeded */
     int open;      /* connections made and not lost */
 } stage;
 
 static stage *now; /* the one that is played */
+
+static th_tls *server_tls, *client_tls;
 
 static bool faults_are_on(void)
 {
@@ -168,7 +176,8 @@ static int serve_frames(th_transport *t, void *arg)
 static int run_server(void *arg)
 {
     stage *st = arg;
-    th_protocol_serve_opts opts = { .max_connections = th_sim_random(2) ? 3 : 0 };
+    th_protocol_serve_opts opts = { .max_connections = th_sim_random(2) ? 3 : 0,
+                                    .tls = st->tls ? server_tls : NULL };
     for (;;) {
         bool excused = faults_are_on();
         int result = th_protocol_serve_on(&st->listener, 1, st->serve, NULL, &opts);
@@ -241,10 +250,17 @@ static void client_resume(th_transport *t, void *self)
         (void)th_transport_abort(t, err);
 }
 
+/* Of all that TLS may find wrong only one thing may be: a peer without memory says so. */
+static void judge_tls(int error)
+{
+    expect(error != TH_ETLS || strstr(th_err_detail(), "alert 'internal error'") != NULL);
+}
+
 static void client_lost(th_transport *t, void *self, int reason)
 {
     client *c = self;
     expect(c->made);
+    judge_tls(reason);
     count_lost(t, NULL, reason);
     c->result = reason < 0 ? reason : c->got == c->size ? 0 : TH_ETRUNCATED;
     th_event_set(&c->over);
@@ -298,6 +314,7 @@ static int call_framed(th_transport *t, void *arg)
 static void client_failed(void *arg, int error)
 {
     client *c = arg;
+    judge_tls(error);
     c->result = error;
     th_event_set(&c->over);
 }
@@ -306,9 +323,11 @@ static void client_failed(void *arg, int error)
 static int attempt(stage *st)
 {
     client c = { .n = th_sim_random(1000), .size = (size_t)th_sim_random(SIZE_MAX_) };
-    th_protocol_opts opts = { .failed = client_failed };
+    th_dial_opts dial = { .tls = client_tls, .tls_name = "server.test" };
+    th_protocol_opts opts = { .failed = client_failed, .dial = st->tls ? &dial : NULL };
+    int64_t patience = st->tls ? PATIENCE + TLS_MORE : PATIENCE;
     th_scope scope;
-    int result = th_scope_open(&scope, &(th_scope_opts){ .deadline = th_after(PATIENCE) });
+    int result = th_scope_open(&scope, &(th_scope_opts){ .deadline = th_after(patience) });
     if (result < 0)
         return result;
     result = th_protocol_connect(st->dial_at, st->call, &c, &opts);
@@ -324,7 +343,8 @@ static bool is_network_error(int error)
 {
     static const int errors[] = { -ECONNRESET, -EPIPE,    -ECONNREFUSED, -ETIMEDOUT,
                                   -EMFILE,     -ENFILE,   -ENOBUFS,      -ENOMEM,
-                                  -ECANCELED,  -ENOTCONN, TH_ETRUNCATED, -ECONNABORTED };
+                                  -ECANCELED,  -ENOTCONN, TH_ETRUNCATED, -ECONNABORTED,
+                                  TH_EOF,      TH_ETLS };
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
         if (error == errors[i])
             return true;
@@ -365,6 +385,15 @@ static int run_client(void *arg)
         th_sleep(100 * TH_MILLISECOND);                                                            \
     }
 
+static void say_where(stage *st)
+{
+    char place[TH_ADDR_TEXT];
+    th_addr addr;
+    th_listener_addr(st->listener, &addr);
+    (void)snprintf(st->dial_at, sizeof st->dial_at, "%s%s", st->tls ? "tls+" : "",
+                   th_addr_format(&addr, place, sizeof place));
+}
+
 static int play(void *arg)
 {
     stage *st = arg;
@@ -374,9 +403,7 @@ static int play(void *arg)
     st->done = 0;
     st->open = 0;
     until_it_works(th_listen(st->address, NULL, &st->listener));
-    th_addr addr;
-    th_listener_addr(st->listener, &addr);
-    th_addr_format(&addr, st->dial_at, sizeof st->dial_at);
+    say_where(st);
     th_scope serving, asking;
     expect(th_scope_open(&serving, NULL) == 0);
     until_it_works(th_spawn(&serving, run_server, st));
@@ -422,7 +449,6 @@ static void slow(th_sim_opts *opts)
 static int talk_once(void *arg)
 {
     stage *st = arg;
-    th_addr addr;
     th_scope serving;
     now = st;
     st->open = 0;
@@ -430,8 +456,7 @@ static int talk_once(void *arg)
     int err = th_listen(st->address, NULL, &st->listener);
     if (err < 0)
         return err;
-    th_listener_addr(st->listener, &addr);
-    th_addr_format(&addr, st->dial_at, sizeof st->dial_at);
+    say_where(st);
     err = th_scope_open(&serving, NULL);
     expect(err == 0);
     err = th_spawn(&serving, run_server, st);
@@ -444,18 +469,17 @@ static int talk_once(void *arg)
     return err;
 }
 
-START_TEST(cancelled_at_each_wait_nothing_is_left)
+static void cancel_at_each_wait(stage *st)
 {
-    stage st = { .address = "127.0.0.1:0", .serve = serve_echo, .call = call_echo, .faulty = true };
     uint64_t seeds = 1 + sim_count() / 50;
     for (uint64_t seed = 1; seed <= seeds; seed++) {
         th_sim_opts opts = { .seed = seed, .workers = 1 + (unsigned)(seed % 3) };
-        uint64_t waits = sim_once(talk_once, &st, &opts).waits;
+        uint64_t waits = sim_once(talk_once, st, &opts).waits;
         ck_assert_uint_ge(waits, 5);
         for (opts.cancel_at = 1; opts.cancel_at <= waits; opts.cancel_at++) {
             th_sim_result seen;
             sim_failure[0] = '\0';
-            int err = th_sim_run(talk_once, &st, &opts, &seen);
+            int err = th_sim_run(talk_once, st, &opts, &seen);
             ck_assert_msg(seen.verdict == 0 && !sim_failure[0] && seen.open_descriptors == 0 &&
                               seen.live_allocations == 0,
                           "seed %d, wait %d: %s %s %s, %zu descriptors, %d allocations", (int)seed,
@@ -464,6 +488,12 @@ START_TEST(cancelled_at_each_wait_nothing_is_left)
             ck_assert(err == 0 || is_network_error(err));
         }
     }
+}
+
+START_TEST(cancelled_at_each_wait_nothing_is_left)
+{
+    stage st = { .address = "127.0.0.1:0", .serve = serve_echo, .call = call_echo, .faulty = true };
+    cancel_at_each_wait(&st);
 }
 END_TEST
 
@@ -511,6 +541,59 @@ START_TEST(frames_recover_from_every_fault)
 }
 END_TEST
 
+/* ---- over TLS -------------------------------------------------------------------------------- */
+
+/* With keys whose signatures all have one size, so that runs can be repeated. */
+static void open_contexts(void)
+{
+    int64_t time = PATIENCE + TLS_MORE;
+    test_cert_make(&test_ca, "Test Root", NULL, NULL, EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"));
+    test_cert_make(&test_server, "server.test", "DNS:server.test", &test_ca,
+                   EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"));
+    server_tls = test_tls(&test_server,
+                          (th_tls_opts){ .tickets = TH_TLS_NO_TICKETS, .handshake_time = time });
+    client_tls = test_tls(NULL, (th_tls_opts){ .no_sessions = 1, .handshake_time = time });
+}
+
+static void close_contexts(void)
+{
+    th_tls_unref(server_tls);
+    th_tls_unref(client_tls);
+    test_cert_free(&test_ca);
+    test_cert_free(&test_server);
+}
+
+START_TEST(tls_returns_every_byte)
+{
+    stage st = {
+        .address = "tls://127.0.0.1:0", .serve = serve_echo, .call = call_echo, .tls = true
+    };
+    sim_seeds(play, &st, slow);
+}
+END_TEST
+
+START_TEST(tls_recovers_from_every_fault)
+{
+    stage st = { .address = "tls://127.0.0.1:0",
+                 .serve = serve_frames,
+                 .call = call_framed,
+                 .tls = true,
+                 .faulty = true };
+    sim_seeds(play, &st, hostile);
+}
+END_TEST
+
+START_TEST(tls_cancelled_at_each_wait_leaves_nothing)
+{
+    stage st = { .address = "tls://127.0.0.1:0",
+                 .serve = serve_echo,
+                 .call = call_echo,
+                 .tls = true,
+                 .faulty = true };
+    cancel_at_each_wait(&st);
+}
+END_TEST
+
 static void fill_suite(Suite *suite)
 {
     TCase *tcase = sim_case(suite, "friendly");
@@ -522,6 +605,11 @@ static void fill_suite(Suite *suite)
     tcase_add_test(tcase, cancelled_at_each_wait_nothing_is_left);
     tcase_add_test(tcase, echo_recovers_from_every_fault);
     tcase_add_test(tcase, frames_recover_from_every_fault);
+    tcase = sim_case(suite, "tls");
+    tcase_add_checked_fixture(tcase, open_contexts, close_contexts);
+    tcase_add_test(tcase, tls_returns_every_byte);
+    tcase_add_test(tcase, tls_recovers_from_every_fault);
+    tcase_add_test(tcase, tls_cancelled_at_each_wait_leaves_nothing);
 }
 
 int main(void)
