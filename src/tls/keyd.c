@@ -297,7 +297,7 @@ static int listen_at(const char *address, const th_keyd_opts *opts, th_listener 
 
 static int serve(const char *address, const th_keyd_opts *opts, keyd *k)
 {
-    th_listener *listener;
+    th_listener *listener = NULL;
     int err = listen_at(address, opts, &listener);
     if (err < 0)
         return err;

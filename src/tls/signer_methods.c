@@ -61,6 +61,7 @@ static int rsa_decrypt(int len, const unsigned char *from, unsigned char *to, RS
 
 /* ---- EC -------------------------------------------------------------------------------------- */
 
+/* NOLINTNEXTLINE(readability-function-size): eight parameters, because OpenSSL wants eight */
 static int ec_sign(int type, const unsigned char *digest, int len, unsigned char *sig,
                    unsigned int *sig_len, const BIGNUM *kinv, const BIGNUM *r, EC_KEY *ec)
 {
