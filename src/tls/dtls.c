@@ -358,12 +358,12 @@ static int connect_to(thi_tls_config *config, const char *address, const th_dtls
 static int dial(thi_tls_config *config, const char *address, const th_dtls_opts *opts,
                 th_dtls **out)
 {
-    th_dtls *d;
+    th_dtls *d = NULL;
     char *host = opts->name ? NULL : host_of(address);
     int64_t span = opts->handshake_time ? opts->handshake_time : config->facts.handshake_time;
     int err = connect_to(config, address, opts, opts->name ? opts->name : host, &d);
     thi_free(host);
-    if (err < 0)
+    if (err < 0 || !d) /* there is one on success */
         return err;
     err = thi_dtls_shake(d, span);
     if (err == 0) {

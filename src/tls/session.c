@@ -140,7 +140,7 @@ ssize_t th_tls_session_export(const th_tls_session *session, void *buf, size_t s
         return thi_ossl_fail(-ENOMEM, "a session");
     size_t name = strlen(session->name);
     size_t need = HEAD_SIZE + name + (size_t)len;
-    if (need > size)
+    if (need > size || !buf)
         return (ssize_t)need;
     unsigned char *at = buf;
     memcpy(at, MAGIC, MAGIC_SIZE);
