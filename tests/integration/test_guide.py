@@ -253,7 +253,8 @@ def test_every_option_is_listed(thrum_bin):
         shown = subprocess.run([thrum_bin, command, "--help"], text=True, check=True,
                                capture_output=True).stdout
         options |= set(re.findall(r"^  (--[\w-]+)", shown, re.M))
-    assert set(rows("program.md", r"`(--[\w-]+)")) == options
+    listed = [row for page in ("program.md", "https.md") for row in rows(page, r"`(--[\w-]+)")]
+    assert set(listed) == options
 
 
 @pytest.mark.parametrize("expected, printed, same", [
