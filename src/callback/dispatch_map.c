@@ -183,18 +183,12 @@ void thi_dispatch_wake(th_dispatch_map *map)
         map->sleeper->abort(map->sleeper, 0);
 }
 
-static int64_t time_after(int64_t now, int64_t span)
-{
-    return span > INT64_MAX - now ? TH_NEVER : now + span;
-}
-
 static int run(th_dispatch_map *map, int64_t timeout, int64_t count)
 {
-    const thi_loop *loop = &map->worker->loop;
     int code = 0;
     thi_dispatch_release_closed(map);
     while (code == 0 && map->count > 0 && count != 0) {
-        code = thi_dispatch_turn(map, timeout == 0 ? 0 : time_after(loop->now, timeout));
+        code = thi_dispatch_turn(map, timeout == 0 ? 0 : th_after(timeout));
         if (count > 0)
             count--;
     }
