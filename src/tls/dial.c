@@ -21,7 +21,8 @@ static int shake_hands(const thi_tls_target *target, th_stream *below, th_stream
     if (err == 0)
         return 0;
     th_stream_free(below);
-    return thi_err_set(err, "cannot connect to %.100s: %s", target->address.shown, th_err_detail());
+    return thi_err_set(err, "cannot connect to %.100s%s%s", target->address.shown,
+                       *th_err_detail() ? ": " : "", th_err_detail());
 }
 
 /* The settings come first: what is wrong with them costs no connection. */
