@@ -312,7 +312,7 @@ static int keep_tls(th_listener *l, const char *params)
 int th_listen(const char *address, const th_listen_opts *opts, th_listener **listener)
 {
     thi_tls_address tls;
-    th_listener *l;
+    th_listener *l = NULL;
     if (!address || !listener)
         return thi_err_clear(-EINVAL);
     if (!thi_tls_address_means(address))
@@ -320,7 +320,7 @@ int th_listen(const char *address, const th_listen_opts *opts, th_listener **lis
     int err = thi_tls_address_read(address, &tls);
     if (err == 0)
         err = listen_text(tls.place, tls.shown, opts, &l);
-    if (err < 0)
+    if (err != 0 || !l)
         return err;
     err = keep_tls(l, tls.params);
     if (err < 0)

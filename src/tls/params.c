@@ -53,7 +53,7 @@ static int take(thi_tls_params *params, th_str name, th_str value, const char *a
         return thi_err_set(TH_EADDRESS,
                            "'%.100s': TLS knows cert, key, ca, name and dev, but not '%.*s'",
                            address, (int)name.len, name.ptr);
-    char *end = *slot ? NULL : put_value(value, *at);
+    char *end = *slot || !*at ? NULL : put_value(value, *at);
     if (!end)
         return thi_err_set(TH_EADDRESS, "'%.100s': '%.*s' must have one value", address,
                            (int)name.len, name.ptr);
