@@ -106,23 +106,6 @@ def test_chromium_loads_a_page(tls_serve, www, authority, tmp_path):
     assert "loc https:true" in done.stdout
 
 
-def test_without_a_certificate_one_is_made(start, thrum_bin, www, tmp_path):
-    """Once: the next server has the same."""
-    (www / "a").write_text("weft")
-    serials = set()
-    for _ in range(2):
-        server = start(thrum_bin, "serve", "--listen", "127.0.0.1:0", "--tls", "--access-log",
-                       "off", www, env={"XDG_DATA_HOME": str(tmp_path)})
-        line = server.out.wait(lambda lines: next((x for x in lines if "--cacert" in x), None))
-        authority = line.split("--cacert ")[1].split()[0]
-        for host in ("localhost", "127.0.0.1"):
-            answer = curl("--cacert", authority, f"https://{host}:{server.address[1]}/a")
-            assert answer.stdout == b"weft", answer.stderr
-        serials.add(shown_serial(server, ssl.create_default_context(cafile=authority)))
-        server.stop()
-    assert len(serials) == 1
-
-
 # ---- what is agreed on
 
 def test_what_handlers_know(any_tls_probe, authority):
