@@ -140,7 +140,7 @@ static int listen_at(const char *address, const th_http_opts *opts, th_listener 
 
 int th_http_serve(const char *address, th_http_handler handler, void *arg, const th_http_opts *opts)
 {
-    th_listener *listener;
+    th_listener *listener = NULL;
     if (!address)
         return thi_err_clear(-EINVAL);
     int err = thi_sched_may_park();
