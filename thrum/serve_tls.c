@@ -184,6 +184,7 @@ static bool look_at_files(tls_settings *s)
         changed |= !same_file(&st, &s->seen[i]);
         s->seen[i] = st;
     }
+    s->changes += changed;
     return changed;
 }
 
@@ -274,19 +275,26 @@ static void renew(tls_settings *s)
 {
     th_tls *newer = NULL;
     int tries = 3;
+    unsigned before;
+    char why[256] = "";
     int err;
     if (th_mutex_lock(&s->renewing) < 0)
         return; /* it is over */
-    do
+    do {        /* again when they have changed while they were read, whoever has seen it */
+        (void)look_at_files(s);
+        before = s->changes;
         err = build(s, &newer);
-    while (err < 0 && --tries > 0 && look_at_files(s)); /* they have changed while they were read */
+        snprintf(why, sizeof why, "%s", th_err_detail());
+        if (err < 0)
+            (void)look_at_files(s);
+    } while (err < 0 && --tries > 0 && s->changes != before);
     if (err == 0)
         err = th_tls_replace(s->tls, newer);
     if (err == 0 && !s->server.quiet)
         print_error("thrum serve: the certificates were read again and are in use");
     else if (err < 0 && err != -ECANCELED)
         print_error("thrum serve: the certificates were not renewed, those in use stay: %s: %s",
-                    th_err_detail(), th_strerror(err));
+                    why, th_strerror(err));
     th_tls_unref(newer);
     (void)th_mutex_unlock(&s->renewing);
 }
@@ -299,10 +307,11 @@ static int renew_on_hangup(void *arg)
     tls_settings *s = arg;
     th_signal_info info;
     while (th_signals_read(s->hangups, &info) >= 0) {
-        if (info.known && info.code == SI_KERNEL)
+        if (info.known && info.code == SI_KERNEL) {
             th_stop();
-        else
-            renew(s);
+            break; /* it may come twice, and to stop twice is to cut off */
+        }
+        renew(s);
     }
     return 0;
 }

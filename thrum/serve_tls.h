@@ -36,6 +36,7 @@ typedef struct tls_settings {
     th_mutex renewing; /* one at a time; zero is unlocked */
     th_signals *hangups;
     th_watch *files;
+    unsigned changes;                /* how often a look has found one */
     struct stat seen[TLS_FILES_MAX]; /* of the files when they were last read */
 } tls_settings;
 
