@@ -24,9 +24,10 @@
 
 #include <stdatomic.h>
 
-#define TRIES       32
-#define LONG_ENOUGH (4 * TH_MILLISECOND) /* of tries; the first may set things up, so there are 2  \
-                                          */
+#define TRIES 32
+#define LONG_ENOUGH                                                                                \
+    (4 * TH_MILLISECOND) /* of tries; the first may set things up, so there are 2                  \
+                          */
 
 #define HANDOFF_TRIES 12
 #define HANDOFF_REST  TH_MILLISECOND /* between tries: a thread that is asleep is to be woken */
