@@ -20,7 +20,8 @@
  *   that, somebody may have cut it: reading then fails with TH_ETRUNCATED, every time.
  * - th_stream_shutdown() says it to the peer. th_stream_close() says it as well, and does not wait
  *   for the peer's; th_stream_finish() does. What the stream below does not take at once is sent in
- *   the background, for 30 s at most, and then the stream below is closed.
+ *   the background, for 30 s at most, and then the stream below is closed. Before the handshake
+ *   is complete there is no end to be said: a shutdown is -ENOTCONN then.
  *   th_stream_reset() says nothing, so that the peer finds its stream truncated.
  * - A failure of TLS is TH_ETLS (TH_ELIMIT for a peer that floods), and the detail tells what
  *   happened: the alert of the peer, what was wrong with its certificate. After one the stream is

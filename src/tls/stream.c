@@ -312,7 +312,9 @@ static ssize_t tls_try_writev(th_stream *stream, const struct iovec *iov, int co
 static int say_end(tls_stream *s)
 {
     thi_tls_pump *p = &s->pump;
-    if (p->engine.busy || p->shaking)
+    if (p->shaking)
+        return thi_err_clear(-ENOTCONN);
+    if (p->engine.busy)
         return thi_err_clear(-EBUSY);
     int err = thi_tls_engine_shutdown(&p->engine);
     int pushed = thi_tls_pump_push(p);
@@ -526,7 +528,7 @@ int thi_tls_stream_new(thi_tls_config *config, bool server, th_stream *below,
 static int wrap(th_tls *tls, bool server, th_stream *below, const th_tls_stream_opts *opts,
                 th_stream **out)
 {
-    th_stream *stream;
+    th_stream *stream = NULL;
     if (!tls || !below || !out)
         return thi_err_clear(-EINVAL);
     int err = thi_tls_engine_check(opts);
