@@ -116,12 +116,8 @@ static int serve_routes(serve_settings *s, th_http_router *router)
         opts.log = th_access_log_record;
         opts.log_arg = s->access_log;
     }
-    int err = start_renewing_tls(&s->tls);
-    if (err == 0)
-        err = th_http_serve_on(server->listeners, server->listener_count, th_http_router_handle,
-                               router, &opts);
-    stop_renewing_tls(&s->tls);
-    return err;
+    return th_http_serve_on(server->listeners, server->listener_count, th_http_router_handle,
+                            router, &opts);
 }
 
 static int run(void *arg)
@@ -140,12 +136,16 @@ static int run(void *arg)
         err = open_tls(&s->tls);
     if (err == 0)
         err = open_listeners(server, s->tls.tls_on ? DEFAULT_TLS_ADDRESS : DEFAULT_ADDRESS);
+    if (err == 0)
+        err =
+            start_renewing_tls(&s->tls); /* before anybody is told that it runs, and sends SIGHUP */
     if (err == 0) {
         snprintf(what, sizeof what, "serving %s", s->dir ? s->dir : "the built-in site");
         print_start(server, s->tls.tls_on ? "https://" : "http://", what);
         print_tls(&s->tls);
         err = serve_routes(s, router);
     }
+    stop_renewing_tls(&s->tls);
     close_listeners(server);
     close_tls(&s->tls);
     th_http_router_free(router);

@@ -357,6 +357,7 @@ int start_renewing_tls(tls_settings *s)
     int err = th_scope_open(&s->renewers, NULL);
     if (err < 0)
         return err;
+    s->renews = true;
     err = th_signals_open(hangup, 0, &s->hangups);
     if (err == 0)
         err = th_spawn(&s->renewers, renew_on_hangup, s);
@@ -375,7 +376,7 @@ int start_renewing_tls(tls_settings *s)
 
 void stop_renewing_tls(tls_settings *s)
 {
-    if (!s->tls)
+    if (!s->renews)
         return;
     (void)th_scope_cancel(&s->renewers, -ECANCELED);
     (void)th_scope_close(&s->renewers);

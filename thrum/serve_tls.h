@@ -32,6 +32,7 @@ typedef struct tls_settings {
     th_cert_dev *dev;                /* the certificate of this machine; NULL: --cert names one */
     th_tls *tls;                     /* what connections are made with; NULL: plain HTTP */
     /* How it is renewed: */
+    bool renews; /* the scope is open */
     th_scope renewers;
     th_mutex renewing; /* one at a time; zero is unlocked */
     th_signals *hangups;
