@@ -460,7 +460,8 @@ static int serve_request(thi_http_conn *conn)
     th_arena_reset(&work->request.arena);
     if (at_end && !work->reply.close)
         return NEXT;
-    return at_end && thi_http_conn_buffered(conn) == 0 ? CLOSE : LINGER;
+    /* A client of TLS says its own end, and that alone would be answered with a reset. */
+    return at_end && thi_http_conn_buffered(conn) == 0 && !conn->secure ? CLOSE : LINGER;
 }
 
 /* ---- the fiber ---- */

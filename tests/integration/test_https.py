@@ -355,6 +355,19 @@ def test_a_client_that_says_its_end_is_answered(any_tls_probe):
         assert ends_well(client)
 
 
+def test_a_client_that_says_its_end_late_loses_nothing(tls_probe):
+    """Its close_notify comes when the server has said all: that must not reset what is on its
+    way."""
+    server = tls_probe(workers=1)
+    with server.connect(receive_buffer=4096) as client:
+        client.send(request("GET", "/x/stream?pieces=2&size=50000", "Connection: close"))
+        serving.eventually(lambda: tls_wire.peer_has_ended(client.socket.plain))
+        client.finish()
+        server.ask()
+        assert len(client.response().body) == 100000
+        assert ends_well(client)
+
+
 def test_a_body_that_somebody_cuts_is_not_taken_for_all(any_tls_probe):
     """The end of the connection alone is no end of the body, though its length is not known."""
     server = any_tls_probe()

@@ -94,6 +94,17 @@ class TlsSocket:
         return self.plain.fileno()
 
 
+def peer_has_ended(plain):
+    """Whether the other side of a connection on this machine has sent its last, and it is not all
+    received: its socket is in FIN_WAIT1, for the kernel's table."""
+    def word(address):
+        number = int.from_bytes(socket.inet_aton(address[0]), "little")
+        return f"{number:08X}:{address[1]:04X}"
+    wanted = [word(plain.getpeername()), word(plain.getsockname()), "04"]
+    lines = pathlib.Path("/proc/net/tcp").read_text().splitlines()
+    return any(line.split()[1:4] == wanted for line in lines)
+
+
 def openssl(*words, data=None):
     """Runs openssl(1) and returns what it prints."""
     done = subprocess.run(["openssl", *map(str, words)], input=data, capture_output=True,
