@@ -1,17 +1,18 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 
-"""Renders results of run.py, fibers.py and sync.py as Markdown."""
+"""Renders results of run.py, tls.py, fibers.py and sync.py as Markdown."""
 
 import argparse
 import json
 import pathlib
 import sys
 
-from harness import evaluate, fiber_cases, scenarios, sync_cases
+from harness import evaluate, fiber_cases, scenarios, sync_cases, tls_cases
 
 KINDS = {
     "http": ("Servers", scenarios.ROWS, "bench/run.py"),
+    "tls": ("TLS", tls_cases.ROWS, "bench/tls.py"),
     "fibers": ("Fibers", fiber_cases.SET.rows(), "bench/fibers.py"),
     "sync": ("Sync objects and thread pools", sync_cases.SET.rows(), "bench/sync.py"),
 }
