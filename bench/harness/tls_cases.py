@@ -63,7 +63,7 @@ ALL = (
     _case("https-hello", "Answer of 13 bytes over HTTPS, 64 keep-alive connections", "p256",
           "http", "--connections", "64"),
     _case("https-64m", "64 MiB over HTTPS, 4 connections", "p256", "http", "--connections", "4",
-          purpose="files", targets=(Target(1, FILE_PEERS),), columns=FILE_COLUMNS, digits=1),
+          purpose="files", unit="MB per second of CPU", targets=(Target(1, FILE_PEERS),), columns=FILE_COLUMNS),
     _case("storm", f"p99 of {PLAIN_RATE} plain requests a second on 32 connections beside a storm "
           "of RSA-2048 handshakes", "rsa2048", "storm", unit="us",
           targets=(Target(0.5, PEERS, at_least=False),), columns=STORM_COLUMNS),
@@ -129,7 +129,10 @@ def _found(r, used=0.0):
 def _alone(settings, case, server, place, pids):
     command = _client(settings, "tls_load", case.mode, place.secure, case, server, pids)
     r = _run(settings, [*command, *case.load, "--spin"], server, case)
-    return {**_found(r), "value": r["rate"] / r["server_cpu"] if r["server_cpu"] > 0 else None}
+    if r["server_cpu"] <= 0:
+        raise process.Failed(f"{server.name}, {case.row.name}: the server's CPU time is unknown")
+    work = r["bytes_rate"] / 1e6 if case.purpose == "files" else r["rate"]
+    return {**_found(r), "value": work / r["server_cpu"]}
 
 
 def _storm(settings, case, server, place, pids):
