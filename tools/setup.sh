@@ -17,7 +17,7 @@ declare -A groups=(
     # The other architecture, emulated.
     [cross]="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
     # Peers to measure against, and a load generator.
-    [bench]="g++ nginx-light h2o haproxy libuv1-dev libboost-context-dev libboost-dev libst-dev wrk"
+    [bench]="g++ golang-go nginx-light h2o haproxy openssl libuv1-dev libboost-context-dev libboost-dev libst-dev wrk"
     # Format, static analysis, the headers in C and C++ with two compilers, the manual.
     [check]="clang clang-format clang-tidy g++ groff-base python3-pytest"
 )
