@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 
-"""The load client under test: the one that Meson built (BENCH_LOAD), else one compiled here."""
+"""The load clients under test: those that Meson built (BENCH_LOAD, BENCH_TLS_LOAD), else compiled."""
 
 import os
 import pathlib
@@ -22,4 +22,17 @@ def load_program(tmp_path_factory):
     sources = [BENCH / "load.c", *sorted((BENCH / "load").glob("*.c"))]
     subprocess.run([os.environ.get("CC", "cc"), "-std=c17", "-D_GNU_SOURCE", "-O1", f"-I{BENCH}",
                     "-o", program, *sources, "-lm"], check=True, timeout=120)
+    return str(program)
+
+
+@pytest.fixture(scope="session")
+def tls_load_program(tmp_path_factory):
+    built = os.environ.get("BENCH_TLS_LOAD")
+    if built:
+        return built
+    program = tmp_path_factory.mktemp("load") / "tls_load"
+    sources = [BENCH / "tls" / "load.c", BENCH / "tls" / "client.c",
+               *(BENCH / "load" / f"{name}.c" for name in ("account", "histogram", "http"))]
+    subprocess.run([os.environ.get("CC", "cc"), "-std=c17", "-D_GNU_SOURCE", "-O1", f"-I{BENCH}",
+                    "-o", program, *sources, "-lssl", "-lcrypto", "-lm"], check=True, timeout=120)
     return str(program)
