@@ -170,7 +170,8 @@ def talk_by_datagrams(where):
                 return
 
 
-TALKS = {"protocol_echo": talk_to_echo, "sntp": talk_by_datagrams, "udp_echo": talk_by_datagrams,
+TALKS = {"protocol_echo": talk_to_echo, "pool_echo": talk_to_echo, "sntp": talk_by_datagrams,
+         "udp_echo": talk_by_datagrams,
          "chat_files": talk_to_files, "chat_room": talk_to_room, "dispatch_echo": talk_to_echo,
          "echo_server": talk_to_echo, "limited_server": talk_to_limited, "http_hello": talk_to_http}
 
@@ -179,7 +180,7 @@ def serve_once(program, n):
     """A server, one client, and the signal to stop."""
     run = Run([program, "http://127.0.0.1:0" if program.name == "http_hello" else "127.0.0.1:0",
                *([pathlib.Path(__file__).parent] if program.name == "chat_files" else []),
-               *(["udp://127.0.0.1:0"] if program.name == "protocol_echo" else [])], n)
+               *(["udp://127.0.0.1:0"] if program.name in ("protocol_echo", "pool_echo") else [])], n)
     if where := run.where():
         TALKS[program.name](where)
         run.stop()

@@ -539,9 +539,11 @@ def test_a_foreign_loop_says_what_is_wrong(example, monkeypatch):
 
 # ---- protocols
 
-def test_protocol_echo_over_tcp_and_udp(start, example):
-    server = start(example("protocol_echo"), "127.0.0.1:0", "udp://127.0.0.1:0")
-    host, port = server.out.lines[0].removeprefix("receiving on ").split(":")
+@pytest.mark.parametrize("program", ("protocol_echo", "pool_echo"))
+def test_echo_over_tcp_and_udp(start, example, program):
+    server = start(example(program), "127.0.0.1:0", "udp://127.0.0.1:0")
+    line = server.out.wait(lambda lines: next((x for x in lines if "receiving" in x), None))
+    host, port = line.removeprefix("receiving on ").split(":")
     data = bytes(range(256)) * 4000  # more than all buffers on the way hold
     with server.connect() as client:
         sender = threading.Thread(target=client.send, args=(data,))
