@@ -30,9 +30,10 @@ typedef struct th_key_cost {
 /**
  * Measures what signatures cost with the usual kinds of keys.
  *
- * These are P-256, P-384, P-521, Ed25519, RSA-2048, RSA-3072 and RSA-4096. It computes for some hundred milliseconds, in a fiber on a thread of the pool "crypto"; what was
- * measured once in the process, here or for a key that was loaded, is not measured again. The RSA
- * keys are made of primes that everybody knows, which makes no difference to the time.
+ * These are P-256, P-384, P-521, Ed25519, RSA-2048, RSA-3072 and RSA-4096. It computes for some
+ * hundred milliseconds, in a fiber on a thread of the pool "crypto"; what was measured once in the
+ * process, here or for a key that was loaded, is not measured again. The RSA keys are made of
+ * primes that everybody knows, which makes no difference to the time.
  *
  * @param costs    out: TH_KEY_COSTS entries, in the order above
  * @param handoff  out: what it costs to hand work over and to get its result, ns; a

@@ -93,7 +93,8 @@ static int relay_to_echo(th_stream *stream, void *arg)
     if (result == 0) {
         result = th_spawn(&behind, echo_and_end, ends[1]);
         if (result == 0)
-            result = th_stream_relay(stream, ends[0], &(th_relay_opts){ .idle = PATIENCE }, NULL);
+            result =
+                th_stream_relay(stream, ends[0], &(th_relay_opts){ .idle = 10 * TH_SECOND }, NULL);
         (void)th_stream_close(ends[0]);
         int other = th_scope_close(&behind);
         result = result < 0 ? result : other;

@@ -53,9 +53,10 @@ START_TEST(the_first_certificate_for_a_name_stays)
 }
 END_TEST
 
-static const char *const bad[] = { "",      ".",       "a..b",   ".a",      "a b",
-                                   "a/b",   "*",       "*.",     "a.*.b",   "*.*.a",
-                                   "a:443", "[::1]",   "\xc3\xa4.test", "a\tb", "**.a" };
+static const char *const bad[] = {
+    "",      ".",     "a..b",  ".a",    "a b",           "a/b",  "*",   "*.",
+    "a.*.b", "*.*.a", "a:443", "[::1]", "\xc3\xa4.test", "a\tb", "**.a"
+};
 
 START_TEST(what_cannot_be_a_name_is_refused)
 {
