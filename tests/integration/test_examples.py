@@ -36,8 +36,10 @@ def run(program, *words, status=0):
 
 
 def test_every_example_is_tested():
-    tested = re.findall(r'example\("(\w+)"\)', pathlib.Path(__file__).read_text())
-    assert set(tested) == {path.stem for path in EXAMPLES.glob("*.c")}
+    tested = set()
+    for path in pathlib.Path(__file__).parent.glob("test_*.py"):
+        tested.update(re.findall(r'examples?(?:\(|" / )"(\w+)"', path.read_text()))
+    assert {path.stem for path in EXAMPLES.glob("*.c")} - tested == set()
 
 
 def test_announce_says_who_calls(start, example):
@@ -539,9 +541,8 @@ def test_a_foreign_loop_says_what_is_wrong(example, monkeypatch):
 
 # ---- protocols
 
-@pytest.mark.parametrize("program", ("protocol_echo", "pool_echo"))
-def test_echo_over_tcp_and_udp(start, example, program):
-    server = start(example(program), "127.0.0.1:0", "udp://127.0.0.1:0")
+def check_echo_over_tcp_and_udp(start, program):
+    server = start(program, "127.0.0.1:0", "udp://127.0.0.1:0")
     line = server.out.wait(lambda lines: next((x for x in lines if "receiving" in x), None))
     host, port = line.removeprefix("receiving on ").split(":")
     data = bytes(range(256)) * 4000  # more than all buffers on the way hold
@@ -560,6 +561,14 @@ def test_echo_over_tcp_and_udp(start, example, program):
         client.send(b"last")
         assert client.take(4) == b"last"
     assert (server.wait(), server.err.lines) == (0, [])
+
+
+def test_protocol_echo_over_tcp_and_udp(start, example):
+    check_echo_over_tcp_and_udp(start, example("protocol_echo"))
+
+
+def test_pool_echo_over_tcp_and_udp(start, example):
+    check_echo_over_tcp_and_udp(start, example("pool_echo"))
 
 
 def test_reconnecting_client_comes_back_until_it_is_told_bye(example):
