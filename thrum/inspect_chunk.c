@@ -10,14 +10,16 @@
  */
 #include "inspect_chunk.h"
 
+#include "inspect_layout.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #define ROUNDS     4
-#define WAIT_MAX   64  /* bytes of a wait that are read; more than there are */
-#define SCOPE_MAX  512 /* the same of a scope */
+#define WAIT_MAX   LAYOUT_WAIT_MAX
+#define SCOPE_MAX  LAYOUT_SCOPE_MAX
 #define TEXTS      64
-#define KIND_BYTES 32
+#define KIND_BYTES LAYOUT_KIND_MAX
 
 /* The scopes of a fiber. */
 enum { INNERMOST, HOME, WAITED_FOR, SCOPES };
@@ -126,14 +128,14 @@ static size_t after(size_t end, uint32_t at)
 static size_t wait_size(const th_inspect *l)
 {
     size_t size = after(after(after(0, l->wait_kind), l->wait_object), l->wait_since);
-    return size < WAIT_MAX ? size : 0;
+    return size <= WAIT_MAX ? size : 0;
 }
 
 static size_t scope_size(const th_inspect *l)
 {
     size_t size = after(after(after(0, l->scope_host), l->scope_origin), l->scope_deadline);
     size = after(after(after(size, l->scope_live), l->scope_limit), l->scope_status);
-    return size < SCOPE_MAX ? size : 0;
+    return size <= SCOPE_MAX ? size : 0;
 }
 
 /* ---- kinds and texts ------------------------------------------------------------------------- */

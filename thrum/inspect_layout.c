@@ -16,14 +16,32 @@
 #define NOTES_MAX 4096 /* bytes of notes of one part that are looked at */
 #define FIELD_MAX 65536
 
+/* Whether a row of fields of at most 8 bytes lies within so many bytes. */
+static bool are_within(const uint32_t *first, const uint32_t *last, uint32_t size)
+{
+    for (const uint32_t *field = first; field <= last; field++)
+        if (*field > size - 8)
+            return false;
+    return true;
+}
+
+/* A context may lack some: how to do without is known. */
+static bool is_context_possible(const th_inspect *l)
+{
+    for (const uint32_t *field = &l->context_pc; field <= &l->context_step; field++)
+        if (*field > FIELD_MAX && *field != TH_INSPECT_NONE)
+            return false;
+    return true;
+}
+
 /* Whether offsets are such that nobody reads wildly because of them. */
 static bool is_possible(const th_inspect *l)
 {
-    const uint32_t *field = &l->runtime_next;
-    const uint32_t *end = &l->scope_status + 1;
-    for (; field < end; field++)
-        if (*field > FIELD_MAX && *field != TH_INSPECT_NONE)
-            return false;
+    if (!are_within(&l->runtime_next, &l->fiber_context, FIELD_MAX) || !is_context_possible(l) ||
+        !are_within(&l->wait_kind, &l->wait_since, LAYOUT_WAIT_MAX) ||
+        !are_within(&l->kind_what, &l->kind_at, LAYOUT_KIND_MAX) ||
+        !are_within(&l->scope_parent, &l->scope_status, LAYOUT_SCOPE_MAX))
+        return false;
     return l->worker_size > 0 && l->fiber_size > 0 && l->fiber_size <= 4096 &&
            l->fiber_id + 8 <= l->fiber_size && l->fiber_state + 1 <= l->fiber_size &&
            l->fiber_fn + 8 <= l->fiber_size && l->fiber_name + 8 <= l->fiber_size &&

@@ -11,6 +11,12 @@
 /* A process has one, unless its program and a library carry Thrum each. */
 #define LAYOUTS_MAX 8
 
+/* Bytes that are read of a wait, a scope, and a kind of wait; all that is shown of them is within.
+ */
+#define LAYOUT_WAIT_MAX  64
+#define LAYOUT_SCOPE_MAX 512
+#define LAYOUT_KIND_MAX  32
+
 /* How many there are, or -1 when there is one of a version that is not understood. */
 int layouts_find(target *t, th_inspect layouts[LAYOUTS_MAX]);
 
