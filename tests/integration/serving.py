@@ -125,8 +125,9 @@ class Server:
 
     tls = None  # makes TLS of a socket, for a server that speaks it
 
-    def connect(self, **options):
-        return wire.Client(self.address, **{"tls": self.tls, **options})
+    def connect(self, address=None, **options):
+        """A client of the server, at one of its addresses if it has several."""
+        return wire.Client(address or self.address, **{"tls": self.tls, **options})
 
     def ask(self, method="GET", target="/", *fields, **more):
         """One request on a connection of its own."""
@@ -134,10 +135,13 @@ class Server:
             return client.ask(method, target, *fields, **more)
 
     @property
+    def scheme(self):
+        return "https" if self.tls else "http"
+
+    @property
     def url(self):
         host, port = self.address
-        scheme = "https" if self.tls else "http"
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     # ---- looking at it from outside
 

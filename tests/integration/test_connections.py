@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from wire import Client, chunked, request
+from wire import chunked, request
 
 
 def test_three_requests_on_one_connection(any_probe):
@@ -232,11 +232,11 @@ def test_many_listeners(probe, tmp_path):
     server = probe("listen=127.0.0.1:0", "listen=[::1]:0", f"listen=unix:{path}",
                    options={"count": 3})
     for address in server.addresses:
-        with Client(address) as client:
+        with server.connect(address) as client:
             assert client.ask().status == 200
-    with Client(server.addresses[1]) as client:
+    with server.connect(server.addresses[1]) as client:
         assert client.ask(target="/x/peer").body.startswith(b"[::1]:")
-    with Client(str(path)) as client:
+    with server.connect(str(path)) as client:
         assert client.ask(target="/x/peer").body == b"unix:"
     server.stop()
     assert not path.exists()

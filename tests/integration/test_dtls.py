@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: MIT
 """DTLS against others: OpenSSL's own client and server, and GnuTLS's, in both roles."""
-import shutil
 import socket
 import subprocess
 
 import pytest
 
 from serving import TIMEOUT, eventually
+from tls_peers import needs
 from tls_wire import Authority
-
-HAS_GNUTLS = shutil.which("gnutls-cli") and shutil.which("gnutls-serv")
 
 
 class Certs:
@@ -90,7 +88,7 @@ def test_openssl_as_client(server, certs):
     assert (server.wait(), server.err.lines) == (0, [])
 
 
-@pytest.mark.skipif(not HAS_GNUTLS, reason="there is no gnutls-cli")
+@needs("gnutls-cli", "gnutls-bin")
 def test_gnutls_as_client(server, certs):
     talk(["gnutls-cli", "--udp", "--x509cafile", certs.ca, "-p", port_of(server), "127.0.0.1"],
          ["one line", "and another"])
@@ -109,7 +107,7 @@ def answered(program, port, ca):
     return code == 0 and out == "warp\nweft\n"
 
 
-@pytest.mark.skipif(not HAS_GNUTLS, reason="there is no gnutls-serv")
+@needs("gnutls-serv", "gnutls-bin")
 def test_gnutls_as_server(program, certs):
     port = free_port()
     server = running(["gnutls-serv", "--udp", "--echo", "--x509certfile", certs.cert,

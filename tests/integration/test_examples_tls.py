@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import select
-import shutil
 import socket
 import ssl
 import subprocess
@@ -16,6 +15,7 @@ import threading
 import pytest
 
 from serving import TIMEOUT, eventually
+from tls_peers import needs
 from tls_wire import Authority
 
 MUCH = bytes(range(256)) * 16384
@@ -308,7 +308,7 @@ def test_openssls_own_client_and_server(start, example, certs):
             other.kill()
 
 
-@pytest.mark.skipif(not shutil.which("gnutls-cli"), reason="gnutls-bin is not installed")
+@needs("gnutls-cli", "gnutls-bin")
 def test_gnutls_client(start, example, certs):
     server = start(example("protocol_echo"), "tls://127.0.0.1:0" + certs.own, "udp://127.0.0.1:0")
     host, port = server.address

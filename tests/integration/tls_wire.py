@@ -12,13 +12,19 @@ class TlsSocket:
 
     Unlike Python's it tells apart how the server ends: by TLS (an empty read), by the end of the
     connection alone (ssl.SSLEOFError), by a reset; and it can say the end and go on reading.
+
+    One thread may read while another writes. Python lets go of its lock within OpenSSL, which must
+    not be entered twice with one connection: `using` is held for that, and never while the socket
+    is waited for.
     """
 
     def __init__(self, plain, context, name="localhost", session=None):
         self.plain = plain
         self.incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
+        self.using = threading.Lock()
         self.sending = threading.Lock()
+        self.receiving = threading.Lock()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=name,
                                     session=session)
         self.handshake()
@@ -29,22 +35,27 @@ class TlsSocket:
         """Sends what there is. While another thread does, it takes that as well."""
         while self.outgoing.pending and self.sending.acquire(blocking=False):
             try:
-                self.plain.sendall(self.outgoing.read())
+                with self.using:
+                    data = self.outgoing.read()
+                self.plain.sendall(data)
             finally:
                 self.sending.release()
 
     def pull(self):
-        data = self.plain.recv(65536)
-        if data:
-            self.incoming.write(data)
-        else:
-            self.incoming.write_eof()
+        with self.receiving:
+            data = self.plain.recv(65536)
+            with self.using:
+                if data:
+                    self.incoming.write(data)
+                else:
+                    self.incoming.write_eof()
 
     def until(self, step):
         """Makes a step until it goes, with the bytes that it wants."""
         while True:
             try:
-                return step()
+                with self.using:
+                    return step()
             except ssl.SSLWantReadError:
                 self.push()
                 self.pull()
@@ -72,7 +83,8 @@ class TlsSocket:
     def shutdown(self, _how):
         """Says the end of what this side sends, and goes on reading."""
         try:
-            self.tls.unwrap()
+            with self.using:
+                self.tls.unwrap()
         except ssl.SSLError:  # it wants the server's end, which may be far away
             pass
         self.push()
