@@ -65,7 +65,7 @@ void thi_http_outbox_send(thi_http_outbox *outbox)
         outbox->gone += size;
         ssize_t n = thi_socket_send_now(socket, bytes, size);
         size_t taken = n > 0 ? (size_t)n : 0;
-        outbox->done(socket, taken, (th_str){ bytes + taken, size - taken });
+        outbox->done(socket, (th_str){ bytes + taken, size - taken });
     }
     outbox->count = outbox->sent = 0;
     outbox->used = outbox->gone = 0;

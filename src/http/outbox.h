@@ -16,7 +16,7 @@
  * Called when an answer has been sent as far as the kernel took it at once. The bytes that it did
  * not take are borrowed for the call, which may begin anything but put new answers here.
  */
-typedef void (*thi_http_outbox_fn)(thi_socket *socket, size_t sent, th_str rest);
+typedef void (*thi_http_outbox_fn)(thi_socket *socket, th_str rest);
 
 typedef struct thi_http_outbox {
     thi_deferred later;

@@ -511,11 +511,10 @@ static void on_arrived(thi_socket *socket)
 }
 
 /* An answer has left the outbox; what the kernel did not take of it at once, a fiber sends. */
-static void on_posted(thi_socket *socket, size_t sent, th_str rest)
+static void on_posted(thi_socket *socket, th_str rest)
 {
     thi_http_conn *conn = thi_container_of(socket, thi_http_conn, socket);
     conn->posted = false;
-    (void)sent;
     if (TH_LIKELY(rest.len == 0))
         return;
     conn->sealed = conn->secure;
