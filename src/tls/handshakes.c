@@ -3,9 +3,10 @@
 /*
  * The turns of a worker's handshakes.
  *
- * All of this belongs to one worker and needs no lock. Peers that somebody waits for stand in a
- * ring; the first one is served and goes to its end, or leaves when nobody of it waits any more. A
- * peer that cannot be remembered for want of memory shares a queue with others of that kind.
+ * All of this belongs to one worker and needs no lock. Who has begun stands in one queue. Peers of
+ * newcomers stand in a ring; the first one is served and goes to its end, or leaves when nobody of
+ * it waits any more. A peer that cannot be remembered for want of memory shares a queue with others
+ * of that kind.
  *
  * Who is served next is decided by something deferred, which the loop does once before it looks at
  * events and once after; it keeps the number of the turn in which a step has begun. While somebody
@@ -25,7 +26,10 @@
 #define PEER_BITS4 32
 #define PEER_BITS6 64
 
-/* A peer that somebody waits for. */
+/* So many in a row that have begun, then a newcomer. */
+#define IN_A_ROW 3
+
+/* A peer of newcomers that wait. */
 typedef struct peer {
     thi_list link; /* in the ring */
     thi_list waiting;
@@ -35,6 +39,8 @@ typedef struct peer {
 struct thi_handshakes {
     thi_annex annex;
     thi_worker *worker;
+    thi_list begun;  /* who waits and has made a step */
+    unsigned row;    /* how many of those were served since a newcomer was */
     thi_list ring;   /* of peers */
     thi_map peers;   /* by the bytes of their key */
     peer strangers;  /* for whom there was no memory; in the ring, not in the map */
@@ -45,9 +51,9 @@ struct thi_handshakes {
 
 typedef struct waiting {
     thi_wait wait;
-    thi_list link; /* in its peer's queue */
+    thi_list link; /* in its peer's queue, or that of those who have begun */
     th_fiber *fiber;
-    peer *peer;
+    peer *peer; /* NULL: it has begun */
     thi_handshakes *all;
     unsigned max;
 } waiting;
@@ -88,7 +94,7 @@ static void take_out(waiting *w)
     peer *p = w->peer;
     thi_list_remove(&w->link);
     thi_metric_add(THI_M_TLS_HANDSHAKES_WAITING, -1);
-    if (!thi_list_empty(&p->waiting))
+    if (!p || !thi_list_empty(&p->waiting))
         return;
     thi_list_remove(&p->link);
     if (p == &w->all->strangers)
@@ -99,13 +105,21 @@ static void take_out(waiting *w)
 
 /* ---- turns ----------------------------------------------------------------------------------- */
 
-/* The one whose turn it is; NULL when nobody waits. */
-static waiting *first(const thi_handshakes *all)
+/* The newcomer whose turn it is; NULL when none waits. */
+static waiting *first_new(const thi_handshakes *all)
 {
     if (thi_list_empty(&all->ring))
         return NULL;
     const peer *p = thi_list_item(thi_list_first(&all->ring), peer, link);
     return thi_list_item(thi_list_first(&p->waiting), waiting, link);
+}
+
+/* The one whose turn it is; NULL when nobody waits. */
+static waiting *first(const thi_handshakes *all)
+{
+    if (thi_list_empty(&all->begun) || (all->row >= IN_A_ROW && !thi_list_empty(&all->ring)))
+        return first_new(all);
+    return thi_list_item(thi_list_first(&all->begun), waiting, link);
 }
 
 static bool may_begin(const thi_handshakes *all, unsigned max)
@@ -127,14 +141,22 @@ static void look_again(thi_handshakes *all)
         thi_loop_defer(&all->worker->loop, &all->next);
 }
 
+/* Notes whose turn it was: a newcomer's peer goes to the end of the ring. */
+static void took_its_turn(thi_handshakes *all, const waiting *w)
+{
+    all->row = w->peer ? 0 : all->row + 1;
+    if (!w->peer)
+        return;
+    thi_list_remove(&w->peer->link);
+    thi_list_push_back(&all->ring, &w->peer->link);
+}
+
 static void serve_next(thi_deferred *deferred)
 {
     thi_handshakes *all = thi_container_of(deferred, thi_handshakes, next);
     waiting *w = first(all);
     if (w && may_begin(all, w->max)) {
-        peer *p = w->peer;
-        thi_list_remove(&p->link);
-        thi_list_push_back(&all->ring, &p->link);
+        took_its_turn(all, w);
         count_in(all);
         take_out(w);
         thi_sched_ready(w->fiber, 0);
@@ -166,6 +188,7 @@ static thi_handshakes *make(thi_worker *worker)
         return NULL;
     all->worker = worker;
     all->turn = UINT64_MAX;
+    thi_list_init(&all->begun);
     thi_list_init(&all->ring);
     thi_list_init(&all->strangers.link);
     thi_list_init(&all->strangers.waiting);
@@ -206,6 +229,14 @@ static void break_off(thi_wait *wait, int result)
 
 static const thi_wait_kind for_turn = { "turn of a handshake", THI_BY_ANYBODY, 0 };
 
+static void queue_up(waiting *w)
+{
+    thi_handshakes *all = w->all;
+    if (w->peer && thi_list_empty(&w->peer->waiting))
+        thi_list_push_back(&all->ring, &w->peer->link);
+    thi_list_push_back(w->peer ? &w->peer->waiting : &all->begun, &w->link);
+}
+
 static int wait_for_turn(thi_handshake *h)
 {
     int err = thi_sched_may_park();
@@ -214,12 +245,10 @@ static int wait_for_turn(thi_handshake *h)
     thi_handshakes *all = h->all;
     waiting w = { .wait = { .kind = &for_turn, .object = all, .abort = break_off },
                   .fiber = thi_sched_self(),
-                  .peer = peer_of(all, h->peer),
+                  .peer = h->begun ? NULL : peer_of(all, h->peer),
                   .all = all,
                   .max = h->max };
-    if (thi_list_empty(&w.peer->waiting))
-        thi_list_push_back(&all->ring, &w.peer->link);
-    thi_list_push_back(&w.peer->waiting, &w.link);
+    queue_up(&w);
     thi_metric_add(THI_M_TLS_HANDSHAKES_WAITING, 1);
     look_again(all);
     return thi_sched_park(&w.wait);
@@ -236,6 +265,7 @@ int thi_handshake_enter(thi_handshake *h)
     else
         err = wait_for_turn(h);
     h->inside = err == 0;
+    h->begun |= h->inside;
     return err;
 }
 

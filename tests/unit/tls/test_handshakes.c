@@ -146,17 +146,36 @@ FIBER_TEST(peers_take_turns)
     ck_assert_str_eq(trace, ".abcacaaa");
 }
 
-FIBER_TEST(several_steps_of_one_let_others_between)
+FIBER_TEST(who_has_begun_goes_before_newcomers)
 {
-    newcomer a = { .letter = 'a', .max = 1, .steps = 3, .peer = "192.0.2.1:1" };
-    newcomer b = { .letter = 'b', .max = 1, .steps = 3, .peer = "192.0.2.2:1" };
+    bool stays = true;
+    newcomer first = { .letter = '.', .max = 1, .steps = 2, .stays = &stays };
+    newcomer many[4];
+    th_scope scope;
+    open_scope(&scope);
+    spawn(&scope, come_in, &first);
+    for (int i = 0; i < 4; i++) {
+        many[i] = (newcomer){ .letter = (char)('a' + i), .max = 1, .steps = 2 };
+        spawn(&scope, come_in, &many[i]);
+    }
+    wait_until_so_many_wait(4);
+    stays = false;
+    close_scope(&scope);
+    ck_assert_str_eq(trace, "..aabbccdd"); /* and not .abcd.abcd */
+}
+
+FIBER_TEST(of_many_steps_every_fourth_turn_is_a_newcomers)
+{
+    newcomer a = { .letter = 'a', .max = 1, .steps = 6, .peer = "192.0.2.1:1" };
+    newcomer b = { .letter = 'b', .max = 1, .steps = 2, .peer = "192.0.2.2:1" };
     th_scope scope;
     open_scope(&scope);
     spawn(&scope, come_in, &a);
     spawn(&scope, come_in, &b);
     close_scope(&scope);
-    ck_assert_str_eq(trace,
-                     "aababb"); /* the first step of a made nobody wait, its second came first */
+    /* The first step of a made nobody wait, and three more came before b began. */
+    ck_assert_str_eq(trace, "aaaa"
+                            "baba");
 }
 
 /* ---- who is in ------------------------------------------------------------------------------- */
@@ -321,7 +340,8 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, without_a_word_the_default_bounds);
     tcase_add_test(tcase, each_step_begins_in_a_turn_of_its_own);
     tcase_add_test(tcase, peers_take_turns);
-    tcase_add_test(tcase, several_steps_of_one_let_others_between);
+    tcase_add_test(tcase, who_has_begun_goes_before_newcomers);
+    tcase_add_test(tcase, of_many_steps_every_fourth_turn_is_a_newcomers);
     tcase = thi_check_case(suite, "who is in");
     tcase_add_test(tcase, a_newcomer_has_the_lowest_rank_and_its_own_afterwards);
     tcase_add_test(tcase, who_serves_goes_first);
