@@ -69,6 +69,7 @@ struct th_pool {
     thi_waitq ended; /* those who wait for the last server to leave; locked within the lock */
     int64_t idle_time;
     size_t stack_size;
+    unsigned gives_way;       /* steps of niceness of its threads */
     pthread_t last_left;      /* a thread that is to be joined, if has_left */
     thi_helpers helpers;      /* tells whether they are at rest; of one that is not simulated */
     thi_list virtual_threads; /* of a simulated one */

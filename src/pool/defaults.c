@@ -34,6 +34,7 @@
 
 #define PATIENCE       TH_SECOND /* at the end of the process */
 #define CPUS_SIMULATED 2         /* the same on every machine */
+#define KEYS_GIVE_WAY  5         /* a third of the weight, sched(7) */
 
 enum { DEFAULT, FILES, NAMES, CRYPTO, COUNT };
 
@@ -43,7 +44,11 @@ static th_pool real_pools[COUNT];
 static _Thread_local th_pool virtual_pools[COUNT];
 static _Thread_local const thi_sim *virtual_of;
 
-/* Names and keys have few threads so that their trouble stays theirs; a disk likes a queue. */
+/*
+ * Names and keys have few threads so that their trouble stays theirs; a disk likes a queue. Keys
+ * give way to the workers: on a machine that is busy, a worker gets the CPU as soon as a signature
+ * is there, and not when the whole queue of them has been computed.
+ */
 static void init(th_pool *pools, bool simulated)
 {
     unsigned cpus = simulated ? CPUS_SIMULATED : thi_machine_cpus();
@@ -51,7 +56,7 @@ static void init(th_pool *pools, bool simulated)
         [DEFAULT] = { .name = "default" },
         [FILES] = { .name = "files", .threads_max = 8 },
         [NAMES] = { .name = "names", .threads_max = 4 },
-        [CRYPTO] = { .name = "crypto", .threads_max = cpus },
+        [CRYPTO] = { .name = "crypto", .threads_max = cpus, .gives_way = KEYS_GIVE_WAY },
     };
     for (int i = 0; i < COUNT; i++) {
         int err = thi_pool_init(&pools[i], &opts[i], simulated);

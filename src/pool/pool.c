@@ -23,6 +23,7 @@
 #define QUEUE_DEFAULT     1024
 #define IDLE_DEFAULT      (10 * TH_SECOND)
 #define STACK_MAX         ((size_t)1 << 30)
+#define NICEST            19 /* sched(7) */
 
 static int check(const th_pool_opts *o)
 {
@@ -38,6 +39,9 @@ static int check(const th_pool_opts *o)
     if (o->stack_size > 0 &&
         (o->stack_size < (size_t)PTHREAD_STACK_MIN || o->stack_size > STACK_MAX))
         return thi_err_set(-EINVAL, "a thread's stack of %zu bytes", o->stack_size);
+    if (o->gives_way > NICEST)
+        return thi_err_set(-EINVAL, "threads give way by at most %d steps, not %u", NICEST,
+                           o->gives_way);
     return 0;
 }
 
@@ -68,6 +72,7 @@ int thi_pool_init(th_pool *pool, const th_pool_opts *opts, bool simulated)
     pool->when_full = (uint8_t)o.when_full;
     pool->idle_time = o.idle_time > 0 ? o.idle_time : IDLE_DEFAULT;
     pool->stack_size = o.stack_size;
+    pool->gives_way = o.gives_way;
     thi_list_init(&pool->virtual_threads);
     snprintf(pool->name, sizeof pool->name, "%s", o.name ? o.name : "pool");
     pool->helpers.at_rest = thi_crew_at_rest;

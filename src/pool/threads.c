@@ -9,6 +9,7 @@
 #include "pool/threads.h"
 
 #include "base/metrics.h"
+#include "sys/machine.h"
 #include "sys/sys.h"
 
 #include <stdio.h>
@@ -19,6 +20,8 @@ static void begin(th_pool *pool)
     unsigned number = __atomic_fetch_add(&pool->numbers, 1, __ATOMIC_RELAXED) % 1000;
     snprintf(name, sizeof name, "%.11s-%u", pool->name, number);
     (void)pthread_setname_np(pthread_self(), name);
+    if (pool->gives_way > 0)
+        (void)!thi_machine_give_way(pool->gives_way); /* it works as well without */
     (void)!thi_metrics_attach(); /* without a block it counts in the shared one */
     thi_metric_add(THI_M_POOL_THREADS, 1);
 }
@@ -40,9 +43,11 @@ static void *serve(void *arg)
     begin(pool);
     for (;;) {
         job = thi_crew_next(pool, &self, job);
-        if (job)
+        if (job) {
             thi_crew_run(pool, job);
-        else if (self.left)
+            if (pool->gives_way > 0) /* whoever waits for it may run, in real time, too */
+                (void)thi_sys_yield();
+        } else if (self.left)
             break;
         else
             thi_crew_sleep(pool, &self);

@@ -190,6 +190,17 @@ int thi_machine_thread(void)
     return gettid();
 }
 
+/* To these calls 0 is the thread, not the process: setpriority(2), "C library/kernel differences".
+ */
+int thi_machine_give_way(unsigned steps)
+{
+    errno = 0;
+    int now = getpriority(PRIO_PROCESS, 0);
+    if (now == -1 && errno != 0)
+        return -errno;
+    return setpriority(PRIO_PROCESS, 0, now + (int)steps) < 0 ? -errno : 0;
+}
+
 int thi_machine_somaxconn(void)
 {
     long limit;

@@ -9,6 +9,7 @@
 
 #include <limits.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 /* ---- options ---- */
 
@@ -34,6 +35,7 @@ START_TEST(wrong_options_are_refused)
     ck_assert_int_eq(refused((th_pool_opts){ .stack_size = (size_t)PTHREAD_STACK_MIN - 1 }),
                      -EINVAL);
     ck_assert_int_eq(refused((th_pool_opts){ .stack_size = ((size_t)1 << 30) + 1 }), -EINVAL);
+    ck_assert_int_eq(refused((th_pool_opts){ .gives_way = 20 }), -EINVAL);
     thi_alloc_fail_at(1);
     ck_assert_int_eq(refused((th_pool_opts){ 0 }), -ENOMEM);
 }
@@ -177,6 +179,23 @@ static int own_signals(void *arg)
     sigset_t *blocked = arg;
     return pthread_sigmask(SIG_BLOCK, NULL, blocked);
 }
+
+static int niceness(void *arg)
+{
+    (void)arg;
+    return 20 + getpriority(PRIO_PROCESS, 0); /* of the thread */
+}
+
+START_TEST(threads_give_way_as_much_as_asked_for)
+{
+    th_pool *pool = new_pool(&(th_pool_opts){ .name = "test", .gives_way = 3 });
+    int own = niceness(NULL);
+    ck_assert_int_eq(th_offload(pool, niceness, NULL), thi_min(own + 3, 39));
+    ck_assert_int_eq(th_offload(NULL, niceness, NULL), own);
+    ck_assert_int_eq(niceness(NULL), own);
+    free_pool(pool);
+}
+END_TEST
 
 START_TEST(threads_get_no_signals_but_those_of_faults)
 {
@@ -635,6 +654,7 @@ static void fill(Suite *suite)
     tcase_add_test(threads, an_idle_thread_is_used_again);
     tcase_add_test(threads, idle_threads_end_down_to_the_least);
     tcase_add_test(threads, without_a_least_all_end_and_new_ones_come);
+    tcase_add_test(threads, threads_give_way_as_much_as_asked_for);
     tcase_add_test(threads, threads_get_no_signals_but_those_of_faults);
     tcase_add_test(threads, threads_are_named_after_their_pool);
     tcase_add_test(threads, without_a_thread_the_error_is_told_and_nothing_remains);
