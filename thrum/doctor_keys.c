@@ -55,8 +55,8 @@ void doctor_look_at_keys(doctor *d)
     add_kinds(f, costs, 1);
     doctor_means(f,
                  "a hand-over takes %" PRId64
-                 " us: what takes at least twice as long does not hold "
-                 "up the worker, the rest is not worth it",
+                 " us: what takes more than twice as long, and than 100 us, "
+                 "does not hold up the worker, the rest is not worth it",
                  handoff / TH_MICROSECOND);
     for (size_t i = 0; i < TH_KEY_COSTS; i++)
         doctor_value_add(f, value_names[i], costs[i].cost);

@@ -3,9 +3,9 @@
 /*
  * What private keys cost on this machine, and where they are used.
  *
- * A signature that takes twice as long as to hand it to the pool "crypto" is computed there, while
- * the fiber that is in a handshake stays parked and its worker serves others. Both are measured
- * when keys are loaded. Here the same is measured for the usual kinds of keys, for people to see.
+ * A signature that takes twice as long as to hand it to the pool "crypto", and more than 100 us, is
+ * computed there, while the fiber that is in a handshake stays parked and its worker serves others.
+ * Both are measured when keys are loaded. Here the same is measured for the usual kinds of keys, for people to see.
  */
 #ifndef THRUM_KEY_COST_H
 #define THRUM_KEY_COST_H
@@ -37,7 +37,7 @@ typedef struct th_key_cost {
  *
  * @param costs    out: TH_KEY_COSTS entries, in the order above
  * @param handoff  out: what it costs to hand work over and to get its result, ns; a
- *                 signature that takes less than twice as long is computed in place
+ *                 signature that takes less than twice as long, or 100 us, is computed in place
  * @return 0; -ECANCELED or -ETIMEDOUT when the caller's scope says so; TH_ETLS when OpenSSL lacks
  *         one of the kinds, with a detail; -EINVAL for NULL; -EPERM on a worker outside a fiber;
  *         -ENOMEM

@@ -27,7 +27,7 @@ int64_t thi_sign_cost(EVP_PKEY *key);
 int64_t thi_sign_handoff(void);
 
 /* Whether a signature of that cost is handed over: it takes twice as long as the way there, which
- * costs the others on the machine something, too. */
+ * costs the others on the machine something, too, and more than 100 us. */
 bool thi_sign_cost_is_dear(int64_t cost);
 
 /* The same for a key. */
