@@ -168,8 +168,11 @@ typedef struct th_tls_opts {
     int dtls;             /* 1: also for datagrams, DTLS 1.2 (thrum/dtls.h) */
     int min_version;      /* TH_TLS_1_2, ...; 0: as the profile says */
     int max_version;      /* 0: no limit */
-    const char *ciphers;  /* for 1.2, as openssl-ciphers(1) reads them; NULL: the profile's */
-    const char *suites13; /* for 1.3, names separated by colons; NULL: the profile's */
+    const char *ciphers;  /* for 1.2, as openssl-ciphers(1) reads them, best first; NULL: the
+                             profile's. A server takes its own best that the client has, but ChaCha20
+                             for a client that puts this first */
+    const char *suites13; /* for 1.3, names separated by colons, best first, likewise; NULL: the
+                             profile's */
     const char *groups; /* for the key exchange, best first, "X25519:P-256"; NULL: the profile's */
     const char *const *alpn; /* application protocols, best first, of 1 to 255 bytes, ended by
                                 NULL: a client offers them, a server takes its best; NULL: none */

@@ -8,6 +8,10 @@
  * whoever offers nothing else makes the server compute for a few bytes (D(HE)at, CVE-2002-20001),
  * and clients that know TLS 1.2 but no elliptic curves have died out.
  *
+ * A server takes the first cipher of its own list that the client has, in every profile: what a
+ * client puts first is often the longest key, not the wisest choice, and with `old` it may be CBC.
+ * Only who begins with ChaCha20, as machines without instructions for AES do, gets that.
+ *
  * What the machine's openssl.cnf says about security levels is overridden: the same options mean
  * the same on every host.
  */
@@ -101,7 +105,8 @@ static bool has_cipher12(SSL_CTX *ctx)
 
 static void set_fixed(SSL_CTX *ctx)
 {
-    SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_clear_options(ctx, SSL_OP_LEGACY_SERVER_CONNECT | SSL_OP_IGNORE_UNEXPECTED_EOF |
                                    SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |

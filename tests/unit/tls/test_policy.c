@@ -63,6 +63,40 @@ START_TEST(the_lists_of_1_2_and_1_3_do_not_touch_each_other)
 }
 END_TEST
 
+/* By 1.2 and 1.3, whatever the client would like best; but for one that is poor at AES. */
+START_TEST(a_server_takes_its_own_best_cipher)
+{
+    static const struct {
+        int version;
+        const char *has, *suites, *taken;
+    } cases[] = {
+        { TH_TLS_1_3, NULL,
+          "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:"
+          "TLS_AES_128_GCM_SHA256",
+          "TLS_AES_128_GCM_SHA256" },
+        { TH_TLS_1_3, NULL, "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+          "TLS_CHACHA20_POLY1305_SHA256" },
+        { TH_TLS_1_2,
+          "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:"
+          "ECDHE-ECDSA-AES128-GCM-SHA256",
+          NULL, "ECDHE-ECDSA-AES128-GCM-SHA256" },
+        { TH_TLS_1_2, "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256", NULL,
+          "ECDHE-ECDSA-CHACHA20-POLY1305" },
+        { TH_TLS_1_2, "ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-GCM-SHA384", NULL,
+          "ECDHE-ECDSA-AES256-GCM-SHA384" },
+    };
+    pair p;
+    meet(&p, (th_tls_opts){ .profile = "old" },
+         (th_tls_opts){ .profile = "old",
+                        .max_version = cases[_i].version,
+                        .ciphers = cases[_i].has,
+                        .suites13 = cases[_i].suites });
+    EXPECT_DONE(&p);
+    ck_assert_str_eq(SSL_get_cipher_name(p.client.link.ssl), cases[_i].taken);
+    close_pair(&p);
+}
+END_TEST
+
 START_TEST(versions_that_do_not_meet_fail_on_both_sides)
 {
     pair p;
@@ -197,6 +231,7 @@ static void fill(Suite *suite)
     TCase *tcase = thi_check_case(suite, "policy");
     tcase_add_unchecked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, ciphers_that_match_nothing_are_refused);
+    tcase_add_loop_test(tcase, a_server_takes_its_own_best_cipher, 0, 5);
     tcase_add_test(tcase, the_lists_of_1_2_and_1_3_do_not_touch_each_other);
     tcase_add_test(tcase, versions_that_do_not_meet_fail_on_both_sides);
     tcase_add_test(tcase, without_a_common_cipher_or_group_both_sides_fail);
