@@ -82,11 +82,17 @@ static int64_t seconds_of(X509 *cert)
 }
 
 /* A server's hint of 0 means "not at all" in 1.3, and nothing in 1.2. OpenSSL counts by time(). */
+/* Not `>=`: the versions of DTLS are counted down from 0xfeff. */
+int thi_tls_session_is_once(const SSL_SESSION *state)
+{
+    return SSL_SESSION_get_protocol_version(state) == TLS1_3_VERSION;
+}
+
 int64_t thi_tls_session_left(const SSL_SESSION *state)
 {
     int64_t span = (int64_t)SSL_SESSION_get_timeout(state);
     int64_t hint = (int64_t)SSL_SESSION_get_ticket_lifetime_hint(state);
-    if (hint > 0 || SSL_SESSION_get_protocol_version(state) >= TLS1_3_VERSION)
+    if (hint > 0 || thi_tls_session_is_once(state))
         span = thi_min(span, hint);
     int64_t left = (int64_t)SSL_SESSION_get_time(state) + span - (int64_t)time(NULL);
     left = thi_min(left, seconds_of(SSL_SESSION_get0_peer((SSL_SESSION *)(uintptr_t)state)));
@@ -100,7 +106,7 @@ int th_tls_session_tell(const th_tls_session *session, size_t size, th_tls_sessi
     int version = SSL_SESSION_get_protocol_version(session->state);
     th_tls_session_facts all = { .size = size,
                                  .version = version,
-                                 .once = version >= TLS1_3_VERSION,
+                                 .once = thi_tls_session_is_once(session->state),
                                  .left = thi_tls_session_left(session->state),
                                  .early = SSL_SESSION_get_max_early_data(session->state),
                                  .name = session->name };

@@ -22,6 +22,9 @@ SSL_SESSION *thi_tls_session_state(const th_tls_session *session);
 /* Whether it may be used with a context, for a name: 0, or -EINVAL with the reason as detail. */
 TH_MUST int thi_tls_session_fits(const th_tls_session *session, uint64_t context, const char *name);
 
+/* Whether it is good for one connection only: 1.3. */
+int thi_tls_session_is_once(const SSL_SESSION *state);
+
 /* For how many nanoseconds more a session may be resumed, by its server's word and by its peer's
  * certificate; 0: no more. */
 int64_t thi_tls_session_left(const SSL_SESSION *state);

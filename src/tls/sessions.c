@@ -204,7 +204,7 @@ static bool has_session(SSL *ssl, const visit *v)
     const SSL_SESSION *session = SSL_get0_session(ssl);
     if (!session || !SSL_is_init_finished(ssl))
         return false;
-    return SSL_version(ssl) >= TLS1_3_VERSION ? v->fresh : SSL_SESSION_is_resumable(session);
+    return thi_tls_session_is_once(session) ? v->fresh : SSL_SESSION_is_resumable(session);
 }
 
 int thi_tls_session_of(SSL *ssl, th_tls_session **session)

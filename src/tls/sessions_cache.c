@@ -170,7 +170,7 @@ void thi_sessions_put(th_tls_sessions *s, th_str name, SSL_SESSION *session)
 /* One that is used once is given away, of another a copy: see above. */
 static SSL_SESSION *hand_out(th_tls_sessions *s, kept *k)
 {
-    if (SSL_SESSION_get_protocol_version(k->session) < TLS1_3_VERSION)
+    if (!thi_tls_session_is_once(k->session))
         return SSL_SESSION_dup(k->session);
     SSL_SESSION *session = k->session;
     SSL_SESSION_up_ref(session);

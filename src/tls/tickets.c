@@ -81,7 +81,7 @@ static int take(th_tls_ticket_keys *keys, const SSL *ssl, const unsigned char *n
     OPENSSL_cleanse(&key, sizeof key);
     if (!taken)
         return -1;
-    return age == THI_TICKET_PREVIOUS || SSL_version(ssl) >= TLS1_3_VERSION ? 2 : 1;
+    return age == THI_TICKET_PREVIOUS || SSL_version(ssl) == TLS1_3_VERSION ? 2 : 1;
 }
 
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *crypt,

@@ -170,10 +170,22 @@ FIBER_TEST(what_was_agreed_upon_is_told)
     ck_assert_int_eq(th_dtls_set_mtu(dtls, 500), 0);
     ck_assert_int_lt(th_dtls_payload(dtls), 500);
     th_dtls_free(dtls);
-    dtls = dial(&s); /* the session of before */
-    ck_assert_int_eq(th_dtls_info(dtls, &info), 0);
-    ck_assert_int_eq(info.resumed, 1);
-    th_dtls_free(dtls);
+    stop(&s);
+}
+
+/* As of TLS 1.2, one session serves until it expires. */
+FIBER_TEST(all_connections_but_the_first_are_resumed)
+{
+    server s = { .guests = 0 };
+    start(&s, (th_tls_opts){ 0 });
+    for (int i = 0; i < 4; i++) {
+        th_tls_info info = { .size = sizeof info };
+        th_dtls *dtls = dial(&s);
+        ck_assert_int_eq(th_dtls_info(dtls, &info), 0);
+        ck_assert_int_eq(info.resumed, i > 0);
+        ask(dtls, "hello");
+        th_dtls_free(dtls);
+    }
     stop(&s);
 }
 
@@ -459,6 +471,7 @@ static void fill(Suite *suite)
     add_on_engines(tcase, many_clients_are_served_and_hear_of_the_end);
     add_on_engines(tcase, a_client_that_leaves_ends_what_serves_it);
     tcase_add_test(tcase, what_was_agreed_upon_is_told);
+    tcase_add_test(tcase, all_connections_but_the_first_are_resumed);
     tcase_add_test(tcase, sizes_at_the_limit_and_beyond_it);
     tcase_add_test(tcase, a_wrong_name_is_refused);
     tcase_add_test(tcase, a_server_that_says_nothing_is_given_up_in_time);
