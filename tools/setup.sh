@@ -11,7 +11,7 @@ declare -A groups=(
     # Unit tests, and real clients for the integration tests.
     [test]="check libhttp-parser-dev python3-pytest python3-requests python3-jsonschema curl wget
             chromium cmake gdb gnutls-bin golang-go haproxy libcurl4-openssl-dev libevent-dev libglib2.0-dev
-            libnss3-tools libpq-dev libuv1-dev postgresql sslscan systemd testssl.sh tshark"
+            libnss3-tools libpq-dev libuv1-dev nginx-light postgresql sslscan systemd testssl.sh tshark"
     # Fuzzers and memory checkers; gcc brings its own sanitizers.
     [debug]="clang libclang-rt-14-dev valgrind"
     # The other architecture, emulated.

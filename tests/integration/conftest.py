@@ -7,6 +7,7 @@ import pathlib
 import pytest
 
 import serving
+import tls_peers
 import tls_wire
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -93,3 +94,9 @@ def tls_probe(start, servers, authority):
         server = start(servers / "http_probe", *words, *arguments, **(options or {}))
         return tls_wire.secured(server, authority.client())
     return start_probe
+
+
+@pytest.fixture(scope="session")
+def go_peer(tmp_path_factory):
+    """Go's crypto/tls as a peer: the program."""
+    return tls_peers.build_go(tmp_path_factory.mktemp("go"), "tls_peer.go")

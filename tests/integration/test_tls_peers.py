@@ -14,7 +14,7 @@ import pytest
 import tls_wire
 from files import content, www  # noqa: F401 (fixtures)
 from serving import TIMEOUT
-from tls_peers import GoPeer, build_go, gnutls_client, needs
+from tls_peers import GoPeer, gnutls_client, needs
 
 VERSIONS = ("1.2", "1.3")
 GNUTLS_VERSION = {version: f"--priority=NORMAL:-VERS-ALL:+VERS-TLS{version}" for version in
@@ -45,8 +45,8 @@ def serve(start, thrum_bin, www, authority):
 
 
 @pytest.fixture(scope="session")
-def go(tmp_path_factory):
-    return GoPeer(build_go(tmp_path_factory.mktemp("go"), "tls_peer.go"))
+def go(go_peer):
+    return GoPeer(go_peer)
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ class Authority:
                 "-addext", "basicConstraints=critical,CA:TRUE", "-addext",
                 "keyUsage=critical,keyCertSign,cRLSign")
 
-    def issue(self, *names, stem=None, usage="serverAuth", key="ec", serial=None):
+    def issue(self, *names, stem=None, usage="serverAuth", key="ec", serial=None, days=20):
         """A certificate for host names and addresses: (certificate file, key file)."""
         self.count += 1
         stem = self.folder / (stem or f"{names[0].replace('*', 'any')}-{self.count}")
@@ -149,7 +149,7 @@ class Authority:
         openssl("req", "-new", "-newkey", *kind, "-nodes", "-subj", f"/CN={names[0]}", "-keyout",
                 keyfile, "-out", request, "-addext", f"subjectAltName={alternative}", "-addext",
                 f"extendedKeyUsage={usage}")
-        openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key, "-days", "20",
+        openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key, "-days", days,
                 "-set_serial", str(serial or 1000 + self.count), "-copy_extensions", "copyall",
                 "-out", cert)
         return cert, keyfile

@@ -128,6 +128,13 @@ func get() {
 	}
 }
 
+func subject(certificates []*x509.Certificate) string {
+	if len(certificates) == 0 {
+		return ""
+	}
+	return certificates[0].Subject.CommonName
+}
+
 func serve(plain net.Conn, c *tls.Config) {
 	conn := tls.Server(plain, c)
 	defer plain.Close()
@@ -142,7 +149,8 @@ func serve(plain net.Conn, c *tls.Config) {
 		}
 		if err != nil {
 			s := conn.ConnectionState()
-			fmt.Println("end:", err, "resumed:", s.DidResume, "certificates:", len(s.PeerCertificates))
+			fmt.Println("end:", err, "resumed:", s.DidResume, "certificates:", len(s.PeerCertificates),
+				subject(s.PeerCertificates))
 			conn.Close() // says the end
 			return
 		}
