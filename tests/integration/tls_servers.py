@@ -2,6 +2,7 @@
 """Servers of TLS that other people wrote, for Thrum as a client: OpenSSL's, GnuTLS's, Go's,
 Python's and nginx. And the client: tests/integration/clients/tls_ask.c."""
 import contextlib
+import fcntl
 import json
 import pathlib
 import shutil
@@ -9,6 +10,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import termios
 import threading
 
 from serving import TIMEOUT, Lines, eventually
@@ -52,8 +54,15 @@ class Program:
         return found[0]
 
     def hears(self, line):
+        """Gives it a line, and waits until it has taken it, alone."""
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
+        left = bytearray(4)
+
+        def is_taken():
+            fcntl.ioctl(self.process.stdin, termios.FIONREAD, left)
+            return not any(left)
+        eventually(is_taken)
 
     def cut(self):
         """Ends it in the middle of what it does: nothing is said any more."""
@@ -68,10 +77,12 @@ class Program:
 
 class Settings:
     """What a server is to be: `pair` its certificate and key, `version` the only one that it
-    speaks, `client_ca` whose certificates clients have to show, `alpn` what it knows."""
+    speaks, `client_ca` whose certificates clients have to show, `alpn` what it knows, `folder`
+    where it runs, which matters if it serves files."""
 
-    def __init__(self, pair, version=None, client_ca=None, alpn="http/1.1"):
+    def __init__(self, pair, version=None, client_ca=None, alpn="http/1.1", folder=None):
         self.pair, self.version, self.client_ca, self.alpn = pair, version, client_ca, alpn
+        self.folder = folder
 
 
 # ---- the servers. Each gives a line back, with `said` to be sent and `heard` to be expected;
@@ -89,7 +100,7 @@ class Openssl:
             words = [*words, "-Verify", "1", "-verify_return_error", "-CAfile", s.client_ca]
         self.program = Program(stack, ["openssl", "s_server", "-accept", f"127.0.0.1:{port}",
                                        "-cert", s.pair[0], "-key", s.pair[1], "-alpn", s.alpn,
-                                       *words], port)
+                                       *words], port, s.folder)
         self.address = self.program.address
 
     def saw(self, name):
@@ -154,7 +165,8 @@ class Python:
         stack.callback(self.stop)
 
     def stop(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # it has been done
+            self.listener.shutdown(socket.SHUT_RDWR)
         self.thread.join(TIMEOUT)
 
     def serve(self):

@@ -298,6 +298,8 @@ static void ask_stream(const settings *s, th_tls *tls, outcome *o)
         return;
     }
     FILE *file = s->save ? fopen(s->save, "w") : NULL;
+    if (file)
+        setbuf(file, NULL); /* who waits for a byte of it sees it */
     talk(stream, s, o, file);
     if (file)
         (void)fclose(file);
