@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """DTLS against others: OpenSSL's own client and server, and GnuTLS's, in both roles."""
+import contextlib
 import socket
 import subprocess
 
@@ -7,6 +8,7 @@ import pytest
 
 from serving import TIMEOUT, eventually
 from tls_peers import needs
+from tls_servers import Ask, Program, free_port
 from tls_wire import Authority
 
 
@@ -40,12 +42,6 @@ def port_of(server):
 @pytest.fixture
 def server(start, program, certs):
     return start(program, "serve", "dtls://127.0.0.1:0", certs.cert, certs.key)
-
-
-def free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def test_itself(server, program, certs):
@@ -109,7 +105,7 @@ def answered(program, port, ca):
 
 @needs("gnutls-serv", "gnutls-bin")
 def test_gnutls_as_server(program, certs):
-    port = free_port()
+    port = free_port(socket.SOCK_DGRAM)
     server = running(["gnutls-serv", "--udp", "--echo", "--x509certfile", certs.cert,
                       "--x509keyfile", certs.key, "-p", port])
     try:
@@ -121,7 +117,7 @@ def test_gnutls_as_server(program, certs):
 
 def test_openssl_as_server(program, certs):
     """It prints what it gets, and has its lines from its input."""
-    port = free_port()
+    port = free_port(socket.SOCK_DGRAM)
     server = running(["openssl", "s_server", "-dtls1_2", "-quiet", "-listen", "-cert", certs.cert,
                       "-key", certs.key, "-port", port])
     try:
@@ -137,3 +133,100 @@ def test_openssl_as_server(program, certs):
 def connected(program, port, ca):
     code, out, _ = ask(program, port, ca, "to the server")
     return code == 0 and out
+
+
+# ---- as a client, with all that is told of a connection
+
+gnutls = needs("gnutls-serv", "gnutls-bin")
+KEYS = {"p256": "ec", "rsa": "rsa", "ed25519": "ed25519"}
+
+
+@pytest.fixture(scope="session")
+def pairs(authority):
+    """By kind of key."""
+    return {name: authority.issue("localhost", "127.0.0.1", key=key) for name, key in KEYS.items()}
+
+
+@pytest.fixture
+def client(servers, authority):
+    return Ask(servers / "tls_ask", authority)
+
+
+@pytest.fixture
+def other():
+    """Starts a server of others: other("gnutls", pair, word...); .address is where it is."""
+    with contextlib.ExitStack() as stack:
+        def start_other(kind, pair, *more):
+            port = free_port(socket.SOCK_DGRAM)
+            command = {
+                "gnutls": ["gnutls-serv", "--udp", "--echo", "--port", port, "--x509certfile",
+                           pair[0], "--x509keyfile", pair[1]],
+                "openssl": ["openssl", "s_server", "-dtls1_2", "-listen", "-accept",
+                            f"127.0.0.1:{port}", "-cert", pair[0], "-key", pair[1]],
+            }[kind]
+            server = Program(stack, [*command, *more], port, kind="udp")
+            server.address = f"dtls://{server.address}"
+            return server
+        yield start_other
+
+
+@gnutls
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("more", [(), ("--noticket",)], ids=["tickets", "ids"])
+def test_a_client_of_gnutls(other, client, pairs, key, more):
+    """Sessions are resumed, be it the client that keeps them in a ticket or the server."""
+    server = other("gnutls", pairs[key], "--disable-client-cert", *more)
+    found = client(server.address, dtls=1, times=3, say="warp\n", until=5)
+    assert [one["resumed"] for one in found] == [False, True, True]
+    for one in found:
+        assert (one["error"], one["version"], one["text"]) == ("", "DTLSv1.2", "warp\n")
+        assert one["verified"] and one["cipher"].startswith("ECDHE-")
+
+
+@pytest.mark.parametrize("key", ["p256", "rsa"])  # OpenSSL's servers have no Ed25519 for datagrams
+def test_a_client_of_openssl(other, client, pairs, authority, key):
+    """With a certificate of the client, whose end the server hears."""
+    own = authority.issue("client.test", usage="clientAuth")
+    server = other("openssl", pairs[key], "-Verify", "1", "-verify_return_error", "-CAfile",
+                   authority.cert)
+    with client.going_on(server.address, dtls=1, say="warp\n", until=5, cert=own[0],
+                         key=own[1]) as asking:
+        server.says("CN = client.test")
+        server.says("warp")
+        server.hears("weft")
+        one = asking.answer()
+    assert (one["error"], one["version"], one["text"]) == ("", "DTLSv1.2", "weft\n")
+    assert one["verified"] and server.says("DONE")
+
+
+@pytest.mark.parametrize("what, words, alert", [
+    ("name", "certificate is for other.test, not for localhost", "bad certificate"),
+    ("expired", "expired on 20", "certificate expired"),
+    ("stranger", "unable to get local issuer", "unknown ca"),
+])
+def test_bad_certificates_are_refused_in_words(other, client, authority, tmp_path, what, words,
+                                               alert):
+    pair = {"name": lambda: authority.issue("other.test"),
+            "expired": lambda: authority.issue("localhost", days=-1),
+            "stranger": lambda: Authority(tmp_path / "x").issue("localhost")}[what]()
+    server = other("openssl", pair)
+    one = client(server.address, dtls=1)[0]
+    assert one["error"] == "TH_ETLS" and words in one["detail"], one
+    server.says(f"alert {alert}")
+
+
+def test_without_a_certificate_openssl_refuses(other, client, pairs, authority):
+    server = other("openssl", pairs["p256"], "-Verify", "1", "-CAfile", authority.cert)
+    one = client(server.address, dtls=1)[0]
+    assert one["error"] == "TH_ETLS"
+    assert "the peer sent the alert 'handshake failure'" in one["detail"], one
+    server.says("peer did not return a certificate")
+
+
+@gnutls
+def test_a_certificate_for_gnutls(other, client, pairs, authority):
+    server = other("gnutls", pairs["p256"], "--require-client-cert", "--verify-client-cert",
+                   "--x509cafile", authority.cert)
+    own = authority.issue("client.test", usage="clientAuth")
+    one = client(server.address, dtls=1, say="warp\n", until=5, cert=own[0], key=own[1])[0]
+    assert (one["error"], one["text"]) == ("", "warp\n")

@@ -268,7 +268,7 @@ def test_it_is_asked_to_say_hello_again(serve, ask, more):
 
 def test_keys_change_and_a_certificate_is_asked_for_afterwards(serve, ask, authority, tmp_path):
     """In TLS 1.3: new keys both ways, and a certificate in the middle of the conversation."""
-    server = serve(Openssl, version="1.3", more=("-CAfile", authority.cert))
+    server = serve(Openssl, version="1.3", more=("-CAfile", authority.cert, "-msg"))
     cert, key = authority.issue("client.test", usage="clientAuth")
     saved = tmp_path / "saved"
 
@@ -287,6 +287,23 @@ def test_keys_change_and_a_certificate_is_asked_for_afterwards(serve, ask, autho
         one = client.answer()
     assert (one["error"], one["end"]) == ("", "TH_EOF")
     server.program.says("weft")  # with the client's new keys
+    for way in (">>>", "<<<"):
+        assert server.program.says(f"{way} TLS 1.3, Handshake [length 0005], KeyUpdate")
+
+
+def test_it_does_not_renegotiate(serve, ask, tmp_path):
+    """It says no; OpenSSL's server takes that for the end."""
+    server = serve(Openssl, version="1.2", more=("-msg",))
+    saved = tmp_path / "saved"
+    with ask.going_on(server.address, save=saved) as client:
+        server.program.says("Secure Renegotiation IS supported")
+        server.program.hears("hello")
+        eventually(lambda: saved.exists() and saved.read_text() == "hello\n")
+        server.program.hears("r")
+        one = client.answer()
+    assert server.program.says("Alert [length 0002], warning no_renegotiation")
+    assert (one["text"], one["error"]) == ("hello\n", "TH_ETLS")
+    assert "the peer sent the alert 'handshake failure'" in one["detail"]
 
 
 @gnutls

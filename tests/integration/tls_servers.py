@@ -25,25 +25,25 @@ def free_port(kind=socket.SOCK_STREAM):
         return one.getsockname()[1]
 
 
-def is_listening(port):
+def is_listening(port, kind="tcp"):
     """By the kernel's table, so that the server does not see anybody come and go."""
-    end = f":{port:04X}"
-    lines = [line.split() for name in ("tcp", "tcp6")
+    end, state = f":{port:04X}", "0A" if kind == "tcp" else "07"
+    lines = [line.split() for name in (kind, f"{kind}6")
              for line in pathlib.Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
-    return any(words[1].endswith(end) and words[3] == "0A" for words in lines)
+    return any(words[1].endswith(end) and words[3] == state for words in lines)
 
 
 class Program:
     """A program that serves: what it says, and its end with the test."""
 
-    def __init__(self, stack, command, port=None, folder=None):
+    def __init__(self, stack, command, port=None, folder=None, kind="tcp"):
         self.process = subprocess.Popen(
             [str(word) for word in command], cwd=folder, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="backslashreplace")
         stack.callback(self.end)
         self.out = Lines(self.process.stdout)
         if port:
-            eventually(lambda: is_listening(port) or self.process.poll() is not None)
+            eventually(lambda: is_listening(port, kind) or self.process.poll() is not None)
             assert self.process.poll() is None, self.out.lines
             self.address = f"127.0.0.1:{port}"
 
