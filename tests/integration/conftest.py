@@ -7,6 +7,7 @@ import pathlib
 import pytest
 
 import serving
+import tls_ends
 import tls_peers
 import tls_wire
 
@@ -100,3 +101,22 @@ def tls_probe(start, servers, authority):
 def go_peer(tmp_path_factory):
     """Go's crypto/tls as a peer: the program."""
     return tls_peers.build_go(tmp_path_factory.mktemp("go"), "tls_peer.go")
+
+
+@pytest.fixture(scope="module")
+def several_ends(servers, tmp_path_factory):
+    """Both ends of TLS, for peers by script: several_ends.get(handshake_time=300, ...)."""
+    several = tls_ends.Several(servers / "tls_ends", tmp_path_factory.mktemp("ends"))
+    try:
+        yield several
+        several.stop()
+    finally:
+        several.kill()
+
+
+@pytest.fixture
+def ends(several_ends):
+    """Both ends as nobody says otherwise. What a test has left behind is found behind it."""
+    found = several_ends.get()
+    yield found
+    found.is_well()

@@ -80,6 +80,16 @@ static bool read_tls(settings *s, const char *text)
         s->tls.key = value;
     else if (is(text, "client_ca", &value))
         s->client_ca[0] = value;
+    else if (is(text, "ca", &value))
+        s->ca[0] = value;
+    else if (is(text, "handshake_time", &value))
+        s->tls.handshake_time = milliseconds(value);
+    else if (is(text, "session_time", &value))
+        s->tls.session_time = milliseconds(value);
+    else if (is(text, "chain_max", &value))
+        s->tls.chain_max = (size_t)number(value);
+    else if (is(text, "post_handshake_auth", &value))
+        s->tls.post_handshake_auth = number(value) != 0;
     else if (is(text, "early_data", &value))
         s->tls.early_data_max = (uint32_t)number(value);
     else if (is(text, "hsts", &value))
@@ -123,27 +133,31 @@ void settings_read(settings *s, int argc, char **argv)
         s->listen[s->listen_count++] = "127.0.0.1:0";
 }
 
-/* What the servers speak, if it is more than plain bytes. */
-static int make_tls(settings *s)
+int settings_make_tls(settings *s)
 {
     static const char *const protocols[] = { "http/1.1", NULL };
+    if (!s->tls.cert)
+        return 0;
     s->tls.alpn = protocols;
+    if (s->ca[0])
+        s->tls.trust.files = s->ca;
     if (s->client_ca[0]) {
         s->tls.trust.files = s->client_ca;
         s->tls.client_auth = TH_TLS_CLIENT_AUTH_OPTIONAL;
     }
-    return th_tls_new(&s->tls, &s->http.tls);
+    int err = th_tls_new(&s->tls, &s->http.tls);
+    if (err < 0)
+        fprintf(stderr, "no TLS: %s\n", th_err_detail());
+    return err;
 }
 
 int settings_listen(settings *s)
 {
     char text[TH_ADDR_TEXT];
     th_addr addr;
-    int made = s->tls.cert ? make_tls(s) : 0;
-    if (made < 0) {
-        fprintf(stderr, "no TLS: %s\n", th_err_detail());
+    int made = settings_make_tls(s);
+    if (made < 0)
         return made;
-    }
     for (size_t i = 0; i < s->listen_count; i++) {
         th_listen_opts how = { .tls = s->http.tls != NULL };
         int err = th_listen(s->listen[i], &how, &s->listeners[i]);
