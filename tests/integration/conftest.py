@@ -119,4 +119,5 @@ def ends(several_ends):
     """Both ends as nobody says otherwise. What a test has left behind is found behind it."""
     found = several_ends.get()
     yield found
+    found.serve()
     found.is_well()

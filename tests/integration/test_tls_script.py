@@ -76,7 +76,7 @@ def test_servers_with_s_client(several_ends, server, request_certificate):
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_clients_with_thrum(ends, client):
-    with ends.server(client) as peer:
+    with ends.meet(client) as peer:
         peer.handshake()
         if client is Client13:
             peer.take_ticket()
@@ -91,7 +91,7 @@ def test_clients_with_thrum(ends, client):
 @pytest.mark.parametrize("client", CLIENTS)
 def test_clients_with_a_certificate(several_ends, client):
     ends = several_ends.get(asks=True)
-    with ends.server(client) as peer:
+    with ends.meet(client) as peer:
         peer.handshake()
         peer.alert(1, 0)
         assert peer.end() == 0
@@ -99,9 +99,9 @@ def test_clients_with_a_certificate(several_ends, client):
 
 
 def test_a_session_resumed_by_thrums_server(ends):
-    with ends.server(Client13) as peer:
+    with ends.meet(Client13) as peer:
         ticket = peer.handshake().take_ticket()
-    with ends.server(Client13, ticket=ticket) as peer:
+    with ends.meet(Client13, ticket=ticket) as peer:
         assert peer.handshake().resumed
         peer.take_ticket()
         peer.record(DATA, b"some")
@@ -110,7 +110,7 @@ def test_a_session_resumed_by_thrums_server(ends):
 
 def test_a_session_resumed_by_thrums_client(several_ends):
     ends = several_ends.get(session_time=3600000)
-    with ends.client(Server13) as peer:
+    with ends.meet(Server13) as peer:
         peer.handshake()
         peer.message(ticket13(b"a ticket", b"1"))
         peer.expect(DATA)
@@ -119,7 +119,7 @@ def test_a_session_resumed_by_thrums_client(several_ends):
         psk = peer.psk_of(b"1")
         peer.alert(1, 0)
         peer.end()
-    with ends.client(Server13, psk=psk) as peer:
+    with ends.meet(Server13, psk=psk) as peer:
         peer.handshake()
         assert b"a ticket" in peer.hello.extensions[PSK]
         assert peer.expect(DATA) == b"hello"
@@ -128,7 +128,7 @@ def test_a_session_resumed_by_thrums_client(several_ends):
 @pytest.mark.parametrize("group", [P256, X25519])
 def test_another_hello_for_thrums_server(ends, group):
     """Which asks for it where no share is of use."""
-    with ends.server(Client13) as peer:
+    with ends.meet(Client13) as peer:
         peer.extensions |= {GROUPS: listed(2, numbers(group)), SHARE: listed(2, b"")}
         peer.handshake()
         assert peer.share.group == group
@@ -136,7 +136,7 @@ def test_another_hello_for_thrums_server(ends, group):
 
 
 def test_another_hello_of_thrums_client(ends):
-    with ends.client(Server13) as peer:
+    with ends.meet(Server13) as peer:
         peer.handshake(until="server_hello")
         peer.retry(P256)
         peer.handshake()
@@ -145,7 +145,7 @@ def test_another_hello_of_thrums_client(ends):
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_servers_with_thrum(ends, server):
-    with ends.client(server) as peer:
+    with ends.meet(server) as peer:
         peer.handshake()
         assert peer.hello.extensions[ALPN] == listed(2, listed(1, b"http/1.1"))
         assert peer.expect(DATA) == b"hello"

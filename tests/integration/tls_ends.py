@@ -3,16 +3,20 @@
 import socket
 
 import serving
+from tls_messages import DATA
 from tls_script import Identity
+from tls_script13 import Client13, Server13
 
 IDENTITY = Identity()  # that both sides believe
+ROLES = ("server", "client", "counters")
 
 
 class Ends:
-    """Both ends, of one process: ends.server(Client13) is a client that has connected to it."""
+    """Both ends, of one process: ends.meet(Client13) is a client that has come to its server."""
 
     def __init__(self, running):
         self.running = running
+        self.begun = {}  # by port, which comes again one day: the lines that were told before
         self.quiet = self.state()
 
     def connect(self, role):
@@ -20,28 +24,44 @@ class Ends:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
 
-    def server(self, kind, **how):
-        """A client, of a kind in tls_script, that has connected to Thrum's server."""
-        return kind(self.connect(0), **{"identity": IDENTITY, **how})
-
-    def client(self, kind, **how):
-        """A server that Thrum's client has come to."""
-        return kind(self.connect(1), **{"identity": IDENTITY, **how})
+    def meet(self, kind, **how):
+        """A peer of a kind in tls_script12 or 13, at the end that it is for."""
+        sock = self.connect(ROLES.index(kind.meets))
+        self.begun[sock.getsockname()[1]] = len(self.running.out.lines)
+        return kind(sock, **{"identity": IDENTITY, **how})
 
     def outcome(self, port):
         """How the connection of this peer ended for Thrum: (role, error, detail)."""
         def told(lines):
-            found = [words for words in (line.split(" ", 3) for line in lines)
+            found = [words for words in
+                     (line.split(" ", 3) for line in lines[self.begun[port]:])
                      if words[1] == str(port)]
-            return found[-1] if found else None
+            return found[0] if found else None
         words = self.running.out.wait(told)
         assert words, "it has not ended"
         return words[0], words[2], words[3]
 
+    def refuse(self, peer, alert, words="", **changes):
+        """Goes on with the handshake: Thrum's end sends this alert as its last, and tells why."""
+        got = peer.fail(**changes)
+        assert got == alert, (got, self.outcome(peer.port))
+        _, error, detail = self.outcome(peer.port)
+        assert error == "TH_ETLS" and words in detail, (error, detail)
+        doing, _, why = detail.partition(": ")
+        assert doing in ("handshake", "TLS") and why
+
+    def serve(self):
+        """Both ends talk to a peer as it should be."""
+        for peer in (self.meet(Client13), self.meet(Server13)):
+            with peer:
+                peer.handshake().record(DATA, b"some")
+                peer.alert(1, 0)
+                assert peer.text().endswith(b"some")
+
     # ---- what is left behind
 
     def counters(self):
-        with self.connect(2) as sock, sock.makefile() as lines:
+        with self.connect(ROLES.index("counters")) as sock, sock.makefile() as lines:
             pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
             return {name: float(value) for name, value in pairs}
 

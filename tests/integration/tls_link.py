@@ -1,10 +1,30 @@
 # SPDX-License-Identifier: MIT
 """A connection whose records of TLS are made and read one by one."""
+import enum
 import struct
 
-from tls_messages import ALERT, HANDSHAKE, Reader
+from tls_messages import ALERT, DATA, HANDSHAKE, Reader
 
 RECORD_MAX = 16384
+
+
+class Alert(enum.IntEnum):
+    """Descriptions, RFC 8446, 6."""
+    CLOSE_NOTIFY = 0
+    UNEXPECTED_MESSAGE = 10
+    BAD_RECORD_MAC = 20
+    RECORD_OVERFLOW = 22
+    HANDSHAKE_FAILURE = 40
+    BAD_CERTIFICATE = 42
+    UNKNOWN_CA = 48
+    ILLEGAL_PARAMETER = 47
+    DECODE_ERROR = 50
+    DECRYPT_ERROR = 51
+    PROTOCOL_VERSION = 70
+    INTERNAL_ERROR = 80
+    NO_RENEGOTIATION = 100
+    MISSING_EXTENSION = 109
+    UNSUPPORTED_EXTENSION = 110
 
 
 class Alerted(Exception):
@@ -35,6 +55,7 @@ class Link:
         self.buffer = b""
         self.messages = b""  # that have come and were not taken
         self.transcript = b""
+        self.alerted = None  # the last alert that has come, a number
         self.reset = False
 
     def __enter__(self):
@@ -94,6 +115,7 @@ class Link:
             head = self._need(5)
             kind, data = self._open(head, self._need(int.from_bytes(head[3:], "big")))
             if kind == ALERT:
+                self.alerted = data[1]
                 raise Alerted(data)
             if kind not in self.skipped:
                 return kind, data
@@ -121,13 +143,23 @@ class Link:
         assert kind == wanted, (kind, body)
         return body
 
+    def text(self):
+        """What the other side says to its user, up to its end."""
+        said = b""
+        try:
+            while True:
+                kind, data = self.take_record()
+                said += data if kind == DATA else b""
+        except Alerted as alert:
+            assert alert.description == Alert.CLOSE_NOTIFY
+            return said
+
     def end(self):
         """Reads to the end of the connection: the last alert, a number, or None."""
-        found = None
         while True:
             try:
                 self.take_record()
-            except Alerted as alert:
-                found = alert.description
+            except Alerted:
+                pass
             except Ended:
-                return found
+                return self.alerted

@@ -14,6 +14,7 @@ that Debian 12 does not have; so the protocol is done by hand here, on the primi
 python3-cryptography. One cipher is enough to lie with, AES-128-GCM, and two groups, X25519 and
 P-256. That this side plays by the rules when it means to is tested with OpenSSL's programs.
 """
+import contextlib
 import datetime
 import os
 
@@ -21,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 
-from tls_link import Link
+from tls_link import Alerted, Ended, Link
 from tls_messages import HANDSHAKE, X25519
 
 
@@ -111,6 +112,12 @@ class Peer(Link):
             elif data:
                 self.record(kind, data)
         return self
+
+    def fail(self, **changes):
+        """Goes on as far as the other side lets it; the last alert that has come, or None."""
+        with contextlib.suppress(Alerted, Ended):
+            self.handshake(**changes)
+        return self.end()
 
     def leave_out(self, name):
         """Goes on to a step and passes over it, as if it were not in the script."""

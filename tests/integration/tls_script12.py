@@ -32,6 +32,7 @@ class Peer12(Peer):
 
 
 class Client12(Peer12):
+    meets = "server"
     names = ("hello", "certificate", "client_key_exchange", "certificate_verify",
              "change_cipher_spec", "finished")
     ciphers = (ECDSA_SUITE, RSA_SUITE)
@@ -76,6 +77,7 @@ class Client12(Peer12):
 
 
 class Server12(Peer12):
+    meets = "client"
     names = ("server_hello", "certificate", "server_key_exchange", "certificate_request",
              "server_hello_done", "change_cipher_spec", "finished")
     request = False

@@ -54,6 +54,7 @@ class Peer13(Peer):
 
 
 class Client13(Peer13):
+    meets = "server"
     names = ("hello", "second_hello", "certificate", "certificate_verify", "finished")
     ciphers = (SUITE_13,)
     ticket = None  # what it offers
@@ -126,6 +127,7 @@ class Client13(Peer13):
 
 
 class Server13(Peer13):
+    meets = "client"
     names = ("server_hello", "encrypted_extensions", "certificate_request", "certificate",
              "certificate_verify", "finished")
     encrypted = {}
