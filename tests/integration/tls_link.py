@@ -49,11 +49,14 @@ class Link:
 
     sealing = opening = None  # how records are protected; None: not at all
     skipped = ()  # kinds of records that are passed over
+    piece = RECORD_MAX  # bytes of the handshake in one record
+    gathers = False  # messages wait for the next one, with which they are sent
 
     def __init__(self, sock):
         self.socket, self.port = sock, sock.getsockname()[1]
         self.buffer = b""
         self.messages = b""  # that have come and were not taken
+        self.gathered = b""
         self.transcript = b""
         self.alerted = None  # the last alert that has come, a number
         self.reset = False
@@ -84,10 +87,14 @@ class Link:
         """Many at once."""
         self.raw(*[self.sealed(kind, piece) for piece in pieces])
 
-    def message(self, data, piece=RECORD_MAX):
-        """Messages of the handshake, in records of so many bytes."""
+    def message(self, data):
+        """Messages of the handshake."""
         self.transcript += data
-        self.records(HANDSHAKE, *[data[i:i + piece] for i in range(0, len(data), piece)])
+        data = self.gathered + data
+        self.gathered = data if self.gathers else b""
+        if not self.gathers:
+            self.records(HANDSHAKE, *[data[i:i + self.piece]
+                                      for i in range(0, len(data), self.piece)])
 
     def alert(self, level, description):
         self.record(ALERT, bytes([level, description]))
