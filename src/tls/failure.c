@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/proverr.h>
 #include <openssl/sslerr.h>
 #include <stdio.h>
 
@@ -86,6 +87,28 @@ static const char *other_language(void)
     }
 }
 
+/*
+ * What lies below TLS tells of causes that say nothing of the peer ("cipher operation failed",
+ * "too small"). Then it is told what they mean to TLS, which is OpenSSL's last word, or ours where
+ * that is none ("internal error").
+ */
+static const char *meaning(void)
+{
+    unsigned long first = thi_ossl_peek();
+    unsigned long last = ERR_peek_last_error();
+    int lib = ERR_GET_LIB(first);
+    if (ERR_GET_REASON(first) & ERR_RFLAG_COMMON) /* no memory, for one */
+        return NULL;
+    if (lib == ERR_LIB_ASN1)
+        return "what the peer sent is not in DER";
+    if (lib == ERR_LIB_PROV && ERR_GET_REASON(first) == PROV_R_INVALID_AAD)
+        return "a record is shorter than what protects it";
+    if (lib != ERR_LIB_PROV || ERR_GET_LIB(last) != ERR_LIB_SSL ||
+        (ERR_GET_REASON(last) & ERR_RFLAG_COMMON))
+        return NULL;
+    return ERR_reason_error_string(last);
+}
+
 static bool is_out_of_memory(void)
 {
     return ERR_GET_REASON(thi_ossl_peek()) == ERR_R_MALLOC_FAILURE;
@@ -101,9 +124,10 @@ static bool is_verdict(void)
 int thi_tls_link_failure(thi_tls_link *link, const char *doing)
 {
     int alert = alert_in_queue();
-    const char *language = other_language();
+    const char *known = other_language();
+    known = known ? known : meaning();
     bool verdict = link->verdict != 0 && is_verdict();
-    if (link->failed < 0 || verdict || alert >= 0 || language) {
+    if (link->failed < 0 || verdict || alert >= 0 || known) {
         ERR_clear_error();
         if (link->failed < 0)
             return link->detail[0] ? thi_err_set(link->failed, "%s: %s", doing, link->detail)
@@ -113,7 +137,7 @@ int thi_tls_link_failure(thi_tls_link *link, const char *doing)
         if (alert >= 0)
             return thi_err_set(TH_ETLS, "%s: the peer sent the alert '%s'", doing,
                                thi_tls_alert_name(alert));
-        return thi_err_set(TH_ETLS, "%s: %s", doing, language);
+        return thi_err_set(TH_ETLS, "%s: %s", doing, known);
     }
     if (is_out_of_memory()) {
         ERR_clear_error();
