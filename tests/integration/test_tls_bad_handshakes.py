@@ -144,11 +144,11 @@ def test_certificates_in_bad_form(asking, kind):
     der = IDENTITY.der
     unread = Alert.DECODE_ERROR if kind in CLIENTS else Alert.BAD_CERTIFICATE
     width = 1 if kind in (Client13, Server13) else 0
-    for change, alert in [
+    for change, alert, *words in [
             (chain(*huge(), kind=kind), Alert.ILLEGAL_PARAMETER),  # above the limit
-            (chain(der[:-1], kind=kind), unread),
+            (chain(der[:-1], kind=kind), unread, "not in DER"),
             (chain(der + b"x", kind=kind), Alert.DECODE_ERROR),
-            (chain(b"", kind=kind), unread),
+            (chain(b"", kind=kind), unread, "not in DER"),
             (body(lambda data: data + b"x"), Alert.DECODE_ERROR),
             (body(lambda data: data[:-1]), Alert.DECODE_ERROR),
             (body(lambda data: data[:width] + b"\xff\xff\xff" + data[width + 3:]),
@@ -156,7 +156,7 @@ def test_certificates_in_bad_form(asking, kind):
             (body(lambda data: b""), Alert.DECODE_ERROR),
             (TWICE, Alert.UNEXPECTED_MESSAGE)]:
         with asking.meet(kind) as peer:
-            asking.refuse(peer, alert, certificate=change)
+            asking.refuse(peer, alert, *words, certificate=change)
 
 
 @pytest.mark.parametrize("kind", SERVERS)

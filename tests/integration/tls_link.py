@@ -76,6 +76,11 @@ class Link:
         except (BrokenPipeError, ConnectionResetError):
             pass
 
+    def send(self, *data):
+        """As raw(), for a chain of calls."""
+        self.raw(*data)
+        return self
+
     def sealed(self, kind, data, pad=0):
         """The bytes of a record, protected if that is on."""
         return self.sealing.seal(kind, data, pad) if self.sealing else record(kind, data)
