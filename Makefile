@@ -19,12 +19,14 @@ options-asan    := -Dwerror=true -Doptimization=1 -Db_sanitize=address,undefined
 options-tsan    := -Dwerror=true -Doptimization=1 -Db_sanitize=thread
 options-fuzz    := -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true -Dexamples=false
 options-bench   := -Db_ndebug=true -Dtests=false -Dexamples=false -Dbench=true
+# What `make ktls` runs.
+in-vm           := unit_tls_kernel
 sysroot         := build/sysroot-aarch64
 options-aarch64 := -Dwerror=true --cross-file $(sysroot)/where.ini --cross-file tools/aarch64.ini
 build/fuzz/build.ninja: export CC = clang
 
 .NOTPARALLEL:
-.PHONY: help serve test sim soak check bench asan tsan valgrind fuzz aarch64 format deps install clean
+.PHONY: help serve test sim soak check bench asan tsan valgrind fuzz aarch64 ktls format deps install clean
 
 help:                 ## this list
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -73,10 +75,14 @@ aarch64: setup-build setup-cross build/aarch64/build.ninja  ## cross build, and 
 	@ninja -C build/aarch64 -j $(JOBS)
 	@tools/run_tests.py --unit --slow 10 build/aarch64
 
+ktls: setup-build setup-test setup-vm build/test/build.ninja  ## TLS in the kernel: its tests in an emulated machine with Debian's kernel
+	@ninja -C build/test -j $(JOBS)
+	@tools/vm.py build/test $(addprefix build/test/tests/unit/,$(in-vm))
+
 format:               ## format every C file in place
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
-deps: setup-build setup-test setup-debug setup-cross setup-bench setup-check  ## install every Debian package that any of these needs
+deps: setup-build setup-test setup-debug setup-cross setup-vm setup-bench setup-check  ## install every Debian package that any of these needs
 
 install: setup-build build/$(STAGE)/build.ninja  ## library, headers, program, manual; PREFIX=/usr/local DESTDIR=
 	@meson configure build/$(STAGE) -Dprefix=$(PREFIX)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # Installs the Debian 12 packages that a make target needs, and only those that are missing.
-# Usage: tools/setup.sh [--list] group...      groups: build test debug cross bench check
+# Usage: tools/setup.sh [--list] group...      groups: build test debug cross vm bench check
 set -euo pipefail
 
 declare -A groups=(
@@ -17,6 +17,8 @@ declare -A groups=(
     [debug]="clang libclang-rt-14-dev valgrind"
     # The other architecture, emulated.
     [cross]="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user"
+    # A machine with another kernel, emulated.
+    [vm]="qemu-system-x86"
     # Peers to measure against, and a load generator.
     [bench]="g++ golang-go nginx-light h2o haproxy openssl libuv1-dev libboost-context-dev libboost-dev libst-dev wrk"
     # Format, static analysis, the headers in C and C++ with two compilers, the manual.

@@ -198,6 +198,12 @@ typedef struct th_tls_opts {
     unsigned handshakes_max; /* under way on a worker at a time, others wait; 0: see
                                 thrum/tls_stream.h */
 
+    /* Who encrypts. */
+    int kernel_sends; /* 1: what is sent over TCP is encrypted by the kernel where it can (kTLS), so
+                         that files are sent without a copy. Such a socket encrypts for ever: no
+                         th_tls_unwrap(), and a peer that asks for new keys ends the sending. 0:
+                         OpenSSL encrypts */
+
     /* Sessions (thrum/tls_session.h). */
     int tickets;          /* server: sent after a handshake of 1.3; 0: 2; TH_TLS_NO_TICKETS */
     int64_t session_time; /* ns that a session may be resumed; 0: 12 h; at most 7 d */

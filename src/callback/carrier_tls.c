@@ -19,6 +19,9 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/metrics.h"
+#include "net/capture.h"
+#include "tls/kernel.h"
 #include "tls/stream.h"
 
 #include <thrum/error.h>
@@ -39,15 +42,31 @@ static tls_carried *of(const th_transport *t)
 
 /* ---- sending ---- */
 
+/* Sends a part of what the engine has made: bytes, -EAGAIN, or an error. */
+static ssize_t send_some(th_transport *t)
+{
+    thi_tls_wire *wire = &of(t)->engine->wire;
+    struct iovec iov[PIECES];
+    if (wire->kernel.sends) {
+        ssize_t sealed = thi_tls_kernel_send_over(wire, t->watch.fd);
+        if (sealed > 0)
+            thi_metric_add(THI_M_BYTES_WRITTEN, sealed);
+        if (sealed > 0 && TH_UNLIKELY(thi_capture_is_on()))
+            thi_capture_unseen(&t->tap, t->watch.fd, TH_CAPTURE_SENT, (size_t)sealed);
+        return sealed;
+    }
+    ssize_t n = thi_carrier_socket_writev(t, iov, thi_buf_iov(&wire->out, iov, PIECES));
+    if (n > 0)
+        thi_buf_consume(&wire->out, (size_t)n);
+    return n;
+}
+
 /* Sends what the engine has made: 0 when all has gone, -EAGAIN, or an error. */
 static int tls_flush(th_transport *t)
 {
     tls_carried *c = of(t);
-    thi_buf *out = &c->engine->wire.out;
-    struct iovec iov[PIECES];
-    while (thi_buf_len(out) > 0) {
-        int count = thi_buf_iov(out, iov, PIECES);
-        ssize_t n = thi_carrier_socket_writev(t, iov, count);
+    while (thi_buf_len(&c->engine->wire.out) > 0) {
+        ssize_t n = send_some(t);
         if (n == -EAGAIN) {
             t->behind = true;
             thi_transport_want(t, THI_WRITE);
@@ -55,7 +74,6 @@ static int tls_flush(th_transport *t)
         }
         if (n < 0)
             return (int)n;
-        thi_buf_consume(out, (size_t)n);
     }
     t->behind = false;
     if (c->starved) {

@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "tls/kernel.h"
 #include "tls/stream.h"
 
 #include <stdio.h>
@@ -111,6 +112,10 @@ bool thi_http_secure_seal(thi_http_conn *conn)
     struct iovec gathered = { work->out, work->out_len };
     if (!engine->done || thi_buf_len(out) > 0)
         return false;
+    if (engine->wire.kernel.sends) { /* then the socket does it */
+        conn->sealed = thi_tls_engine_may_write(engine) == 0;
+        return conn->sealed;
+    }
     ssize_t n = thi_tls_engine_writev(engine, &gathered, 1, work->out_len);
     if (n < 0)
         conn->broken = (int)n;
@@ -127,14 +132,19 @@ bool thi_http_secure_seal(thi_http_conn *conn)
 
 int thi_http_secure_flush(thi_http_conn *conn)
 {
-    thi_buf *out = &thi_tls_stream_engine(conn->stream)->wire.out;
+    thi_tls_wire *wire = &thi_tls_stream_engine(conn->stream)->wire;
     th_stream *below = &conn->socket.base;
     struct iovec iov[PIECES];
-    while (conn->broken == 0 && thi_buf_len(out) > 0) {
-        ssize_t n = below->ops->writev(below, iov, thi_buf_iov(out, iov, PIECES));
-        if (n > 0)
-            thi_buf_consume(out, (size_t)n);
-        else
+    while (conn->broken == 0 && thi_buf_len(&wire->out) > 0) {
+        ssize_t n;
+        if (wire->kernel.sends) {
+            n = thi_tls_kernel_send(wire, below);
+        } else {
+            n = below->ops->writev(below, iov, thi_buf_iov(&wire->out, iov, PIECES));
+            if (n > 0)
+                thi_buf_consume(&wire->out, (size_t)n);
+        }
+        if (n <= 0)
             conn->broken = (int)n;
     }
     return conn->broken;

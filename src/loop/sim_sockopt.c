@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <linux/sock_diag.h>
+#include <netinet/tcp.h>
 #include <string.h>
 
 static thi_sim_option *find(thi_sim_endpoint *ep, int level, int name)
@@ -28,6 +29,8 @@ int thi_sim_sockopt_set(thi_sim_endpoint *ep, int level, int name, const void *v
     if (ep->mail && thi_sim_group_is_option(level, name))
         return thi_sim_group_change(ep, name, val, n);
     if (level == SOL_SOCKET && name == SO_ZEROCOPY) /* memory is never lent here */
+        return -EOPNOTSUPP;
+    if (level == IPPROTO_TCP && name == TCP_ULP) /* nor is TLS in this kernel */
         return -EOPNOTSUPP;
     if (n < 1 || n > THI_SIM_OPTION_SIZE)
         return -EINVAL;

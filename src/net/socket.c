@@ -64,6 +64,23 @@ static void tap_received(thi_socket *s, void *buf, size_t size, ssize_t n)
     thi_capture_received(&s->tap, s->watch.fd, &iov, n);
 }
 
+/* What the kernel encrypts is not to be shown as if it had been sent like that. */
+static void tap_sent(thi_socket *s, const struct iovec *iov, int count, size_t n)
+{
+    if (s->sealed)
+        thi_capture_unseen(&s->tap, s->watch.fd, TH_CAPTURE_SENT, n);
+    else
+        thi_capture_bytes(&s->tap, s->watch.fd, TH_CAPTURE_SENT, iov, count, n);
+}
+
+static void tap_file(thi_socket *s, int fd, int64_t offset, size_t n)
+{
+    if (s->sealed)
+        thi_capture_unseen(&s->tap, s->watch.fd, TH_CAPTURE_SENT, n);
+    else
+        thi_capture_file(&s->tap, s->watch.fd, fd, offset, n);
+}
+
 /* What has gone through a pipe was never in memory. */
 static void tap_piped(thi_socket *s, unsigned kind, ssize_t n)
 {
@@ -346,7 +363,7 @@ static inline ssize_t send_pieces(thi_socket *s, const struct iovec *iov, int co
     ssize_t n = count == 1 ? thi_sys_send(s->watch.fd, iov->iov_base, iov->iov_len, flags)
                            : thi_sys_sendmsg(s->watch.fd, &msg, flags);
     if (n > 0 && TH_UNLIKELY(thi_capture_is_on()))
-        thi_capture_bytes(&s->tap, s->watch.fd, TH_CAPTURE_SENT, iov, count, (size_t)n);
+        tap_sent(s, iov, count, (size_t)n);
     return n;
 }
 
@@ -430,7 +447,7 @@ static ssize_t sendfile_step(thi_socket *s, int fd, int64_t offset, size_t size)
             off_t at = offset;
             n = thi_sys_sendfile(s->watch.fd, fd, &at, size);
             if (n > 0 && TH_UNLIKELY(thi_capture_is_on()))
-                thi_capture_file(&s->tap, s->watch.fd, fd, offset, (size_t)n);
+                tap_file(s, fd, offset, (size_t)n);
             if (n > 0)
                 thi_socket_count(s, THI_M_BYTES_WRITTEN, n);
             if (n != -EAGAIN)

@@ -43,8 +43,9 @@ struct thi_socket {
     thi_socket_rare *rare;               /* NULL: nothing of that */
     uint8_t family;                      /* THI_SOCKET_..., as far as anybody has asked */
     bool closed;
-    bool more; /* what is written now is followed by more at once: let the kernel wait for it */
-    bool heap; /* allocated by thi_socket_new */
+    bool more;   /* what is written now is followed by more at once: let the kernel wait for it */
+    bool heap;   /* allocated by thi_socket_new */
+    bool sealed; /* the kernel encrypts what is written: that is not what the peer gets */
     struct thi_tap *tap; /* of whoever captures; NULL: nobody has so far */
     uint64_t moved;      /* bytes that the kernel has given and taken */
 };

@@ -16,6 +16,7 @@
 #include "tls/bio.h"
 
 #include "base/util.h"
+#include "tls/kernel.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -56,7 +57,10 @@ static int wire_write(BIO *bio, const char *buf, int size)
         BIO_set_retry_write(bio);
         return -1;
     }
-    if (thi_buf_append(&wire->out, buf, (size_t)size) < 0) {
+    int err = TH_UNLIKELY(wire->kernel.sends)
+                  ? thi_tls_kernel_put(wire, wire->kernel.next, buf, (size_t)size)
+                  : thi_buf_append(&wire->out, buf, (size_t)size);
+    if (err < 0) {
         wire->no_memory = true;
         return -1;
     }
@@ -65,10 +69,9 @@ static int wire_write(BIO *bio, const char *buf, int size)
 
 static long wire_ctrl(BIO *bio, int what, long number, void *arg)
 {
-    (void)bio;
-    (void)number;
-    (void)arg;
-    return what == BIO_CTRL_FLUSH; /* nothing is held back, and nothing else is known here */
+    if (what == BIO_CTRL_FLUSH)
+        return 1; /* nothing is held back */
+    return thi_tls_kernel_ctrl(BIO_get_data(bio), what, number, arg);
 }
 
 static int wire_create(BIO *bio)

@@ -54,6 +54,7 @@ typedef struct thi_tls_config {
     char *groups;               /* as policy.h has them */
     unsigned long verify_flags; /* X509_V_FLAG_* */
     bool any_name;              /* client: names of servers are not verified */
+    bool kernel_sends;          /* where the kernel can, it encrypts what is sent */
     unsigned handshakes_max;    /* under way on a worker; 0: the default of who counts them */
     int ocsp;                   /* TH_TLS_OCSP_* */
     struct th_tls_ticket_keys *ticket_keys; /* of extras.h, as are these; NULL: none */

@@ -70,6 +70,7 @@ static int set_plain(build *b)
     thi_tls_sni_init(&config->sni, opts->unknown_name);
     config->alpn_go_on = opts->alpn_unknown == TH_TLS_ALPN_GO_ON;
     config->any_name = opts->insecure_any_name != 0;
+    config->kernel_sends = opts->kernel_sends != 0;
     config->handshakes_max = opts->handshakes_max;
     config->ocsp = opts->ocsp;
     config->groups = thi_strdup_n(b->policy.groups, strlen(b->policy.groups));

@@ -23,6 +23,7 @@
 #include "tls/early.h"
 #include "tls/engine_early.h"
 #include "tls/engine_step.h"
+#include "tls/kernel.h"
 #include "tls/ossl.h"
 #include "tls/sessions.h"
 #include "tls/tally.h"
@@ -48,9 +49,9 @@ static void on_message(int sent, int version, int type, const void *buf, size_t 
 {
     thi_tls_engine *e = arg;
     (void)version;
-    (void)buf;
-    (void)size;
     (void)ssl;
+    if (!sent && type == SSL3_RT_HANDSHAKE)
+        thi_tls_kernel_look(&e->wire, buf, size);
     if (sent || type != SSL3_RT_HEADER)
         return;
     e->records++;
@@ -398,6 +399,8 @@ static int do_write(SSL *ssl, thi_tls_step *s)
 /* Once OpenSSL has begun a record it has to be taken: see bio.c. */
 ssize_t thi_tls_engine_write_record(thi_tls_engine *e, const void *data, size_t size)
 {
+    if (TH_UNLIKELY(e->wire.kernel.sends))
+        return thi_tls_kernel_write(&e->wire, data, thi_min(size, (size_t)e->record));
     thi_tls_step s = { .data = data, .size = thi_min(size, (size_t)e->record), .early = !e->done };
     e->wire.unbounded = true;
     int err = thi_tls_engine_attempt(e, do_write, &s);
@@ -461,15 +464,21 @@ static ssize_t write_next(thi_tls_engine *e, const cursor *c, size_t most)
                                        thi_min(here, most));
 }
 
+int thi_tls_engine_may_write(thi_tls_engine *e)
+{
+    int err = thi_tls_engine_is_open(e) ? 0 : thi_tls_engine_handshake(e);
+    if (err == 0)
+        err = thi_tls_engine_failure(e);
+    if (err == 0 && e->sent_close)
+        err = thi_err_clear(-EPIPE);
+    return err < 0 ? err : thi_tls_kernel_refuses(&e->wire);
+}
+
 ssize_t thi_tls_engine_writev(thi_tls_engine *e, const struct iovec *iov, int count, size_t most)
 {
     cursor c = { .iov = iov, .count = count };
     size_t done = 0;
-    ssize_t n = thi_tls_engine_is_open(e) ? 0 : thi_tls_engine_handshake(e);
-    if (n == 0)
-        n = thi_tls_engine_failure(e);
-    if (n == 0 && e->sent_close)
-        n = thi_err_clear(-EPIPE);
+    ssize_t n = thi_tls_engine_may_write(e);
     if (n < 0)
         return n;
     advance(&c, 0);

@@ -61,6 +61,9 @@ TH_MUST int thi_tls_engine_shutdown(thi_tls_engine *engine);
 TH_MUST ssize_t thi_tls_engine_writev(thi_tls_engine *engine, const struct iovec *iov, int count,
                                       size_t most);
 
+/* Why nothing of the user's can be written: 0 when it can, once it is open. */
+TH_MUST int thi_tls_engine_may_write(thi_tls_engine *engine);
+
 /* Declares ends as said; false leaves one as it is. */
 void thi_tls_engine_set_closed(thi_tls_engine *engine, bool sent, bool received);
 

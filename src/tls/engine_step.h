@@ -10,9 +10,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* What is in a record at most, of the user's. */
-#define THI_TLS_RECORD_MAX ((size_t)16384)
-
 /* Of th_tls_stream_opts.first. */
 #define THI_TLS_FIRST_MAX ((size_t)64 * 1024)
 

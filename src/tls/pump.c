@@ -25,6 +25,7 @@
 #include "base/error.h"
 #include "base/util.h"
 #include "tls/handshakes.h"
+#include "tls/kernel.h"
 
 #include <thrum/addr.h>
 #include <thrum/fiber.h>
@@ -137,10 +138,35 @@ int thi_tls_pump_pull(thi_tls_pump *p)
 
 /* ---- out ---- */
 
-int thi_tls_pump_flush(thi_tls_pump *p)
+/* Hands what is in wire.out down, or a part of it, with a wait. */
+static ssize_t hand_down(thi_tls_pump *p)
 {
     thi_buf *out = &p->engine.wire.out;
     struct iovec iov[PIECES];
+    if (TH_UNLIKELY(p->engine.wire.kernel.sends))
+        return thi_tls_kernel_send(&p->engine.wire, p->below);
+    ssize_t n = p->below->ops->writev(p->below, iov, thi_buf_iov(out, iov, PIECES));
+    if (n > 0)
+        thi_buf_consume(out, (size_t)n);
+    return n;
+}
+
+/* The same without a wait. */
+static ssize_t try_hand_down(thi_tls_pump *p)
+{
+    thi_buf *out = &p->engine.wire.out;
+    struct iovec iov[PIECES];
+    if (TH_UNLIKELY(p->engine.wire.kernel.sends))
+        return thi_tls_kernel_try_send(&p->engine.wire, p->below);
+    ssize_t n = p->below->ops->try_writev(p->below, iov, thi_buf_iov(out, iov, PIECES));
+    if (n > 0)
+        thi_buf_consume(out, (size_t)n);
+    return n;
+}
+
+int thi_tls_pump_flush(thi_tls_pump *p)
+{
+    const thi_buf *out = &p->engine.wire.out;
     while (thi_buf_len(out) > 0) {
         if (p->flushing) {
             int err = wait_for_turn(p);
@@ -149,10 +175,8 @@ int thi_tls_pump_flush(thi_tls_pump *p)
             continue;
         }
         p->flushing = true;
-        ssize_t n = p->below->ops->writev(p->below, iov, thi_buf_iov(out, iov, PIECES));
+        ssize_t n = hand_down(p);
         p->flushing = false;
-        if (n > 0)
-            thi_buf_consume(out, (size_t)n);
         thi_tls_pump_turn(p);
         if (p->closed && !p->lingering)
             return thi_err_clear(-ECANCELED);
@@ -164,18 +188,58 @@ int thi_tls_pump_flush(thi_tls_pump *p)
 
 int thi_tls_pump_push(thi_tls_pump *p)
 {
-    thi_buf *out = &p->engine.wire.out;
-    const thi_stream_ops *ops = p->below->ops;
-    struct iovec iov[PIECES];
-    while (thi_buf_len(out) > 0 && !p->flushing && ops->try_writev) {
-        ssize_t n = ops->try_writev(p->below, iov, thi_buf_iov(out, iov, PIECES));
+    const thi_buf *out = &p->engine.wire.out;
+    while (thi_buf_len(out) > 0 && !p->flushing && p->below->ops->try_writev) {
+        ssize_t n = try_hand_down(p);
         if (n == -EAGAIN || n == -EOPNOTSUPP)
             break;
         if (n < 0)
             return (int)n;
-        thi_buf_consume(out, (size_t)n);
     }
     return 0;
+}
+
+/* ---- out, where the kernel makes the records ---- */
+
+/* Becomes the one who sends, behind all that is in wire.out. */
+static int begin_plain(thi_tls_pump *p)
+{
+    int err = 0;
+    while (err == 0 && (p->flushing || thi_buf_len(&p->engine.wire.out) > 0))
+        err = p->flushing ? wait_for_turn(p) : thi_tls_pump_flush(p);
+    if (err == 0 && p->closed)
+        err = -ECANCELED;
+    if (err == 0)
+        err = thi_tls_engine_may_write(&p->engine);
+    p->flushing = err == 0;
+    return err;
+}
+
+static ssize_t end_plain(thi_tls_pump *p, ssize_t n)
+{
+    p->flushing = false;
+    thi_tls_pump_turn(p);
+    return p->closed ? thi_err_clear(-ECANCELED) : n;
+}
+
+ssize_t thi_tls_pump_plain_writev(thi_tls_pump *p, const struct iovec *iov, int count)
+{
+    int err = begin_plain(p);
+    return err < 0 ? err : end_plain(p, p->below->ops->writev(p->below, iov, count));
+}
+
+ssize_t thi_tls_pump_plain_sendfile(thi_tls_pump *p, int fd, int64_t offset, size_t size)
+{
+    int err = begin_plain(p);
+    return err < 0 ? err : end_plain(p, p->below->ops->sendfile(p->below, fd, offset, size));
+}
+
+ssize_t thi_tls_pump_plain_try_writev(thi_tls_pump *p, const struct iovec *iov, int count)
+{
+    if (p->flushing)
+        return thi_err_clear(-EAGAIN);
+    int err = thi_tls_engine_may_write(&p->engine);
+    return err < 0 ? err : p->below->ops->try_writev(p->below, iov, count);
 }
 
 static void limit_linger(thi_tls_pump *p)

@@ -22,7 +22,7 @@ typedef struct thi_tls_pump {
     int64_t handshake_time;      /* ns; TH_NEVER: no limit */
     struct th_scope *rest_scope; /* of the fiber that sends what is left, while it is in it */
     bool shaking;                /* a fiber makes the handshake */
-    bool flushing;               /* a fiber is in a write of the stream below */
+    bool flushing;               /* a fiber is in a step of the stream below that sends */
     bool rest_fiber;             /* a fiber of our own sends what is left in wire.out */
     bool keep_below; /* the stream below is somebody else's, who may free it at any time */
     bool closed;
@@ -48,6 +48,17 @@ TH_MUST int thi_tls_pump_flush(thi_tls_pump *pump);
 
 /* The same as far as it goes without a wait: 0 also when something is left. */
 int thi_tls_pump_push(thi_tls_pump *pump);
+
+/*
+ * Steps of a writer where the kernel makes the records (wire.kernel.sends): the user's bytes go to
+ * the stream below as they are, behind what is in wire.out. As the calls of a stream. Before the
+ * one that tries, wire.out has to be empty.
+ */
+TH_MUST ssize_t thi_tls_pump_plain_writev(thi_tls_pump *pump, const struct iovec *iov, int count);
+TH_MUST ssize_t thi_tls_pump_plain_sendfile(thi_tls_pump *pump, int fd, int64_t offset,
+                                            size_t size);
+TH_MUST ssize_t thi_tls_pump_plain_try_writev(thi_tls_pump *pump, const struct iovec *iov,
+                                              int count);
 
 /* Sees to it that what is left in wire.out is sent though nobody waits for that. */
 void thi_tls_pump_send_rest(thi_tls_pump *pump);

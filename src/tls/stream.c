@@ -18,6 +18,7 @@
 #include "io/fileway.h"
 #include "tls/ahead.h"
 #include "tls/engine_early.h"
+#include "tls/kernel.h"
 #include "tls/pool.h"
 #include "tls/pump.h"
 
@@ -191,7 +192,8 @@ static ssize_t write_steps(tls_stream *s, const struct iovec *iov, int count)
         err = thi_tls_pump_enter(p);
     if (err < 0)
         return err;
-    ssize_t n = thi_tls_engine_writev(&p->engine, iov, count, STEP);
+    ssize_t n = p->engine.wire.kernel.sends ? thi_tls_pump_plain_writev(p, iov, count)
+                                            : thi_tls_engine_writev(&p->engine, iov, count, STEP);
     return n < 0 ? n : sent(s, n);
 }
 
@@ -240,6 +242,10 @@ static ssize_t sendfile_steps(tls_stream *s, int fd, int64_t offset, size_t size
     int err = thi_tls_pump_handshake(p);
     if (err == 0)
         err = thi_tls_pump_flush(p);
+    if (err == 0 && p->engine.wire.kernel.sends) {
+        ssize_t n = thi_tls_pump_plain_sendfile(p, fd, offset, size);
+        return n > 0 ? sent(s, n) : n;
+    }
     thi_seg *seg = err < 0 ? NULL : thi_bufpool_get(pool, THI_SEG_LARGE_ROOM);
     if (!seg)
         return err < 0 ? err : thi_err_clear(-ENOMEM);
@@ -292,6 +298,8 @@ static ssize_t try_write(tls_stream *s, const struct iovec *iov, int count)
         err = thi_err_clear(-EAGAIN);
     if (err < 0)
         return err;
+    if (p->engine.wire.kernel.sends)
+        return thi_tls_pump_plain_try_writev(p, iov, count);
     ssize_t n = thi_tls_engine_writev(&p->engine, iov, count, THI_TLS_RECORD_MAX);
     err = n > 0 ? thi_tls_pump_push(p) : 0;
     return err < 0 ? err : n;
@@ -517,11 +525,15 @@ int thi_tls_stream_new(thi_tls_config *config, bool server, th_stream *below,
     if (!server && opts->port == 0)
         with_port.port = port_below(below);
     int err = thi_tls_engine_init(&s->pump.engine, config, server, &with_port, pool);
-    if (err < 0)
+    if (err < 0) {
         thi_free(s);
-    else
-        *stream = &s->base;
-    return err;
+        return err;
+    }
+    if (config->kernel_sends && !s->pump.engine.early)
+        thi_tls_kernel_offer(&s->pump.engine.wire, s->pump.engine.link.ssl, below,
+                             &s->pump.flushing);
+    *stream = &s->base;
+    return 0;
 }
 
 /* Makes one, and its handshake unless that is for later. */
@@ -645,6 +657,8 @@ int th_tls_unwrap(th_stream *stream, th_stream **plain)
     tls_stream *s = tls_of(stream);
     if (!s || !plain || s->pump.keep_below)
         return thi_err_clear(-EINVAL);
+    if (s->pump.engine.wire.kernel.sends)
+        return thi_err_set(-EOPNOTSUPP, "the kernel encrypts what is sent, and does not stop");
     bool busy = s->reading || s->writing || s->pump.shaking;
     int err = may_step(s, &busy);
     if (err < 0)
