@@ -12,7 +12,8 @@
  * library never asks on a terminal.
  *
  * What computes for long, making an RSA key and all that a pass phrase protects, is done by the
- * pool "crypto" while the calling fiber waits; a plain thread does it itself.
+ * pool "crypto" while the calling fiber waits; a plain thread does it itself, and a callback on a
+ * worker's loop, which must not, is refused with -EPERM.
  */
 #ifndef THRUM_KEY_H
 #define THRUM_KEY_H
@@ -81,8 +82,8 @@ typedef struct th_key_write_opts {
  *              itself; "ed25519"; "ed448". NULL: "ec"
  * @param key   out: the key, to be given back with th_key_unref()
  * @return 0; -EINVAL for an unknown kind, an unknown curve or a size out of range, which the detail
- *         says, and for NULL; -ENOMEM; TH_ETLS with OpenSSL's reason; on a fiber, for RSA, as
- *         th_offload()
+ *         says, and for NULL; -ENOMEM; TH_ETLS with OpenSSL's reason; for RSA, -EPERM
+ *         on a worker outside a fiber, and as th_offload() on one
  *
  * Suspends: yes, for RSA
  * Thread: any
@@ -118,8 +119,8 @@ TH_API const char *th_key_curve(size_t index);
  *         -EACCES when it is encrypted and there is no phrase or it is wrong, which the detail
  *         says; -EINVAL for NULL, for a phrase that is too long, and for a phrase by value with a
  *         DER key that is not encrypted; TH_ELIMIT when data is too long, or the phrase would have
- *         to be hashed more than 10,000,000 times; what phrase->ask returned; -ENOMEM; on a fiber,
- *         for an encrypted key, as th_offload()
+ *         to be hashed more than 10,000,000 times; what phrase->ask returned; -ENOMEM; for an
+ *         encrypted key, -EPERM on a worker outside a fiber, and as th_offload() on one
  *
  * Suspends: yes, for an encrypted key
  * Thread: any
@@ -190,7 +191,8 @@ TH_API int th_key_get_info(const th_key *key, th_key_info *info);
  *
  * @param key  in: a private key
  * @return 0; TH_ETLS when it is broken, with OpenSSL's reason; -EINVAL for NULL and for a public
- *         key, of which there is nothing to be said; -ENOMEM; on a fiber as th_offload()
+ *         key, of which there is nothing to be said; -ENOMEM; -EPERM on a worker
+ *         outside a fiber, and as th_offload() on one
  *
  * Suspends: yes
  * Thread: any
@@ -238,7 +240,8 @@ TH_API int th_key_equal(const th_key *a, const th_key *b);
  * @param pem    out: a view of it in the arena
  * @return 0; -EINVAL for NULL, a public key, an unknown cipher or one that is not CBC, a cipher
  *         without a phrase, a phrase that is too long, wrong options; what phrase->ask returned;
- *         -ENOMEM; TH_ETLS; on a fiber, with a phrase, as th_offload()
+ *         -ENOMEM; TH_ETLS; with a phrase, -EPERM on a worker outside a fiber, and as
+ *         th_offload() on one
  *
  * Suspends: yes, with a phrase
  * Thread: any

@@ -47,7 +47,8 @@ typedef struct th_pkcs12_opts {
  * @return 0; -EACCES when the phrase is wrong or missing; TH_ETLS when the file is broken or its
  *         ciphers are not there, with OpenSSL's reason as detail; TH_ELIMIT when data is too long
  *         or the phrase would have to be hashed more than 10,000,000 times; -EINVAL for NULL and a
- *         phrase that is too long; what phrase->ask returned; -ENOMEM; on a fiber as th_offload()
+ *         phrase that is too long; what phrase->ask returned; -ENOMEM; -EPERM on a worker outside
+ *         a fiber, and as th_offload() on one
  *
  * Suspends: yes
  * Thread: any
@@ -94,7 +95,8 @@ TH_API void th_pkcs12_clear(th_pkcs12 *p12);
  * @return 0; -EINVAL, with what is wrong as detail: NULL, nothing in it, a key that has no private
  *         part or is not the one of cert, an unknown cipher or digest, wrong options, a phrase that
  *         is too long or has NUL bytes, which the format cannot tell from its end; what phrase->ask
- *         returned; -ENOMEM; TH_ETLS with OpenSSL's reason; on a fiber as th_offload()
+ *         returned; -ENOMEM; TH_ETLS with OpenSSL's reason; -EPERM on a worker outside
+ *         a fiber, and as th_offload() on one
  *
  * Suspends: yes
  * Thread: any

@@ -26,6 +26,7 @@
 
 #include "base/alloc.h"
 #include "base/util.h"
+#include "pool/blocking.h"
 #include "pool/defaults.h"
 #include "runtime/sched.h"
 #include "sys/sys.h"
@@ -161,29 +162,6 @@ static int64_t make_by_engine(const thi_filecall *call, th_fiber *self)
 
 /* ---- by the pool ---- */
 
-typedef struct pooled {
-    const thi_sys *sys;
-    int (*work)(void *arg);
-    void *arg;
-} pooled;
-
-/* The caller's system calls are made, also if a thread makes them for him. */
-static int run_pooled(void *arg)
-{
-    const pooled *p = arg;
-    const thi_sys *own = thi_sys_table;
-    thi_sys_table = p->sys;
-    int result = p->work(p->arg);
-    thi_sys_table = own;
-    return result;
-}
-
-static int run_in_pool(int (*work)(void *arg), void *arg)
-{
-    pooled p = { .sys = thi_sys_table, .work = work, .arg = arg };
-    return th_offload(thi_files_pool(), run_pooled, &p);
-}
-
 typedef struct pooled_call {
     const thi_filecall *call;
     int64_t result;
@@ -199,17 +177,11 @@ static int make_pooled(void *arg)
 static int64_t make_by_pool(const thi_filecall *call)
 {
     pooled_call p = { .call = call };
-    int err = run_in_pool(make_pooled, &p);
+    int err = thi_fileway_run(make_pooled, &p);
     return err < 0 ? err : p.result;
 }
 
 /* ---- all together ---- */
-
-/* Whether the caller may block: a plain thread, and who runs work of a pool. */
-static bool may_block(void)
-{
-    return !thi_worker_self || thi_pool_self;
-}
 
 static int64_t make_and_wait(const thi_filecall *call, thi_filefacts *facts, th_fiber *self)
 {
@@ -224,7 +196,7 @@ int64_t thi_fileway_make(const thi_filecall *call, thi_filefacts *facts)
 {
     th_fiber *self = thi_sched_self();
     if (!self)
-        return may_block() ? thi_filecall_make(call) : -EPERM;
+        return thi_may_block() ? thi_filecall_make(call) : -EPERM;
     int err = thi_sched_may_park_as(self);
     if (err < 0)
         return err;
@@ -259,10 +231,7 @@ int64_t thi_fileway_make_shielded(const thi_filecall *call)
 
 int thi_fileway_run(int (*work)(void *arg), void *arg)
 {
-    th_fiber *self = thi_sched_self();
-    if (!self)
-        return may_block() ? work(arg) : -EPERM;
-    return run_in_pool(work, arg);
+    return thi_blocking_run(thi_files_pool(), work, arg);
 }
 
 /* ---- warming ---- */

@@ -11,6 +11,7 @@
 #include "tls/context_build.h"
 
 #include "base/alloc.h"
+#include "io/fileway.h"
 #include "tls/context_opts.h"
 #include "tls/dtls_cookie.h"
 #include "tls/extras.h"
@@ -18,7 +19,6 @@
 #include "tls/identity.h"
 #include "tls/info.h"
 #include "tls/link.h"
-#include "tls/offloop.h"
 #include "tls/ossl.h"
 #include "tls/trust.h"
 #include "tls/verify.h"
@@ -347,7 +347,7 @@ int thi_tls_config_build(const th_tls_opts *opts, thi_tls_config **config)
     if (err == 0)
         err = load_identities(&b);
     if (err == 0)
-        err = thi_tls_offloop(make_all, &b);
+        err = thi_fileway_run(make_all, &b);
     for (size_t i = 0; i < b.count; i++)
         thi_tls_identity_deinit(&b.identities[i]);
     thi_free(b.identities);

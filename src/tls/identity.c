@@ -9,10 +9,10 @@
  */
 #include "tls/identity.h"
 
+#include "io/fileway.h"
 #include "tls/cert.h"
 #include "tls/key.h"
 #include "tls/keyd_client.h"
-#include "tls/offloop.h"
 #include "tls/ossl.h"
 #include "tls/pem_read.h"
 #include "tls/signer.h"
@@ -161,7 +161,7 @@ int thi_tls_identity_load(const th_tls_cert *from, thi_tls_identity *identity)
     r.key_what = from->key_pem.len > 0 ? "key in memory" : what_of(from->key, loaded.what);
     if (from->key_object)
         r.key_what = "key";
-    err = thi_tls_offloop(read_certs, &r);
+    err = thi_fileway_run(read_certs, &r);
     if (err == 0)
         err = get_key(&r);
     thi_tls_file_deinit(&r.text);

@@ -4,6 +4,7 @@
 #include "tls/key.h"
 
 #include "base/alloc.h"
+#include "pool/blocking.h"
 #include "tls/ossl.h"
 #include "tls/passphrase.h"
 #include "tls/pem.h"

@@ -11,11 +11,9 @@
 
 #include "base/error.h"
 #include "base/util.h"
-#include "runtime/sched.h"
+#include "pool/blocking.h"
 #include "tls/ossl.h"
 #include "tls/sign_cost.h"
-
-#include <thrum/pool.h>
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
@@ -149,11 +147,8 @@ int th_key_costs(th_key_cost costs[TH_KEY_COSTS], int64_t *handoff)
 {
     th_key_cost measured[TH_KEY_COSTS];
     if (!costs || !handoff)
-        return -EINVAL;
-    if (thi_worker_self && !thi_sched_self())
-        return -EPERM;
-    int err = thi_sched_self() ? th_offload(th_pool_default("crypto"), measure_all, measured)
-                               : measure_all(measured);
+        return thi_err_clear(-EINVAL);
+    int err = thi_compute(measure_all, measured);
     if (err < 0)
         return err;
     int64_t way = thi_sign_handoff();

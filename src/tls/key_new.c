@@ -2,6 +2,7 @@
 
 /* Making keys. */
 #include "base/util.h"
+#include "pool/blocking.h"
 #include "tls/key.h"
 #include "tls/ossl.h"
 #include "tls/passphrase.h"

@@ -8,6 +8,7 @@
  * the few that there are. So the phrase is asked for once, on the caller's fiber, is never
  * shortened, and only the decryption goes to the pool.
  */
+#include "pool/blocking.h"
 #include "tls/key.h"
 #include "tls/ossl.h"
 #include "tls/passphrase.h"

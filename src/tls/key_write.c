@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /* Writing private keys: PKCS#8, in the clear or with a pass phrase (PBES2 of RFC 8018). */
+#include "pool/blocking.h"
 #include "tls/key.h"
 #include "tls/ossl.h"
 #include "tls/passphrase.h"

@@ -5,8 +5,6 @@
 
 #include "tls/ossl.h"
 
-#include <thrum/fiber.h>
-
 #include <errno.h>
 #include <openssl/asn1t.h>
 #include <openssl/err.h>
@@ -202,9 +200,4 @@ int thi_phrase_cipher(const char *name, EVP_CIPHER **cipher)
     }
     *cipher = found;
     return 0;
-}
-
-int thi_compute(th_work_fn fn, void *arg)
-{
-    return th_fiber_self() ? th_offload(th_pool_default("crypto"), fn, arg) : fn(arg);
 }

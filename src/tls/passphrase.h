@@ -5,7 +5,6 @@
 #define THI_TLS_PASSPHRASE_H
 
 #include <thrum/key.h>
-#include <thrum/pool.h>
 
 #include <openssl/x509.h>
 #include <stdbool.h>
@@ -47,11 +46,5 @@ TH_MUST int thi_phrase_cost(const X509_ALGOR *how);
 
 /* The CBC cipher of that name, to be freed; NULL: "aes-256-cbc". -EINVAL. */
 TH_MUST int thi_phrase_cipher(const char *name, EVP_CIPHER **cipher);
-
-/*
- * Runs what computes for long: on a fiber by the pool "crypto", while it waits; else at once. What
- * it needs may be on the caller's stack. May suspend.
- */
-TH_MUST int thi_compute(th_work_fn fn, void *arg);
 
 #endif

@@ -10,6 +10,7 @@
  */
 #include "base/alloc.h"
 #include "base/error.h"
+#include "pool/blocking.h"
 #include "tls/cert.h"
 #include "tls/key.h"
 #include "tls/ossl.h"

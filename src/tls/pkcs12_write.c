@@ -8,6 +8,7 @@
  * own time, which OpenSSL keeps in its "legacy" provider.
  */
 #include "base/error.h"
+#include "pool/blocking.h"
 #include "tls/cert.h"
 #include "tls/key.h"
 #include "tls/ossl.h"
