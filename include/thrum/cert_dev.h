@@ -34,7 +34,7 @@ TH_BEGIN_DECLS
 #define TH_CERT_DEV_MADE_CERTIFICATE 2u
 
 typedef struct th_cert_dev_opts {
-    size_t size;     /* sizeof(th_cert_dev_opts) */
+    size_t size;     /* sizeof(th_cert_dev_opts), or 0 for the present one */
     const char *dir; /* the folder; NULL: $XDG_DATA_HOME/thrum, else $HOME/.local/share/thrum */
 
     /*

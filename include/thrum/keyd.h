@@ -61,10 +61,11 @@ typedef struct th_keyd_opts {
  * @param address  where to listen, as th_listen() takes it: a Unix socket, "unix:/path" or
  *                 "systemd:NAME"
  * @param opts     options; read during the call only
- * @return 0 after an orderly stop, as th_serve(); -errno of a file that cannot be read, TH_ETLS for
- *         what is no key in it or one that cannot be held, TH_EADDRESS for an address that is no
- *         Unix socket, and as th_listen() and th_serve(), all with a detail; -EINVAL for NULL or
- *         wrong options, with a detail; -EPERM outside a fiber; -ENOMEM
+ * @return 0 after an orderly stop, as th_serve(); -errno of a file that cannot be read, -EACCES
+ * also when its pass phrase is wrong or missing, TH_ETLS for what is no key in it or one that
+ *         cannot be held, TH_EADDRESS for an address that is no Unix socket, and as
+ *         th_listen() and th_serve(), all with a detail; -EINVAL for NULL or wrong options, with a
+ *         detail; -EPERM outside a fiber; -ENOMEM
  *
  * Suspends: yes, until it is stopped
  * Thread: fiber

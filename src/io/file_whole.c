@@ -38,25 +38,37 @@ static int guess(th_file *file, size_t limit, size_t *room)
     return 0;
 }
 
+/* Moves what has been read to more room. An arena gives nothing back, so it is wiped there: who
+ * reads a secret can wipe only what he gets. */
+static int move_on(th_arena *arena, size_t room, th_str *content)
+{
+    char *more = room < SIZE_MAX ? th_arena_alloc(arena, room + 1) : NULL;
+    if (!more)
+        return thi_err_clear(-ENOMEM);
+    if (content->len > 0) {
+        memcpy(more, content->ptr, content->len);
+        explicit_bzero((char *)(uintptr_t)content->ptr, content->len);
+    }
+    content->ptr = more;
+    return 0;
+}
+
 /* Reads on until there is no more, or one byte beyond the limit. */
 static int read_rest(th_file *file, size_t limit, th_arena *arena, size_t room, th_str *content)
 {
-    char *buf = NULL;
-    size_t have = 0;
     for (;;) {
-        char *more = room < SIZE_MAX ? th_arena_alloc(arena, room + 1) : NULL;
-        if (!more)
-            return thi_err_clear(-ENOMEM);
-        buf = have > 0 ? memcpy(more, buf, have) : more;
-        ssize_t n = th_file_read(file, buf + have, room - have);
+        int err = move_on(arena, room, content);
+        if (err < 0)
+            return err;
+        char *buf = (char *)(uintptr_t)content->ptr;
+        ssize_t n = th_file_read(file, buf + content->len, room - content->len);
         if (n < 0)
             return (int)n;
-        have += (size_t)n;
-        if (have > limit)
+        content->len += (size_t)n;
+        if (content->len > limit)
             return thi_err_set(TH_ELIMIT, "more than %zu bytes", limit);
-        if (have < room) {
-            buf[have] = 0;
-            *content = th_str_make(buf, have);
+        if (content->len < room) {
+            buf[content->len] = 0;
             return 0;
         }
         room = room > limit / 2 ? limit + 1 : 2 * room;
@@ -66,6 +78,7 @@ static int read_rest(th_file *file, size_t limit, th_arena *arena, size_t room, 
 int th_file_load(const char *path, size_t limit, th_arena *arena, th_str *content)
 {
     th_file *file;
+    th_str read = { NULL, 0 };
     size_t room;
     if (!arena || !content)
         return thi_err_clear(-EINVAL);
@@ -75,8 +88,12 @@ int th_file_load(const char *path, size_t limit, th_arena *arena, th_str *conten
         return err;
     err = guess(file, limit, &room);
     if (err == 0)
-        err = read_rest(file, limit, arena, room, content);
+        err = read_rest(file, limit, arena, room, &read);
     th_file_free(file);
+    if (err == 0)
+        *content = read;
+    else if (read.len > 0)
+        explicit_bzero((char *)(uintptr_t)read.ptr, read.len);
     return err;
 }
 

@@ -27,7 +27,6 @@
 #include "base/alloc.h"
 #include "base/util.h"
 #include "pool/blocking.h"
-#include "pool/defaults.h"
 #include "runtime/sched.h"
 #include "sys/sys.h"
 
@@ -231,7 +230,7 @@ int64_t thi_fileway_make_shielded(const thi_filecall *call)
 
 int thi_fileway_run(int (*work)(void *arg), void *arg)
 {
-    return thi_blocking_run(thi_files_pool(), work, arg);
+    return thi_blocking_run("files", work, arg);
 }
 
 /* ---- warming ---- */

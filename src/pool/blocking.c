@@ -34,16 +34,16 @@ bool thi_may_block(void)
     return !thi_worker_self || thi_pool_self;
 }
 
-int thi_blocking_run(th_pool *pool, th_work_fn work, void *arg)
+int thi_blocking_run(const char *pool, th_work_fn work, void *arg)
 {
     if (!thi_sched_self())
         return thi_may_block() ? work(arg) : thi_err_clear(-EPERM);
     handed h = { .sys = thi_sys_table, .work = work, .arg = arg };
-    int result = th_offload(pool, run_handed, &h);
+    int result = th_offload(th_pool_default(pool), run_handed, &h);
     return h.silent ? thi_err_clear(result) : result;
 }
 
 int thi_compute(th_work_fn work, void *arg)
 {
-    return thi_blocking_run(th_pool_default("crypto"), work, arg);
+    return thi_blocking_run("crypto", work, arg);
 }

@@ -12,12 +12,12 @@
 bool thi_may_block(void);
 
 /*
- * Runs work on a thread of the pool, by the caller's table of system calls, while the calling fiber
- * waits for its end; who may block runs it himself. What it needs may be on the caller's stack. The
- * work's result with its detail; or why it was not run: -ECANCELED, -ETIMEDOUT, and what else
- * th_offload() says; -EPERM on a worker outside of a fiber.
+ * Runs work on a thread of the default pool of that name, by the caller's table of system calls,
+ * while the calling fiber waits for its end; who may block runs it himself. What it needs may be on
+ * the caller's stack. The work's result with its detail; or why it was not run: -ECANCELED,
+ * -ETIMEDOUT, and what else th_offload() says; -EPERM on a worker outside of a fiber.
  */
-TH_MUST int thi_blocking_run(th_pool *pool, th_work_fn work, void *arg);
+TH_MUST int thi_blocking_run(const char *pool, th_work_fn work, void *arg);
 
 /* The same for what computes: in the pool "crypto". */
 TH_MUST int thi_compute(th_work_fn work, void *arg);

@@ -128,11 +128,6 @@ th_pool *thi_default_pool(void)
     return &pools()[DEFAULT];
 }
 
-th_pool *thi_files_pool(void)
-{
-    return &pools()[FILES];
-}
-
 th_pool *th_pool_default(const char *name)
 {
     th_pool *all = pools();

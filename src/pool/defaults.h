@@ -9,7 +9,4 @@
 /* The one called "default", of the process or of the simulation that the caller is in. */
 th_pool *thi_default_pool(void);
 
-/* The one called "files". */
-th_pool *thi_files_pool(void);
-
 #endif

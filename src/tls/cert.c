@@ -5,9 +5,8 @@
 
 #include "base/alloc.h"
 #include "tls/key.h"
+#include "tls/load.h"
 #include "tls/ossl.h"
-
-#include <thrum/file.h>
 
 #include <errno.h>
 #include <openssl/pem.h>
@@ -16,13 +15,9 @@
 
 #define SEVERAL_LIMIT ((size_t)16 << 20)
 
-const thi_pem_kind thi_cert_kind = {
-    "certificate", { PEM_STRING_X509, PEM_STRING_X509_OLD }, X509_it, THI_PEM_LIMIT
-};
-
-static const thi_pem_kind several = {
-    "certificate", { PEM_STRING_X509, PEM_STRING_X509_OLD }, X509_it, SEVERAL_LIMIT
-};
+const thi_pem_kind thi_cert_kind = { "certificate",
+                                     { PEM_STRING_X509, PEM_STRING_X509_OLD },
+                                     X509_it };
 
 /* ---- the object ---- */
 
@@ -57,27 +52,12 @@ void th_cert_unref(th_cert *cert)
     thi_free(cert);
 }
 
-int thi_load(const char *path, size_t limit, int (*parse)(th_str data, void *out), void *out)
-{
-    th_arena arena;
-    th_str content = { 0 };
-    th_arena_init(&arena, NULL, 0, 0);
-    int err = th_file_load(path, limit, &arena, &content);
-    bool told = err < 0 && err != TH_ELIMIT;
-    if (err == 0)
-        err = parse(content, out);
-    th_arena_deinit(&arena);
-    if (err >= 0 || told || err == -ENOMEM)
-        return err;
-    return thi_err_set(err, "%s: %s", path, th_err_detail());
-}
-
 int th_cert_parse(th_str data, th_cert **cert)
 {
     void *x509 = NULL;
     if (!cert || (!data.ptr && data.len > 0))
         return thi_err_clear(-EINVAL);
-    int err = thi_pem_read(&thi_cert_kind, data, &x509);
+    int err = thi_pem_read(&thi_cert_kind, data, THI_PEM_LIMIT, &x509);
     return err == 0 ? thi_cert_wrap(x509, cert) : err;
 }
 
@@ -228,7 +208,7 @@ int th_certs_parse(th_str data, th_certs *certs)
     if (!certs || (!data.ptr && data.len > 0))
         return thi_err_clear(-EINVAL);
     size_t before = certs->count;
-    int count = thi_pem_each(&several, data, add_new, certs);
+    int count = thi_pem_each(&thi_cert_kind, data, SEVERAL_LIMIT, add_new, certs);
     if (count < 0)
         cut(certs, before);
     return count;

@@ -28,11 +28,4 @@ TH_MUST int thi_certs_stack(const th_certs *certs, STACK_OF(X509) * *stack);
 /* Adds what is in a stack, which stays the caller's, from the given index on. */
 TH_MUST int thi_certs_add_stack(th_certs *certs, const STACK_OF(X509) * stack, int from);
 
-/*
- * Reads a whole file of at most `limit` bytes into the arena and hands it to `parse`; puts the path
- * in front of the detail of a failure.
- */
-TH_MUST int thi_load(const char *path, size_t limit, int (*parse)(th_str data, void *out),
-                     void *out);
-
 #endif

@@ -21,6 +21,7 @@
 #include "base/util.h"
 #include "sys/sys.h"
 #include "tls/cert_dev_authority.h"
+#include "tls/cert_time.h"
 
 #include <thrum/cert_issue.h>
 #include <thrum/fiber.h>
@@ -268,7 +269,7 @@ static bool has_all(const th_cert_dev *dev, const leaf *l)
 
 static bool is_good(const th_cert_dev *dev, const thi_cert_dev_authority *authority, const leaf *l)
 {
-    return !dev->renew && l->info.not_after >= thi_cert_dev_now() + THI_CERT_DEV_LEAD &&
+    return !dev->renew && l->info.not_after >= thi_cert_now() + THI_CERT_DEV_LEAD &&
            by_authority(authority, l) && has_all(dev, l);
 }
 
@@ -276,7 +277,7 @@ static int make_leaf(th_cert_dev *dev, const thi_cert_dev_authority *authority)
 {
     const th_cert_name_part parts[] = { { .type = "O", .value = TH_STR("Thrum development") },
                                         { .type = "CN", .value = TH_STR("localhost") } };
-    const int64_t now = thi_cert_dev_now();
+    const int64_t now = thi_cert_now();
     const th_cert_opts opts = {
         .subject = { parts, 2 },
         .alts = dev->wanted,

@@ -15,12 +15,13 @@
 #include "tls/cert_dev_authority.h"
 
 #include "base/error.h"
+#include "tls/cert_time.h"
+#include "tls/load.h"
 
 #include <thrum/cert_issue.h>
 #include <thrum/cert_store.h>
 #include <thrum/file.h>
 #include <thrum/path.h>
-#include <thrum/time.h>
 
 #include <errno.h>
 #include <openssl/x509_vfy.h>
@@ -40,11 +41,6 @@
     "permitted;IP:fc00:0:0:0:0:0:0:0/fe00:0:0:0:0:0:0:0,"                                          \
     "permitted;IP:fe80:0:0:0:0:0:0:0/ffc0:0:0:0:0:0:0:0"
 
-int64_t thi_cert_dev_now(void)
-{
-    return th_wall() / INT64_C(1000000000);
-}
-
 /* ---- files with a key ---- */
 
 /* A key that others can read is no secret any more, whoever has made it so. */
@@ -63,42 +59,37 @@ static int check_mode(const char *path)
                        path);
 }
 
+typedef struct pair {
+    th_key *key;
+    th_cert *cert;
+} pair;
+
 /* Both out of one reading: the file may be replaced at any time. */
-static int parse(th_str content, th_key **key, th_cert **cert)
+static int parse(th_str content, void *arg)
 {
-    int err = th_key_parse(content, NULL, key);
+    pair *found = arg;
+    int err = th_key_parse(content, NULL, &found->key);
     if (err == 0)
-        err = th_cert_parse(content, cert);
-    if (err == 0 && th_cert_has_key(*cert, *key) != 1)
+        err = th_cert_parse(content, &found->cert);
+    if (err == 0 && th_cert_has_key(found->cert, found->key) != 1)
         err = thi_err_set(TH_ETLS, "the key in it is not the one of the certificate in it");
-    return err;
+    /* Encrypted, or too long: not what it should be either. */
+    return err == -EACCES || err == TH_ELIMIT ? thi_err_set(TH_ETLS, "%s", th_err_detail()) : err;
 }
 
 int thi_cert_dev_load(const char *path, th_key **key, th_cert **cert)
 {
-    th_key *found_key = NULL;
-    th_cert *found_cert = NULL;
-    th_arena arena;
-    th_str content;
+    pair found = { .key = NULL };
     int err = check_mode(path);
-    if (err < 0)
-        return err;
-    th_arena_init(&arena, NULL, 0, 0);
-    err = th_file_load(path, FILE_MAX, &arena, &content);
-    if (err == 0) {
-        err = parse(content, &found_key, &found_cert);
-        explicit_bzero((char *)(uintptr_t)content.ptr, content.len);
-        if (err == TH_ETLS || err == -EACCES || err == TH_ELIMIT)
-            err = thi_err_set(TH_ETLS, "%s: %s", path, th_err_detail());
-    }
-    th_arena_deinit(&arena);
+    if (err == 0)
+        err = thi_load(path, FILE_MAX, parse, &found);
     if (err < 0) {
-        th_key_unref(found_key);
-        th_cert_unref(found_cert);
-        return err;
+        th_key_unref(found.key);
+        th_cert_unref(found.cert);
+        return err == TH_ELIMIT ? thi_err_set(TH_ETLS, "%s", th_err_detail()) : err;
     }
-    *key = found_key;
-    *cert = found_cert;
+    *key = found.key;
+    *cert = found.cert;
     return 0;
 }
 
@@ -139,7 +130,7 @@ static int make(const char *host, thi_cert_dev_authority *a)
     const th_cert_name_part parts[] = { { .type = "O", .value = TH_STR("Thrum development") },
                                         { .type = "CN", .value = th_str_of(name) } };
     const th_cert_ext constraints = { "nameConstraints", th_str_of(permitted), 1 };
-    const int64_t now = thi_cert_dev_now();
+    const int64_t now = thi_cert_now();
     const th_cert_opts opts = {
         .subject = { parts, 2 },
         .not_before = now - THI_CERT_DEV_SLACK,
@@ -177,7 +168,7 @@ static int load(const char *path, thi_cert_dev_authority *a)
 
 static bool is_fresh(const thi_cert_dev_authority *a)
 {
-    return a->not_after >= thi_cert_dev_now() + THI_CERT_DEV_LEAD;
+    return a->not_after >= thi_cert_now() + THI_CERT_DEV_LEAD;
 }
 
 /* The file for clients, if it is not what it should be. 1 when it is; 0 when not. */

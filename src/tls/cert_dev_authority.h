@@ -50,7 +50,4 @@ TH_MUST int thi_cert_dev_load(const char *path, th_key **key, th_cert **cert);
 /* Writes a key and a certificate to a file, which is replaced as a whole. */
 TH_MUST int thi_cert_dev_save(const char *path, const th_key *key, const th_cert *cert);
 
-/* Seconds since 1970. */
-int64_t thi_cert_dev_now(void);
-
 #endif

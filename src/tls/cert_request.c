@@ -10,6 +10,7 @@
 #include "tls/cert_name.h"
 #include "tls/cert_opts.h"
 #include "tls/key.h"
+#include "tls/load.h"
 #include "tls/ossl.h"
 #include "tls/pem.h"
 
@@ -18,8 +19,7 @@
 
 static const thi_pem_kind kind = { "certificate request",
                                    { PEM_STRING_X509_REQ, PEM_STRING_X509_REQ_OLD },
-                                   X509_REQ_it,
-                                   THI_PEM_LIMIT };
+                                   X509_REQ_it };
 
 /* ---- the object ---- */
 
@@ -56,7 +56,7 @@ int th_cert_request_parse(th_str data, th_cert_request **request)
     void *req = NULL;
     if (!request || (!data.ptr && data.len > 0))
         return thi_err_clear(-EINVAL);
-    int err = thi_pem_read(&kind, data, &req);
+    int err = thi_pem_read(&kind, data, THI_PEM_LIMIT, &req);
     return err == 0 ? wrap(req, request) : err;
 }
 

@@ -14,15 +14,16 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/util.h"
 #include "tls/cert.h"
 #include "tls/crl.h"
+#include "tls/load.h"
 #include "tls/ossl.h"
 #include "tls/system_trust.h"
 
 #include <thrum/path.h>
 
 #include <errno.h>
-#include <openssl/pem.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -160,26 +161,12 @@ static int take_crl(void *arg, void *object)
     return err == 0 ? put(arg, one) : err;
 }
 
-/* What both kinds say when there is none of it. */
-static bool is_none(int err)
-{
-    return err == TH_ETLS && strncmp(th_err_detail(), "there is no ", 12) == 0;
-}
-
 static int read_text(th_str data, batch *b)
 {
-    static const thi_pem_kind certs = {
-        "certificate", { PEM_STRING_X509, PEM_STRING_X509_OLD }, X509_it, LIMIT
-    };
-    int found = thi_pem_each(&certs, data, take_cert, b);
-    if (found < 0 && (!is_none(found) || !thi_pem_is(data)))
-        return found;
-    int lists = thi_pem_is(data) ? thi_pem_each(&thi_crl_kind, data, take_crl, b) : 0;
-    if (lists < 0 && (!is_none(lists) || found < 0))
-        return found < 0 && is_none(lists)
-                   ? thi_err_set(TH_ETLS, "there is no certificate and no revocation list in it")
-                   : lists;
-    return 0;
+    static const thi_pem_wanted wanted[] = { { &thi_cert_kind, take_cert },
+                                             { &thi_crl_kind, take_crl } };
+    int found = thi_pem_each_of(wanted, thi_array_len(wanted), data, LIMIT, b);
+    return found < 0 ? found : 0;
 }
 
 int th_cert_store_add_text(th_cert_store *store, th_str data)

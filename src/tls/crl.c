@@ -11,6 +11,7 @@
 #include "tls/cert_time.h"
 #include "tls/crl_reason.h"
 #include "tls/key.h"
+#include "tls/load.h"
 #include "tls/ossl.h"
 
 #include <errno.h>
@@ -19,9 +20,7 @@
 
 #define LIMIT ((size_t)64 << 20)
 
-const thi_pem_kind thi_crl_kind = {
-    "revocation list", { PEM_STRING_X509_CRL, NULL }, X509_CRL_it, LIMIT
-};
+const thi_pem_kind thi_crl_kind = { "revocation list", { PEM_STRING_X509_CRL, NULL }, X509_CRL_it };
 
 /* ---- the object ---- */
 
@@ -57,7 +56,7 @@ int th_crl_parse(th_str data, th_crl **crl)
     void *made = NULL;
     if (!crl || (!data.ptr && data.len > 0))
         return thi_err_clear(-EINVAL);
-    int err = thi_pem_read(&thi_crl_kind, data, &made);
+    int err = thi_pem_read(&thi_crl_kind, data, LIMIT, &made);
     return err == 0 ? thi_crl_wrap(made, crl) : err;
 }
 

@@ -14,8 +14,9 @@
 #include "tls/key.h"
 #include "tls/keyd_client.h"
 #include "tls/ossl.h"
-#include "tls/pem_read.h"
 #include "tls/signer.h"
+#include "tls/stacks.h"
+#include "tls/whole.h"
 
 #include <errno.h>
 #include <openssl/x509v3.h>
@@ -28,7 +29,8 @@
 typedef struct reading {
     thi_tls_identity *identity;
     const char *key_what; /* the key in messages */
-    thi_tls_file text;    /* of the certificate; a key may be in it */
+    thi_whole file;       /* of the certificate, if it is in one */
+    th_str text;          /* what is in it, or in memory; a key may be there */
 } reading;
 
 static const char *what_of(const char *path, const char *in_memory)
@@ -69,13 +71,13 @@ static int move_certs(STACK_OF(X509) * from, STACK_OF(X509) * to)
 
 static int read_chain_file(const char *path, STACK_OF(X509) * certs)
 {
-    thi_tls_file file;
+    thi_whole file;
     STACK_OF(X509) * more;
-    int err = thi_tls_file_load(path, &file);
+    int err = thi_whole_read_any(path, THI_STACK_LIMIT, &file);
     if (err < 0)
         return err;
-    err = thi_tls_read_certs(th_str_make((const char *)file.bytes, file.len), path, &more);
-    thi_tls_file_deinit(&file);
+    err = thi_stack_certs(thi_whole_str(&file), path, &more);
+    thi_whole_free(&file);
     return err < 0 ? err : move_certs(more, certs);
 }
 
@@ -85,16 +87,11 @@ static int read_certs(void *arg)
     reading *r = arg;
     thi_tls_identity *identity = r->identity;
     const th_tls_cert *from = identity->from;
-    int err;
-    if (from->cert_object) {
-        err = thi_certs_stack(from->cert_object, &identity->certs);
-    } else {
-        err = from->cert ? thi_tls_file_load(from->cert, &r->text)
-                         : thi_tls_file_copy(from->cert_pem, &r->text);
-        if (err == 0)
-            err = thi_tls_read_certs(th_str_make((char *)r->text.bytes, r->text.len),
-                                     identity->what, &identity->certs);
-    }
+    int err = from->cert ? thi_whole_read_any(from->cert, THI_STACK_LIMIT, &r->file) : 0;
+    r->text = from->cert ? thi_whole_str(&r->file) : from->cert_pem;
+    if (err == 0)
+        err = from->cert_object ? thi_certs_stack(from->cert_object, &identity->certs)
+                                : thi_stack_certs(r->text, identity->what, &identity->certs);
     for (size_t i = 0; err == 0 && from->chain && from->chain[i]; i++)
         err = read_chain_file(from->chain[i], identity->certs);
     return err;
@@ -118,7 +115,7 @@ static int read_key(const reading *r, th_key **key)
         return th_key_load(from->key, from->phrase, key);
     if (from->key_pem.len > 0)
         return parse_key(r, from->key_pem, key);
-    return parse_key(r, th_str_make((char *)r->text.bytes, r->text.len), key);
+    return parse_key(r, r->text, key);
 }
 
 static int use_key(const reading *r, const th_key *key)
@@ -164,7 +161,7 @@ int thi_tls_identity_load(const th_tls_cert *from, thi_tls_identity *identity)
     err = thi_fileway_run(read_certs, &r);
     if (err == 0)
         err = get_key(&r);
-    thi_tls_file_deinit(&r.text);
+    thi_whole_free(&r.file);
     if (err < 0)
         thi_tls_identity_deinit(&loaded);
     else

@@ -10,11 +10,10 @@
  */
 #include "pool/blocking.h"
 #include "tls/key.h"
+#include "tls/load.h"
 #include "tls/ossl.h"
 #include "tls/passphrase.h"
 #include "tls/pem.h"
-
-#include <thrum/file.h>
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -265,22 +264,22 @@ int th_key_parse(th_str data, const th_passphrase *phrase, th_key **key)
     return err == 0 ? thi_key_wrap(r.pkey, r.is_private, key) : err;
 }
 
+/* What the parser of thi_load() needs besides the bytes. */
+typedef struct loading {
+    const th_passphrase *phrase;
+    th_key **key;
+} loading;
+
+static int parse_loaded(th_str data, void *arg)
+{
+    const loading *l = arg;
+    return th_key_parse(data, l->phrase, l->key);
+}
+
 int th_key_load(const char *path, const th_passphrase *phrase, th_key **key)
 {
-    th_arena arena;
-    th_str content = { 0 };
-    if (!path || !key)
+    loading l = { phrase, key };
+    if (!path || !key || !thi_phrase_valid(phrase))
         return thi_err_clear(-EINVAL);
-    th_arena_init(&arena, NULL, 0, 0);
-    int err = th_file_load(path, THI_PEM_LIMIT, &arena, &content);
-    if (err == 0) {
-        err = th_key_parse(content, phrase, key);
-        if (err < 0)
-            err = thi_err_set(err, "%s: %s", path, th_err_detail());
-        OPENSSL_cleanse((void *)(uintptr_t)content.ptr, content.len);
-    } else if (err == TH_ELIMIT) {
-        err = thi_err_set(err, "%s: %s", path, th_err_detail());
-    }
-    th_arena_deinit(&arena);
-    return err;
+    return thi_load(path, THI_PEM_LIMIT, parse_loaded, &l);
 }

@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 
-/*
- * Reading the keys of a key process.
- *
- * That happens once, before anybody is served, so the files are read plainly. The list is short,
- * and looked through for each request.
- */
+/* Reading the keys of a key process. The list is short, and looked through for each request. */
 #include "tls/keyd_keys.h"
 
 #include "base/alloc.h"
+#include "tls/key.h"
 #include "tls/ossl.h"
 #include "tls/sign_cost.h"
 
-#include <openssl/ec.h>
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 
 #include <errno.h>
 #include <string.h>
@@ -45,40 +39,24 @@ static int take_name(thi_keyd_held *key, const th_keyd_key *from)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* Without a phrase there is none: nobody is asked. */
-static int give_phrase(char *buf, int size, int writing, void *arg)
+static int read_key(const th_keyd_key *from, th_key **key)
 {
-    (void)writing;
-    const char *phrase = arg;
-    size_t len = phrase ? strlen(phrase) : 0;
-    if (!phrase || len > (size_t)size)
-        return -1;
-    memcpy(buf, phrase, len);
-    return (int)len;
+    const th_passphrase phrase = { .text = th_str_of(from->phrase ? from->phrase : "") };
+    int err = th_key_load(from->file, from->phrase ? &phrase : NULL, key);
+    if (err < 0)
+        return err == -ENOMEM ? err : thi_err_set(err, "the key %s", th_err_detail());
+    if (!(*key)->info.is_private)
+        return thi_err_set(TH_ETLS, "the key %s is a public one", from->file);
+    return 0;
 }
 
-static int read_key(const th_keyd_key *from, EVP_PKEY **key)
+static void name_kind(thi_keyd_held *held, const th_key_info *info)
 {
-    FILE *file = fopen(from->file, "re");
-    if (!file)
-        return thi_err_set(-errno, "the key %s: %s", from->file, th_strerror(-errno));
-    thi_ossl_begin();
-    *key = PEM_read_PrivateKey(file, NULL, give_phrase, (void *)(uintptr_t)from->phrase);
-    fclose(file);
-    return *key ? 0 : thi_ossl_fail(TH_ETLS, "the key %s cannot be read", from->file);
-}
-
-static void name_kind(thi_keyd_held *held, const EVP_PKEY *key)
-{
-    char group[32] = "";
-    held->bits = (unsigned)EVP_PKEY_get_bits(key);
-    if (EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA)
+    held->bits = (unsigned)info->bits;
+    if (info->kind == TH_KEY_RSA)
         snprintf(held->kind, sizeof held->kind, "RSA-%u", held->bits);
-    else if (EVP_PKEY_get_group_name(key, group, sizeof group, NULL) == 1 &&
-             EC_curve_nid2nist(OBJ_txt2nid(group)))
-        snprintf(held->kind, sizeof held->kind, "%s", EC_curve_nid2nist(OBJ_txt2nid(group)));
     else
-        snprintf(held->kind, sizeof held->kind, "EC-%u", held->bits);
+        snprintf(held->kind, sizeof held->kind, "%s", info->name);
 }
 
 static int check_kind(const th_keyd_key *from, const EVP_PKEY *key)
@@ -92,21 +70,21 @@ static int check_kind(const th_keyd_key *from, const EVP_PKEY *key)
 
 static int load_one(thi_keyd_held *held, const th_keyd_key *from)
 {
-    EVP_PKEY *key = NULL;
+    th_key *key = NULL;
     int err = take_name(held, from);
     if (err == 0)
         err = read_key(from, &key);
     if (err == 0)
-        err = check_kind(from, key);
+        err = check_kind(from, key->pkey);
     if (err == 0)
-        err = thi_keyd_id(key, held->id);
+        err = thi_keyd_id(key->pkey, held->id);
     if (err == 0)
-        err = thi_signer_local(key, &held->signer);
+        err = thi_signer_local(key->pkey, &held->signer);
     if (err == 0) {
-        name_kind(held, key);
-        held->dear = thi_sign_is_dear(key);
+        name_kind(held, &key->info);
+        held->dear = thi_sign_is_dear(key->pkey);
     }
-    EVP_PKEY_free(key);
+    th_key_unref(key);
     return err;
 }
 

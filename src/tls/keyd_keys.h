@@ -14,7 +14,7 @@ typedef struct thi_keyd_held {
     char name[THI_KEYD_NAME_MAX + 1];
     uint8_t id[THI_KEYD_ID_SIZE];
     thi_signer *signer;
-    char kind[16]; /* "RSA-2048", "P-256" */
+    char kind[64]; /* "RSA-2048", "P-256" */
     unsigned bits;
     bool dear; /* handed over to the pool */
 } thi_keyd_held;

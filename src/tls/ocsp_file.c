@@ -139,8 +139,8 @@ static void look(thi_renewal *renewal)
     thi_ocsp_file *file = file_of(renewal);
     int err = thi_whole_changed(file->path, &file->stamp) ? read_file(file) : 0;
     if (err < 0)
-        thi_log(TH_LOG_WARNING, "the OCSP response stays as it is: %s%s%s", th_strerror(err),
-                *th_err_detail() ? ": " : "", th_err_detail());
+        thi_log(TH_LOG_WARNING, "the OCSP response stays as it is: %s",
+                *th_err_detail() ? th_err_detail() : th_strerror(err));
     tell_of_end(file);
 }
 

@@ -32,6 +32,8 @@ static int ask(const th_passphrase *p, thi_phrase *phrase)
 {
     (void)thi_err_clear(0);
     ssize_t n = p->ask(p->arg, phrase->text, TH_PASSPHRASE_MAX);
+    if (n < 0 || n > TH_PASSPHRASE_MAX)
+        thi_phrase_wipe(phrase); /* there may be a part of one */
     if (n < 0)
         return *th_err_detail() ? (int)n : thi_err_set((int)n, "no pass phrase was given");
     if (n > TH_PASSPHRASE_MAX)

@@ -29,7 +29,8 @@ bool thi_phrase_any(const th_passphrase *p);
 
 /*
  * Gets the phrase, asking for it if need be; may suspend then. Without any it succeeds, and
- * phrase->given is false. -EINVAL for one that is too long; what p->ask returned. To be wiped.
+ * phrase->given is false; to be wiped. -EINVAL for one that is too long; what p->ask returned; then
+ * there is nothing to be wiped.
  */
 TH_MUST int thi_phrase_get(const th_passphrase *p, thi_phrase *phrase);
 

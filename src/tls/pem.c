@@ -89,90 +89,105 @@ static bool is_named(const thi_pem_kind *kind, const char *name)
            (kind->names[1] && strcmp(name, kind->names[1]) == 0);
 }
 
-static int take_block(const thi_pem_kind *kind, const thi_pem_block *block, thi_pem_take_fn *take,
-                      void *arg)
+static int take_block(const thi_pem_wanted *wanted, const thi_pem_block *block, void *arg)
 {
     void *object = NULL;
-    if (!is_named(kind, block->name))
-        return 0;
-    int err =
-        thi_der_read(kind, th_str_make((const char *)block->data, (size_t)block->len), &object);
+    th_str der = th_str_make((const char *)block->data, (size_t)block->len);
+    int err = thi_der_read(wanted->kind, der, &object);
     if (err == 0)
-        err = take(arg, object);
+        err = wanted->take(arg, object);
     return err < 0 ? err : 1;
 }
 
-static int each_block(const thi_pem_kind *kind, BIO *bio, thi_pem_take_fn *take, void *arg)
+/* 1: it was taken; 0: nobody wants it. */
+static int offer_block(const thi_pem_wanted *wanted, size_t count, const thi_pem_block *block,
+                       void *arg)
+{
+    for (size_t i = 0; i < count; i++)
+        if (is_named(wanted[i].kind, block->name))
+            return take_block(&wanted[i], block, arg);
+    return 0;
+}
+
+static int each_block(const thi_pem_wanted *wanted, size_t count, BIO *bio, void *arg)
 {
     thi_pem_block block;
-    int count = 0;
+    int found = 0;
     for (;;) {
         int more = thi_pem_next(bio, &block);
         if (more <= 0)
-            return more < 0 ? more : count;
-        int taken = take_block(kind, &block, take, arg);
+            return more < 0 ? more : found;
+        int taken = offer_block(wanted, count, &block, arg);
         thi_pem_drop(&block);
         if (taken < 0)
             return taken;
-        count += taken;
+        found += taken;
     }
 }
 
 /* A block of another kind is the best hint at what went wrong. */
-static int none(const thi_pem_kind *kind, th_str data)
+static int none(const thi_pem_wanted *wanted, size_t count, th_str data)
 {
     thi_pem_block block = { 0 };
+    const char *other = count > 1 ? wanted[1].kind->what : "";
     BIO *bio = thi_pem_open(data);
-    int found = bio ? thi_pem_next(bio, &block) : 0;
-    int err = found == 1
-                  ? thi_err_set(TH_ETLS, "there is no %s in it, but: %s", kind->what, block.name)
-                  : thi_err_set(TH_ETLS, "there is no %s in it", kind->what);
+    int found = bio ? thi_pem_next(bio, &block) : -ENOMEM;
+    if (found >= 0)
+        found = thi_err_set(TH_ETLS, "there is no %s%s%s in it%s%s", wanted[0].kind->what,
+                            count > 1 ? " and no " : "", other, found == 1 ? ", but: " : "",
+                            found == 1 ? block.name : "");
     thi_pem_drop(&block);
     BIO_free(bio);
-    return err;
+    return found;
 }
 
-int thi_pem_each(const thi_pem_kind *kind, th_str data, thi_pem_take_fn *take, void *arg)
+static int read_der(const thi_pem_wanted *wanted, th_str data, void *arg)
 {
-    void *object = NULL;
-    if (data.len > kind->limit)
-        return thi_err_set(TH_ELIMIT, "more than %zu bytes", kind->limit);
-    if (!thi_pem_is(data)) {
-        if (data.len == 0 || data.ptr[0] != 0x30)
-            return thi_err_set(TH_ETLS, "this is no %s: neither PEM nor DER", kind->what);
-        int err = thi_der_read(kind, data, &object);
-        if (err == 0)
-            err = take(arg, object);
-        return err < 0 ? err : 1;
-    }
+    const thi_pem_block all = { .data = (unsigned char *)(uintptr_t)data.ptr,
+                                .len = (long)data.len };
+    if (data.len == 0 || data.ptr[0] != 0x30)
+        return thi_err_set(TH_ETLS, "this is no %s: neither PEM nor DER", wanted->kind->what);
+    return take_block(wanted, &all, arg);
+}
+
+int thi_pem_each_of(const thi_pem_wanted *wanted, size_t count, th_str data, size_t limit,
+                    void *arg)
+{
+    if (data.len > limit)
+        return thi_err_set(TH_ELIMIT, "more than %zu bytes", limit);
+    if (!thi_pem_is(data))
+        return read_der(wanted, data, arg);
     BIO *bio = thi_pem_open(data);
     if (!bio)
         return thi_err_clear(-ENOMEM);
-    int count = each_block(kind, bio, take, arg);
+    int found = each_block(wanted, count, bio, arg);
     BIO_free(bio);
-    return count != 0 ? count : none(kind, data);
+    return found != 0 ? found : none(wanted, count, data);
+}
+
+int thi_pem_each(const thi_pem_kind *kind, th_str data, size_t limit, thi_pem_take_fn *take,
+                 void *arg)
+{
+    const thi_pem_wanted wanted = { kind, take };
+    return thi_pem_each_of(&wanted, 1, data, limit, arg);
 }
 
 /* The first object ends the reading. */
-typedef struct first {
-    const thi_pem_kind *kind;
-    void *object;
-} first;
 
 static int keep_first(void *arg, void *object)
 {
-    first *f = arg;
-    f->object = object;
+    void **first = arg;
+    *first = object;
     return -EALREADY;
 }
 
-int thi_pem_read(const thi_pem_kind *kind, th_str data, void **object)
+int thi_pem_read(const thi_pem_kind *kind, th_str data, size_t limit, void **object)
 {
-    first f = { .kind = kind };
-    int count = thi_pem_each(kind, data, keep_first, &f);
-    if (!f.object)
+    void *first = NULL;
+    int count = thi_pem_each(kind, data, limit, keep_first, &first);
+    if (!first)
         return count;
-    *object = f.object;
+    *object = first;
     return 0;
 }
 

@@ -20,7 +20,6 @@ typedef struct thi_pem_kind {
     const char *what;               /* in details: "certificate" */
     const char *names[2];           /* of its blocks; the first is written; the other may be NULL */
     const ASN1_ITEM *(*item)(void); /* how it is encoded */
-    size_t limit;                   /* most bytes to read it from */
 } thi_pem_kind;
 
 /* One block of a PEM text. */
@@ -49,15 +48,27 @@ void thi_pem_drop(thi_pem_block *block);
 /* Called for each object, which it takes over in any case. A failure ends the reading. */
 typedef int thi_pem_take_fn(void *arg, void *object);
 
+/* A kind that is looked for, and who takes it. */
+typedef struct thi_pem_wanted {
+    const thi_pem_kind *kind;
+    thi_pem_take_fn *take;
+} thi_pem_wanted;
+
 /*
- * Hands all objects of a kind to `take`, in order; other blocks are passed over. Returns how many
- * there were, at least 1; TH_ETLS when there is none or one is broken, after those before it were
- * taken; TH_ELIMIT; -ENOMEM; what `take` returned. DER may have nothing behind it.
+ * Hands all objects of some kinds to their takers, in order; other blocks are passed over. Returns
+ * how many there were, at least 1; TH_ETLS when there is none or one is broken, after those before
+ * it were taken; TH_ELIMIT for more than `limit` bytes; -ENOMEM; what a taker returned. DER is of
+ * the first kind, and may have nothing behind it.
  */
-TH_MUST int thi_pem_each(const thi_pem_kind *kind, th_str data, thi_pem_take_fn *take, void *arg);
+TH_MUST int thi_pem_each_of(const thi_pem_wanted *wanted, size_t count, th_str data, size_t limit,
+                            void *arg);
+
+/* The same for one kind. */
+TH_MUST int thi_pem_each(const thi_pem_kind *kind, th_str data, size_t limit, thi_pem_take_fn *take,
+                         void *arg);
 
 /* The first object of a kind. */
-TH_MUST int thi_pem_read(const thi_pem_kind *kind, th_str data, void **object);
+TH_MUST int thi_pem_read(const thi_pem_kind *kind, th_str data, size_t limit, void **object);
 
 /* An object of DER that must be all of it. */
 TH_MUST int thi_der_read(const thi_pem_kind *kind, th_str der, void **object);

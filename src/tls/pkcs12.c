@@ -13,6 +13,7 @@
 #include "pool/blocking.h"
 #include "tls/cert.h"
 #include "tls/key.h"
+#include "tls/load.h"
 #include "tls/ossl.h"
 #include "tls/passphrase.h"
 
@@ -25,7 +26,7 @@
 #define LIMIT     ((size_t)16 << 20)
 #define DEPTH_MAX 4 /* of boxes in boxes */
 
-static const thi_pem_kind kind = { "PKCS#12 file", { "PKCS12", NULL }, PKCS12_it, LIMIT };
+static const thi_pem_kind kind = { "PKCS#12 file", { "PKCS12", NULL }, PKCS12_it };
 
 /* What has been found so far; all owned. */
 typedef struct unpacking {

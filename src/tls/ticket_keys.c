@@ -98,8 +98,8 @@ static void look(thi_renewal *renewal)
         return;
     int err = fetch(keys);
     if (err < 0)
-        thi_log(TH_LOG_WARNING, "ticket keys stay as they are: %s%s%s", th_strerror(err),
-                *th_err_detail() ? ": " : "", th_err_detail());
+        thi_log(TH_LOG_WARNING, "ticket keys stay as they are: %s",
+                *th_err_detail() ? th_err_detail() : th_strerror(err));
     else if (keys->file)
         thi_log(TH_LOG_INFO, "ticket keys were read again from %s", keys->file);
 }

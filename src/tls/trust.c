@@ -18,8 +18,9 @@
 #include "sys/sys.h"
 #include "tls/cert_store.h"
 #include "tls/ossl.h"
-#include "tls/pem_read.h"
+#include "tls/stacks.h"
 #include "tls/system_trust.h"
+#include "tls/whole.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +66,7 @@ static int mix_certs(thi_tls_trust *trust)
 static int add_certs(thi_tls_trust *trust, th_str text, const char *what)
 {
     STACK_OF(X509) * certs;
-    int err = thi_tls_read_certs(text, what, &certs);
+    int err = thi_stack_certs(text, what, &certs);
     if (err < 0)
         return err;
     thi_ossl_begin();
@@ -87,7 +88,7 @@ static int add_certs(thi_tls_trust *trust, th_str text, const char *what)
 static int add_crls(thi_tls_trust *trust, th_str text, const char *what)
 {
     STACK_OF(X509_CRL) * crls;
-    int err = thi_tls_read_crls(text, what, &crls);
+    int err = thi_stack_crls(text, what, &crls);
     if (err < 0)
         return err;
     thi_ossl_begin();
@@ -101,12 +102,12 @@ static int add_crls(thi_tls_trust *trust, th_str text, const char *what)
 static int add_file(thi_tls_trust *trust, const char *path,
                     int (*add)(thi_tls_trust *, th_str, const char *))
 {
-    thi_tls_file file;
-    int err = thi_tls_file_load(path, &file);
+    thi_whole file;
+    int err = thi_whole_read_any(path, THI_STACK_LIMIT, &file);
     if (err < 0)
         return err;
-    err = add(trust, th_str_make((const char *)file.bytes, file.len), path);
-    thi_tls_file_deinit(&file);
+    err = add(trust, thi_whole_str(&file), path);
+    thi_whole_free(&file);
     return err;
 }
 

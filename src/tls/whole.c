@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Small files that are read as a whole, and again when they have changed.
+ * Files that are read as a whole, and again when they have changed.
  *
  * The stamp has the time of the last status change, which nobody can set back, so that a file is
- * told from one of the same size that was written within the same second.
+ * told from one of the same size that was written within the same second. It is
+ * taken before the reading: a file that changes meanwhile is read again at the next look.
  */
 #include "tls/whole.h"
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/util.h"
 #include "sys/sys.h"
 
 #include <errno.h>
@@ -41,22 +43,66 @@ bool thi_whole_changed(const char *path, const thi_stamp *stamp)
     return !stamps_equal(&now, stamp);
 }
 
-static int read_all(int fd, const char *path, thi_whole *whole, size_t room)
+/* ---- reading ---- */
+
+#define STEP ((size_t)16 * 1024) /* where a file does not say how long it is */
+
+static int fail(int err, const char *path)
 {
-    while (whole->size < room) {
-        struct iovec piece = { whole->data + whole->size, room - whole->size };
-        ssize_t n = thi_sys_preadv2(fd, &piece, 1, (int64_t)whole->size, 0);
-        if (n < 0)
-            return thi_err_set((int)n, "%s", path);
-        if (n == 0)
-            break;
-        whole->size += (size_t)n;
-    }
-    whole->data[whole->size] = '\0';
+    return thi_err_set(err, "%s: %s", path, th_strerror(err));
+}
+
+/* Room for `room` bytes and a NUL; the former bytes are wiped, which realloc() would not do. */
+static int grow(thi_whole *whole, size_t room)
+{
+    thi_whole larger = { .data = thi_alloc(room + 1), .size = whole->size, .stamp = whole->stamp };
+    if (!larger.data)
+        return thi_err_clear(-ENOMEM);
+    if (whole->size > 0)
+        memcpy(larger.data, whole->data, whole->size);
+    thi_whole_free(whole);
+    *whole = larger;
     return 0;
 }
 
-static int check(const char *path, const struct stat *st, size_t limit, mode_t forbidden)
+/* To the end, or to one byte beyond the limit. */
+static int read_all(int fd, const char *path, size_t limit, size_t room, thi_whole *whole)
+{
+    int err = grow(whole, room);
+    while (err == 0) {
+        ssize_t n = thi_sys_read(fd, whole->data + whole->size, room - whole->size);
+        if (n < 0)
+            return fail((int)n, path);
+        whole->size += (size_t)n;
+        if (whole->size > limit)
+            return thi_err_set(TH_ELIMIT, "%s: more than %zu bytes", path, limit);
+        if (n == 0)
+            break;
+        if (whole->size == room) {
+            room = room > limit / 2 ? limit + 1 : 2 * room;
+            err = grow(whole, room);
+        }
+    }
+    if (err == 0)
+        whole->data[whole->size] = '\0';
+    return err;
+}
+
+static int read_open(int fd, const char *path, size_t limit, const struct stat *st,
+                     thi_whole *whole)
+{
+    thi_whole read = { .stamp = stamp_of(st) };
+    size_t size = st->st_size > 0 ? (size_t)st->st_size : STEP;
+    /* A byte more than there seems to be tells that it is all. */
+    int err = read_all(fd, path, limit, thi_min(size, limit) + 1, &read);
+    if (err < 0)
+        thi_whole_free(&read);
+    else
+        *whole = read;
+    return err;
+}
+
+static int check(const char *path, const struct stat *st, mode_t forbidden)
 {
     if (!S_ISREG(st->st_mode))
         return thi_err_set(S_ISDIR(st->st_mode) ? -EISDIR : -EINVAL, "%s: not a regular file",
@@ -65,39 +111,32 @@ static int check(const char *path, const struct stat *st, size_t limit, mode_t f
         return thi_err_set(-EACCES, "%s: others may use it (mode %04o): chmod %04o", path,
                            (unsigned)st->st_mode & 07777U,
                            (unsigned)(st->st_mode & 07777 & ~forbidden));
-    if (st->st_size > 0 && (size_t)st->st_size > limit)
-        return thi_err_set(TH_ELIMIT, "%s: more than %zu bytes", path, limit);
     return 0;
 }
 
-/* A file that grows while it is read is cut; its stamp then tells that it has changed. */
-static int read_open(int fd, const char *path, size_t limit, mode_t forbidden, thi_whole *whole)
+/* One that is not regular must not hold up whoever opens it before that is found out. */
+int thi_whole_read(const char *path, size_t limit, mode_t forbidden, thi_whole *whole)
 {
     struct stat st;
+    int fd = thi_sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
+    if (fd < 0)
+        return fail(fd, path);
     int err = thi_sys_fstat(fd, &st);
-    if (err < 0)
-        return thi_err_set(err, "%s", path);
-    err = check(path, &st, limit, forbidden);
-    if (err < 0)
-        return err;
-    size_t room = (size_t)st.st_size;
-    thi_whole read = { .data = thi_alloc(room + 1), .stamp = stamp_of(&st) };
-    if (!read.data)
-        return thi_err_clear(-ENOMEM);
-    err = read_all(fd, path, &read, room);
-    if (err < 0)
-        thi_whole_free(&read);
-    else
-        *whole = read;
+    err = err < 0 ? fail(err, path) : check(path, &st, forbidden);
+    if (err == 0)
+        err = read_open(fd, path, limit, &st, whole);
+    (void)thi_sys_close(fd);
     return err;
 }
 
-int thi_whole_read(const char *path, size_t limit, mode_t forbidden, thi_whole *whole)
+int thi_whole_read_any(const char *path, size_t limit, thi_whole *whole)
 {
-    int fd = thi_sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
+    struct stat st;
+    int fd = thi_sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
     if (fd < 0)
-        return thi_err_set(fd, "%s", path);
-    int err = read_open(fd, path, limit, forbidden, whole);
+        return fail(fd, path);
+    int err = thi_sys_fstat(fd, &st);
+    err = err < 0 ? fail(err, path) : read_open(fd, path, limit, &st, whole);
     (void)thi_sys_close(fd);
     return err;
 }

@@ -7,7 +7,6 @@
 #include "pool/blocking.h"
 #include "sys/sys.h"
 
-static th_pool *test_pool;
 static pthread_t ran_on;
 static const thi_sys *ran_with;
 
@@ -23,13 +22,11 @@ FIBER_TEST(a_fiber_waits_while_a_thread_works_with_its_system_calls)
 {
     thi_sys own = *thi_sys_table;
     const thi_sys *before = thi_sys_table;
-    test_pool = pool_of(1);
     thi_sys_table = &own;
-    ck_assert_int_eq(thi_blocking_run(test_pool, remember, NULL), 7);
+    ck_assert_int_eq(thi_blocking_run("files", remember, NULL), 7);
     thi_sys_table = before;
     ck_assert(!pthread_equal(ran_on, pthread_self()));
     ck_assert_ptr_eq(ran_with, &own);
-    free_pool(test_pool);
 }
 
 START_TEST(a_plain_thread_works_itself)
@@ -42,15 +39,13 @@ END_TEST
 static int remember_further(void *arg)
 {
     pthread_t here = pthread_self();
-    int result = thi_blocking_run(test_pool, remember, arg);
+    int result = thi_blocking_run("files", remember, arg);
     return pthread_equal(here, ran_on) ? result : -1;
 }
 
 FIBER_TEST(a_thread_of_a_pool_works_itself)
 {
-    test_pool = pool_of(1);
     ck_assert_int_eq(th_offload(NULL, remember_further, NULL), 7);
-    free_pool(test_pool);
 }
 
 static void try_in_loop(void)
