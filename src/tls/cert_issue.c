@@ -191,6 +191,20 @@ int th_cert_issue(const th_cert *issuer, const th_key *issuer_key, const th_key 
     return build(&p, cert);
 }
 
+/* Those of a request that a certificate can be given: of kinds that can be written. */
+static int take_alts(const th_cert_request_info *info, th_arena *arena, th_cert_opts *opts)
+{
+    th_cert_alt *alts = th_arena_calloc(arena, info->alts_count + 1, sizeof *alts);
+    if (!alts)
+        return thi_err_clear(-ENOMEM);
+    opts->alts = alts;
+    opts->alts_count = 0;
+    for (size_t i = 0; i < info->alts_count; i++)
+        if (info->alts[i].kind != TH_ALT_OTHER)
+            alts[opts->alts_count++] = info->alts[i];
+    return 0;
+}
+
 /* With the names of the request in place of those that the options do not have. */
 static int build_requested(plan *p, const th_cert_request *request, th_cert_opts *opts,
                            th_cert **cert)
@@ -204,13 +218,12 @@ static int build_requested(plan *p, const th_cert_request *request, th_cert_opts
             p->subject = X509_REQ_get_subject_name(request->req);
             opts->subject = info.subject;
         }
-        if (!opts->alts) {
-            opts->alts = info.alts;
-            opts->alts_count = info.alts_count;
-        }
         p->key_kind = info.key.kind;
-        err = build(p, cert);
+        if (!opts->alts)
+            err = take_alts(&info, &arena, opts);
     }
+    if (err == 0)
+        err = build(p, cert);
     th_arena_deinit(&arena);
     return err;
 }

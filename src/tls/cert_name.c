@@ -301,16 +301,25 @@ int th_cert_name_text(const th_cert_name *name, th_arena *arena, th_str *text)
 {
     if (!name || !arena || !text || (!name->parts && name->count > 0))
         return thi_err_clear(-EINVAL);
-    const char *all = "";
-    for (size_t i = 0; i < name->count && all; i++) {
-        const th_cert_name_part *part = &name->parts[i];
-        const char *value = value_text(part->value, arena);
-        const char *between = i == 0 ? "" : part->joined ? "+" : ", ";
-        all = value ? th_arena_printf(arena, "%s%s%s=%s", all, between, part->type, value) : NULL;
+    /* Measured first: a certificate may have tens of thousands of parts. */
+    size_t len = 0;
+    const char **values = th_arena_calloc(arena, name->count + 1, sizeof *values);
+    for (size_t i = 0; values && i < name->count; i++) {
+        values[i] = value_text(name->parts[i].value, arena);
+        if (!values[i])
+            return thi_err_clear(-ENOMEM);
+        len += strlen(name->parts[i].type) + strlen(values[i]) + sizeof ", =" - 1;
     }
-    if (!all)
+    char *start = values ? th_arena_alloc(arena, len + 1) : NULL;
+    if (!start)
         return thi_err_clear(-ENOMEM);
-    *text = th_str_of(all);
+    char *at = start;
+    *at = '\0';
+    for (size_t i = 0; i < name->count; i++) {
+        at = stpcpy(at, i == 0 ? "" : name->parts[i].joined ? "+" : ", ");
+        at = stpcpy(stpcpy(stpcpy(at, name->parts[i].type), "="), values[i]);
+    }
+    *text = th_str_make(start, (size_t)(at - start));
     return 0;
 }
 

@@ -366,6 +366,25 @@ END_TEST
 
 /* ---- alternative names ---- */
 
+/* Writing takes memory by the length of the name, not by its square. */
+START_TEST(a_name_of_very_many_parts_is_written)
+{
+    enum { PARTS = 20000 };
+    static th_cert_name_part parts[PARTS];
+    th_cert_name name = { parts, PARTS };
+    th_str text = { 0 };
+    for (size_t i = 0; i < PARTS; i++)
+        parts[i] = (th_cert_name_part){ .type = "OU", .value = TH_STR("x"), .joined = i % 2 == 1 };
+    thi_alloc_fail_at(0); /* from now on blocks of the arena are counted */
+    int64_t before = thi_alloc_live();
+    ck_ok(th_cert_name_text(&name, &arena, &text));
+    ck_assert_int_lt(thi_alloc_live() - before, 1000);
+    ck_assert_uint_eq(text.len, PARTS * strlen("OU=x") + PARTS / 2 * strlen("+") +
+                                    (PARTS / 2 - 1) * strlen(", "));
+    ck_assert_int_eq(memcmp(text.ptr, "OU=x+OU=x, OU=x+", 16), 0);
+}
+END_TEST
+
 START_TEST(alternative_names_of_each_kind_are_kept)
 {
     static const char *const texts[] = { "example.org",   "*.example.org",    "192.0.2.1",
@@ -890,6 +909,37 @@ START_TEST(what_a_request_asks_for_is_for_the_authority_to_grant)
 }
 END_TEST
 
+/* A name of a kind that nothing is known of is not granted, and stands in nobody's way. */
+START_TEST(names_of_other_kinds_in_a_request_are_left_out)
+{
+    authority root = new_authority("CN=Root");
+    th_key *key = new_key("ec");
+    th_cert_ext names = { "subjectAltName",
+                          TH_STR("otherName:1.2.3.4;UTF8:x,DNS:a.example,RID:1.2.3"), 0 };
+    th_cert_opts wish = { .exts = &names, .exts_count = 1 };
+    th_cert_request *request = NULL;
+    th_cert_request_info asked;
+    th_cert *cert = NULL;
+    ck_ok(th_cert_request_new(key, &wish, &request));
+    ck_ok(th_cert_request_get_info(request, &arena, &asked));
+    ck_assert_uint_eq(asked.alts_count, 3);
+    ck_assert_int_eq(asked.alts[0].kind, TH_ALT_OTHER);
+    ck_ok(th_cert_issue_request(root.cert, root.key, request, NULL, &cert));
+    th_cert_info info = info_of(cert);
+    ck_assert_uint_eq(info.alts_count, 1);
+    ck_same(info.alts[0].value, TH_STR("a.example"));
+    th_cert_unref(cert);
+    th_cert_request_unref(request);
+    names.value = TH_STR("otherName:1.2.3.4;UTF8:x");
+    ck_ok(th_cert_request_new(key, &wish, &request));
+    ck_assert_int_eq(th_cert_issue_request(root.cert, root.key, request, NULL, &cert), -EINVAL);
+    ck_detail("neither a subject nor alternative names");
+    th_cert_request_unref(request);
+    th_key_unref(key);
+    drop_authority(&root);
+}
+END_TEST
+
 START_TEST(a_forged_request_is_refused)
 {
     authority root = new_authority("CN=Root");
@@ -1099,6 +1149,7 @@ static void add_reading(Suite *suite)
     tcase_add_test(tcase, a_request_says_what_it_asks_for);
     tcase_add_test(tcase, a_request_may_be_empty_and_has_no_time);
     tcase_add_test(tcase, what_a_request_asks_for_is_for_the_authority_to_grant);
+    tcase_add_test(tcase, names_of_other_kinds_in_a_request_are_left_out);
     tcase_add_test(tcase, a_forged_request_is_refused);
     tcase = thi_check_case(suite, "times");
     tcase_add_checked_fixture(tcase, setup, teardown);
@@ -1126,6 +1177,7 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, parts_of_a_subject_keep_order_repeats_and_every_byte);
     tcase_add_test(tcase, bad_parts_of_a_name_are_refused);
     tcase_add_test(tcase, names_are_read_and_written_as_text);
+    tcase_add_test(tcase, a_name_of_very_many_parts_is_written);
     tcase_add_test(tcase, alternative_names_of_each_kind_are_kept);
     tcase_add_test(tcase, bad_alternative_names_are_refused);
     tcase_add_test(tcase, nul_bytes_in_alternative_names_are_told_and_never_match_a_prefix);
