@@ -21,6 +21,7 @@
 #include <thrum/time.h>
 
 #include <openssl/evp.h>
+#include <openssl/objects.h>
 
 #include <stdatomic.h>
 
@@ -78,17 +79,27 @@ static int measure(void *arg)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-/* A kind with its size, in one word with what it costs: 0 is free. */
+/* A kind with its size, or its curve, in one word with what it costs: 0 is free. */
 #define COST_BITS 40
 #define SLOTS     32
 
 static _Atomic(uint64_t) table[SLOTS];
 
+/* Curves of one size differ by a factor of ten and more: OpenSSL has code of its own for some. */
+static int size_of(const EVP_PKEY *key)
+{
+    char curve[64];
+    if (EVP_PKEY_get_base_id(key) != EVP_PKEY_EC ||
+        EVP_PKEY_get_group_name(key, curve, sizeof curve, NULL) != 1)
+        return EVP_PKEY_get_bits(key);
+    return OBJ_txt2nid(curve);
+}
+
 static uint64_t name_of(const EVP_PKEY *key)
 {
     uint64_t kind = (uint64_t)(unsigned)EVP_PKEY_get_base_id(key) & 0xff;
-    uint64_t bits = (uint64_t)(unsigned)EVP_PKEY_get_bits(key) & 0xffff;
-    return (kind << 16 | bits) << COST_BITS;
+    uint64_t size = (uint64_t)(unsigned)size_of(key) & 0xffff;
+    return (kind << 16 | size) << COST_BITS;
 }
 
 static bool look_up(uint64_t name, int64_t *cost)
@@ -124,10 +135,12 @@ static int64_t guess(const EVP_PKEY *key)
 
 int64_t thi_sign_cost(EVP_PKEY *key)
 {
-    uint64_t name = name_of(key);
     int64_t cost;
     if (thi_sim_self)
         return guess(key);
+    thi_ossl_begin();
+    uint64_t name = name_of(key);
+    thi_ossl_begin();
     if (look_up(name, &cost))
         return cost;
     measurement m = { key, INT64_MAX };

@@ -2,7 +2,7 @@
 
 /*
  * What a signature costs, and what it costs to hand one over: measured, once for each kind and size
- * of key and once for the process.
+ * or curve of key and once for the process.
  *
  * The shortest of several tries counts: what comes on top is other people's work. In a simulation
  * nothing is measured, for the same seed must do the same on every machine: there RSA and curves of
