@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "tls/early_once.h"
 #include "tls/keylog.h"
 
 #include <thrum/tls_session.h>
@@ -62,6 +63,7 @@ void thi_tls_config_unref(thi_tls_config *config)
     th_tls_ticket_keys_unref(config->ticket_keys);
     th_tls_sessions_unref(config->sessions);
     thi_tls_keylog_unref(config->keylog);
+    thi_early_once_unref(config->hellos);
     thi_free(config->groups);
     thi_free(config);
 }

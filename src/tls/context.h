@@ -60,7 +60,8 @@ typedef struct thi_tls_config {
     struct th_tls_ticket_keys *ticket_keys; /* of extras.h, as are these; NULL: none */
     struct th_tls_sessions *sessions;
     struct thi_tls_keylog *keylog;
-    unsigned char sid_ctx[32]; /* what sessions belong to */
+    struct thi_early_once *hellos; /* with early data; NULL: none is taken */
+    unsigned char sid_ctx[32];     /* what sessions belong to */
     unsigned sid_ctx_len;
 } thi_tls_config;
 

@@ -19,15 +19,13 @@
 #include <limits.h>
 #include <pthread.h>
 
-#define HELLOS ((size_t)8192) /* with early data within THI_EARLY_SPAN; more of them: refused */
-
 static int register_index = -1; /* of SSL_CTX */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void forget_register(void *ctx, void *ptr, CRYPTO_EX_DATA *data, int index, long l, void *p)
 {
     (void)ctx, (void)data, (void)index, (void)l, (void)p;
-    thi_early_once_free(ptr);
+    thi_early_once_unref(ptr);
 }
 
 static void prepare(void)
@@ -44,17 +42,16 @@ static int on_offer(SSL *ssl, void *arg)
     return fresh ? 1 : 0;
 }
 
-int thi_tls_early_attach(SSL_CTX *ctx, uint32_t max)
+int thi_tls_early_attach(SSL_CTX *ctx, uint32_t max, thi_early_once *hellos)
 {
-    thi_early_once *hellos;
     pthread_once(&once, prepare);
-    int err = register_index < 0 ? -ENOMEM : thi_early_once_new(HELLOS, &hellos);
-    if (err < 0)
-        return thi_err_clear(err);
+    if (register_index < 0)
+        return thi_err_clear(-ENOMEM);
     thi_ossl_begin();
+    thi_early_once_ref(hellos);
     if (!SSL_CTX_set_max_early_data(ctx, max) || !SSL_CTX_set_recv_max_early_data(ctx, max) ||
         !SSL_CTX_set_ex_data(ctx, register_index, hellos)) {
-        thi_early_once_free(hellos);
+        thi_early_once_unref(hellos);
         return thi_ossl_fail(-ENOMEM, "early data");
     }
     SSL_CTX_set_options(ctx, SSL_OP_NO_ANTI_REPLAY);

@@ -29,8 +29,16 @@ enum {
     THI_EARLY_FAILED = -1 /* SSL_get_error() says why */
 };
 
-/* Makes a server's SSL_CTX take so many bytes of early data from a connection. 0; -ENOMEM. */
-TH_MUST int thi_tls_early_attach(SSL_CTX *ctx, uint32_t max);
+struct thi_early_once; /* early_once.h */
+
+/* Hellos with early data that a register of a context has room for; what is more is refused. */
+#define THI_EARLY_HELLOS ((size_t)8192)
+
+/*
+ * Makes a server's SSL_CTX take so many bytes of early data from a connection, and note hellos in a
+ * register, to which it takes a reference. 0; -ENOMEM.
+ */
+TH_MUST int thi_tls_early_attach(SSL_CTX *ctx, uint32_t max, struct thi_early_once *hellos);
 
 /* Makes a connection that has changed to another SSL_CTX do as that one does. */
 bool thi_tls_early_adopt(SSL *ssl, const SSL_CTX *ctx);

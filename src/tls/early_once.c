@@ -17,9 +17,11 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 struct thi_early_once {
+    atomic_uint refs;
     pthread_mutex_t lock;
     thi_siphash_key key;
     size_t size;   /* of a table, in hashes: twice as many as it takes */
@@ -40,6 +42,7 @@ int thi_early_once_new(size_t max, thi_early_once **out)
         thi_free(r);
         return thi_err_clear(err);
     }
+    atomic_init(&r->refs, 1);
     pthread_mutex_init(&r->lock, NULL);
     r->size = size;
     r->began = thi_sys_clock();
@@ -47,9 +50,15 @@ int thi_early_once_new(size_t max, thi_early_once **out)
     return 0;
 }
 
-void thi_early_once_free(thi_early_once *r)
+thi_early_once *thi_early_once_ref(thi_early_once *r)
 {
-    if (!r)
+    atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
+    return r;
+}
+
+void thi_early_once_unref(thi_early_once *r)
+{
+    if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) > 1)
         return;
     pthread_mutex_destroy(&r->lock);
     thi_free(r);

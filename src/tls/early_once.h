@@ -8,8 +8,8 @@
  * remember the random numbers of a little more than that time. When there are too many of them, or
  * by chance two have the same hash, early data is refused, which costs the client a round trip.
  *
- * The register is this process's. Another one with the same ticket keys has its own, and takes the
- * same early data once more.
+ * All certificates of a context share one. The register is this process's. Another one with the
+ * same ticket keys has its own, and takes the same early data once more.
  */
 #ifndef THI_TLS_EARLY_ONCE_H
 #define THI_TLS_EARLY_ONCE_H
@@ -22,11 +22,14 @@
 
 typedef struct thi_early_once thi_early_once;
 
-/* For so many hellos within THI_EARLY_SPAN, a power of two of at least 64. 0; -ENOMEM. */
+/* For so many hellos within THI_EARLY_SPAN, a power of two of at least 64; with one reference. 0;
+ * -ENOMEM. */
 TH_MUST int thi_early_once_new(size_t max, thi_early_once **register_);
 
+thi_early_once *thi_early_once_ref(thi_early_once *register_);
+
 /* NULL is a no-op. */
-void thi_early_once_free(thi_early_once *register_);
+void thi_early_once_unref(thi_early_once *register_);
 
 /* Notes a random number at a time of the clock: true when it was not there. Any thread. */
 TH_MUST bool thi_early_once_note(thi_early_once *register_, const void *random, size_t size,

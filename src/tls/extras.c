@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "tls/early.h"
+#include "tls/early_once.h"
 #include "tls/keylog.h"
 #include "tls/link.h"
 #include "tls/ocsp_client.h"
@@ -97,6 +98,8 @@ int thi_tls_extras_open(const th_tls_opts *opts, thi_tls_config *config)
     if (err == 0 && (opts->keylog_file || opts->keylog))
         err = thi_tls_keylog_new(opts->keylog_file, opts->keylog ? on_key_line : NULL, NULL,
                                  &config->keylog);
+    if (err == 0 && opts->early_data_max > 0)
+        err = thi_early_once_new(THI_EARLY_HELLOS, &config->hellos);
     return err;
 }
 
@@ -111,7 +114,7 @@ int thi_tls_extras_server(const th_tls_opts *opts, const thi_tls_config *config,
                                    .id_size = config->sid_ctx_len };
     int err = thi_tls_tickets_attach(ctx, config->ticket_keys, &rules);
     if (err == 0 && opts->early_data_max > 0)
-        err = thi_tls_early_attach(ctx, opts->early_data_max);
+        err = thi_tls_early_attach(ctx, opts->early_data_max, config->hellos);
     if (err == 0 && config->keylog)
         err = thi_tls_keylog_attach(ctx, config->keylog);
     return err;

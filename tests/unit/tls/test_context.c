@@ -420,6 +420,28 @@ START_TEST(a_server_needs_a_certificate)
 }
 END_TEST
 
+/* What notes the hellos with early data is large, and there may be thousands of certificates. */
+START_TEST(certificates_share_what_guards_early_data)
+{
+    th_tls_cert certs[] = { cert_of(&leaf), cert_of(&other_leaf) };
+    th_tls_opts opts = { .certs = certs, .certs_count = 2 };
+    int64_t live[2];
+    th_tls_unref(new_tls(opts)); /* what is made once per process */
+    for (int i = 0; i < 2; i++) {
+        opts.early_data_max = i == 0 ? 0 : 1000;
+        (void)thi_alloc_fail_at(0);
+        int64_t before = thi_alloc_live();
+        th_tls *tls = new_tls(opts);
+        thi_tls_config *config = thi_tls_config_of(tls);
+        ck_assert_uint_eq(config->others_count, 1);
+        thi_tls_config_unref(config);
+        live[i] = thi_alloc_live() - before;
+        th_tls_unref(tls);
+    }
+    ck_assert_int_eq(live[1] - live[0], 1);
+}
+END_TEST
+
 /* ---- without memory ---- */
 
 /* Every allocation of ours fails once; OpenSSL's own are another matter. */
@@ -576,6 +598,7 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, references_are_counted_and_null_is_nothing);
     tcase_add_test(tcase, the_default_of_clients_is_one_for_all);
     tcase_add_test(tcase, a_server_needs_a_certificate);
+    tcase_add_test(tcase, certificates_share_what_guards_early_data);
     tcase_add_test(tcase, without_memory_nothing_is_built_and_nothing_left);
     tcase_add_test(tcase, without_memory_no_connection_is_opened);
     tcase_add_test(tcase, a_fiber_builds_a_context_off_the_loop);
