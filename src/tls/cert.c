@@ -4,6 +4,7 @@
 #include "tls/cert.h"
 
 #include "base/alloc.h"
+#include "tls/digest.h"
 #include "tls/key.h"
 #include "tls/load.h"
 #include "tls/ossl.h"

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "tls/cert_name.h"
+#include "tls/digest.h"
 #include "tls/ossl.h"
 #include "tls/pem.h"
 

@@ -65,10 +65,14 @@ static int set_names(X509 *x509, const plan *p)
 
 static int set_time(X509 *x509, int64_t seconds, int (*set)(X509 *x509, const ASN1_TIME *time))
 {
-    ASN1_TIME *time = thi_cert_time_make(seconds);
-    int ok = time ? set(x509, time) : 0;
+    ASN1_TIME *time = NULL;
+    int err = thi_cert_time_make(seconds, &time);
+    if (err == -ERANGE)
+        return thi_err_set(-EINVAL, "a time of validity that cannot be written");
+    if (err == 0 && set(x509, time) != 1)
+        err = thi_ossl_fail(-ENOMEM, "a time of validity");
     ASN1_TIME_free(time);
-    return ok == 1 ? 0 : thi_err_set(-EINVAL, "a time of validity that cannot be written");
+    return err;
 }
 
 static int set_times(X509 *x509, const plan *p)

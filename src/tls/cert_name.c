@@ -111,21 +111,12 @@ typedef struct scan {
     char *out; /* where values are put; as long as the text */
 } scan;
 
-static int hex_of(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The byte that a backslash stands for; false: there is none behind it. */
 static bool take_escaped(scan *s, char *byte)
 {
     if (s->at == s->end)
         return false;
-    if (s->end - s->at >= 2 && hex_of(s->at[0]) >= 0 && hex_of(s->at[1]) >= 0) {
-        *byte = (char)(hex_of(s->at[0]) << 4 | hex_of(s->at[1]));
+    if (s->end - s->at >= 2 && th_str_hex_decode(th_str_make(s->at, 2), byte) == 0) {
         s->at += 2;
         return true;
     }

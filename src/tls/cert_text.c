@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "tls/cert_name.h"
 #include "tls/cert_time.h"
+#include "tls/digest.h"
 #include "tls/ossl.h"
 #include "tls/pem.h"
 

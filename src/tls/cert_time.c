@@ -197,15 +197,19 @@ int thi_cert_time_of(const ASN1_TIME *time, int64_t *seconds)
     return 0;
 }
 
-ASN1_TIME *thi_cert_time_make(int64_t seconds)
+int thi_cert_time_make(int64_t seconds, ASN1_TIME **time)
 {
     char text[TH_CERT_TIME_TEXT];
-    ASN1_TIME *time = ASN1_TIME_new();
+    int err = th_cert_time_text(seconds, text);
+    if (err < 0)
+        return err;
+    thi_ossl_begin();
+    ASN1_TIME *made = ASN1_TIME_new();
     /* In X.509's form: two digits for the year up to 2049 (RFC 5280, 4.1.2.5). */
-    if (time &&
-        (th_cert_time_text(seconds, text) < 0 || ASN1_TIME_set_string_X509(time, text) != 1)) {
-        ASN1_TIME_free(time);
-        return NULL;
+    if (!made || ASN1_TIME_set_string_X509(made, text) != 1) {
+        ASN1_TIME_free(made);
+        return thi_ossl_fail(-ENOMEM, "a time");
     }
-    return time;
+    *time = made;
+    return 0;
 }

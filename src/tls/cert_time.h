@@ -14,8 +14,9 @@ int64_t thi_cert_now(void);
 /* TH_ETLS for a time that OpenSSL cannot read. */
 TH_MUST int thi_cert_time_of(const ASN1_TIME *time, int64_t *seconds);
 
-/* A new time, in the form that RFC 5280 wants for the year; NULL without memory. */
-ASN1_TIME *thi_cert_time_make(int64_t seconds);
+/* A new time, in the form that RFC 5280 wants for the year. 0; -ERANGE for one that it does not
+ * have; -ENOMEM. */
+TH_MUST int thi_cert_time_make(int64_t seconds, ASN1_TIME **time);
 
 /* "2026-01-02 03:04:05 UTC". */
 const char *thi_cert_time_words(int64_t seconds, char text[32]);

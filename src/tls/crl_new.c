@@ -48,21 +48,20 @@ static int set_reason(X509_REVOKED *entry, const char *name)
 static int fill_entry(const th_crl_entry *from, int64_t now, X509_REVOKED *entry)
 {
     ASN1_INTEGER *serial = NULL;
+    ASN1_TIME *when = NULL;
     if (!from->serial)
         return thi_err_set(-EINVAL, "an entry without a serial number");
     int err = thi_serial_make(from->serial, &serial);
-    if (err < 0)
-        return err;
-    int ok = X509_REVOKED_set_serialNumber(entry, serial);
+    if (err == 0)
+        err = thi_cert_time_make(from->when != 0 ? from->when : now, &when);
+    if (err == -ERANGE)
+        err = thi_err_set(-EINVAL, "the time of a revocation cannot be written");
+    if (err == 0 && (X509_REVOKED_set_serialNumber(entry, serial) != 1 ||
+                     X509_REVOKED_set_revocationDate(entry, when) != 1))
+        err = thi_ossl_fail(-ENOMEM, "an entry");
     ASN1_INTEGER_free(serial);
-    ASN1_TIME *when = thi_cert_time_make(from->when != 0 ? from->when : now);
-    if (!when)
-        return thi_err_set(-EINVAL, "the time of a revocation cannot be written");
-    ok = ok == 1 ? X509_REVOKED_set_revocationDate(entry, when) : 0;
     ASN1_TIME_free(when);
-    if (ok != 1)
-        return thi_ossl_fail(-ENOMEM, "an entry");
-    return from->reason ? set_reason(entry, from->reason) : 0;
+    return err == 0 && from->reason ? set_reason(entry, from->reason) : err;
 }
 
 static int add_entry(const th_crl_entry *from, int64_t now, X509_CRL *crl)
@@ -80,10 +79,14 @@ static int add_entry(const th_crl_entry *from, int64_t now, X509_CRL *crl)
 
 static int set_time(X509_CRL *crl, int64_t seconds, int (*set)(X509_CRL *, const ASN1_TIME *))
 {
-    ASN1_TIME *time = thi_cert_time_make(seconds);
-    int ok = time ? set(crl, time) : 0;
+    ASN1_TIME *time = NULL;
+    int err = thi_cert_time_make(seconds, &time);
+    if (err == -ERANGE)
+        return thi_err_set(-EINVAL, "a time of update that cannot be written");
+    if (err == 0 && set(crl, time) != 1)
+        err = thi_ossl_fail(-ENOMEM, "a time of update");
     ASN1_TIME_free(time);
-    return ok == 1 ? 0 : thi_err_set(-EINVAL, "a time of update that cannot be written");
+    return err;
 }
 
 static int set_times(X509_CRL *crl, const th_crl_opts *o, int64_t now)

@@ -109,11 +109,6 @@ static const char *meaning(void)
     return ERR_reason_error_string(last);
 }
 
-static bool is_out_of_memory(void)
-{
-    return ERR_GET_REASON(thi_ossl_peek()) == ERR_R_MALLOC_FAILURE;
-}
-
 static bool is_verdict(void)
 {
     unsigned long error = thi_ossl_peek();
@@ -139,7 +134,7 @@ int thi_tls_link_failure(thi_tls_link *link, const char *doing)
                                thi_tls_alert_name(alert));
         return thi_err_set(TH_ETLS, "%s: %s", doing, known);
     }
-    if (is_out_of_memory()) {
+    if (thi_ossl_no_memory()) {
         ERR_clear_error();
         return thi_err_clear(-ENOMEM);
     }

@@ -11,6 +11,7 @@
 
 #include "io/fileway.h"
 #include "tls/cert.h"
+#include "tls/cert_time.h"
 #include "tls/key.h"
 #include "tls/keyd_client.h"
 #include "tls/ossl.h"
@@ -22,7 +23,6 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 /* ---- reading ---- */
 
@@ -197,10 +197,9 @@ int thi_tls_identity_use(const thi_tls_identity *identity, SSL_CTX *ctx)
 
 int64_t thi_tls_identity_end(const thi_tls_identity *identity)
 {
-    struct tm tm;
-    if (ASN1_TIME_to_tm(X509_get0_notAfter(thi_tls_identity_leaf(identity)), &tm) != 1)
-        return INT64_MIN;
-    return (int64_t)timegm(&tm);
+    int64_t end = INT64_MIN;
+    int err = thi_cert_time_of(X509_get0_notAfter(thi_tls_identity_leaf(identity)), &end);
+    return err < 0 ? INT64_MIN : end;
 }
 
 /* ---- names ---- */

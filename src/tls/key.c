@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "pool/blocking.h"
+#include "tls/digest.h"
 #include "tls/ossl.h"
 #include "tls/passphrase.h"
 #include "tls/pem.h"
@@ -162,14 +163,7 @@ int thi_key_digest(const th_key *key, const char *name, EVP_MD **digest)
     const char *strong = key->info.security_bits > 192   ? "sha512"
                          : key->info.security_bits > 128 ? "sha384"
                                                          : "sha256";
-    EVP_MD *md = EVP_MD_fetch(NULL, name ? name : strong, NULL);
-    thi_ossl_begin();
-    if (!md || (EVP_MD_get_flags(md) & EVP_MD_FLAG_XOF)) {
-        EVP_MD_free(md);
-        return thi_err_set(-EINVAL, "unknown digest %s", name ? name : strong);
-    }
-    *digest = md;
-    return 0;
+    return thi_digest_fetch(name ? name : strong, digest);
 }
 
 /* ---- the public part ---- */

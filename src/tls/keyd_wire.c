@@ -6,6 +6,8 @@
 #include "base/util.h"
 #include "tls/ossl.h"
 
+#include <thrum/str.h>
+
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
@@ -133,11 +135,7 @@ int thi_keyd_id(const EVP_PKEY *key, uint8_t id[THI_KEYD_ID_SIZE])
 
 char *thi_keyd_id_text(const uint8_t id[THI_KEYD_ID_SIZE], char text[2 * THI_KEYD_ID_SIZE + 1])
 {
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < THI_KEYD_ID_SIZE; i++) {
-        text[2 * i] = digits[id[i] >> 4];
-        text[2 * i + 1] = digits[id[i] & 15];
-    }
+    th_str_hex_encode(th_str_make((const char *)id, THI_KEYD_ID_SIZE), text);
     text[2 * THI_KEYD_ID_SIZE] = '\0';
     return text;
 }

@@ -14,36 +14,16 @@
 #include "tls/ocsp.h"
 
 #include "base/util.h"
+#include "tls/cert_time.h"
 #include "tls/ossl.h"
 
 #include <openssl/ocsp.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define CLOCKS_DIFFER 300         /* seconds */
 #define WITHOUT_END   (24 * 3600) /* seconds */
-
-/* ---- times ---- */
-
-static bool read_time(const ASN1_GENERALIZEDTIME *text, int64_t *seconds)
-{
-    struct tm tm;
-    if (!text || !ASN1_TIME_to_tm(text, &tm))
-        return false;
-    *seconds = (int64_t)timegm(&tm);
-    return true;
-}
-
-static const char *write_time(int64_t seconds, char text[32])
-{
-    struct tm tm;
-    time_t t = (time_t)seconds;
-    if (!gmtime_r(&t, &tm) || strftime(text, 32, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
-        return "a time beyond all calendars";
-    return text;
-}
 
 /* ---- about whom ---- */
 
@@ -110,12 +90,12 @@ static thi_ocsp_verdict read_status(OCSP_SINGLERESP *single, int64_t now, thi_oc
     ASN1_GENERALIZEDTIME *since = NULL;
     ASN1_GENERALIZEDTIME *until = NULL;
     int status = OCSP_single_get0_status(single, &f->reason, &revoked, &since, &until);
-    if (!read_time(since, &f->since) || (until && !read_time(until, &f->until)))
+    if (thi_cert_time_of(since, &f->since) < 0 || (until && thi_cert_time_of(until, &f->until) < 0))
         return THI_OCSP_BROKEN;
     if (!until)
         f->until = f->since + WITHOUT_END;
     if (status == V_OCSP_CERTSTATUS_REVOKED) { /* that does not go by */
-        (void)read_time(revoked, &f->revoked_at);
+        (void)!thi_cert_time_of(revoked, &f->revoked_at);
         return THI_OCSP_REVOKED;
     }
     if (status != V_OCSP_CERTSTATUS_GOOD)
@@ -147,15 +127,13 @@ static OCSP_BASICRESP *read_basic(th_str der)
     return basic;
 }
 
-#define RESPONSE_MAX ((size_t)64 * 1024)
-
 void thi_ocsp_judge(th_str der, X509 *cert, X509 *issuer, int64_t now, thi_ocsp_findings *findings)
 {
     thi_ocsp_findings f = { .verdict = THI_OCSP_NONE, .until = INT64_MAX, .reason = -1 };
     f.unsigned_ = !issuer;
     thi_ossl_begin();
     if (der.len > 0) {
-        OCSP_BASICRESP *basic = der.len <= RESPONSE_MAX ? read_basic(der) : NULL;
+        OCSP_BASICRESP *basic = der.len <= THI_OCSP_MAX ? read_basic(der) : NULL;
         f.verdict = basic ? judge_basic(basic, cert, issuer, now, &f) : THI_OCSP_BROKEN;
         OCSP_BASICRESP_free(basic);
     }
@@ -184,9 +162,9 @@ char *thi_ocsp_words(const thi_ocsp_findings *f, char *text, size_t size)
     bool timed = f->verdict == THI_OCSP_EARLY || f->verdict == THI_OCSP_STALE ||
                  f->verdict == THI_OCSP_REVOKED;
     bool reasoned = f->verdict == THI_OCSP_REVOKED && f->reason >= 0;
-    snprintf(text, size, "%s%s%s%s%s", words[f->verdict], timed ? write_time(time, when) : "",
-             reasoned ? " (" : "", reasoned ? OCSP_crl_reason_str(f->reason) : "",
-             reasoned ? ")" : "");
+    snprintf(text, size, "%s%s%s%s%s", words[f->verdict],
+             timed ? thi_cert_time_words(time, when) : "", reasoned ? " (" : "",
+             reasoned ? OCSP_crl_reason_str(f->reason) : "", reasoned ? ")" : "");
     return text;
 }
 

@@ -11,6 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Bytes of a response at most. */
+#define THI_OCSP_MAX ((size_t)64 * 1024)
+
 /* What a response says. Each but GOOD is a reason to refuse it. */
 typedef enum thi_ocsp_verdict {
     THI_OCSP_GOOD,

@@ -47,8 +47,6 @@ struct thi_ocsp_file {
     int64_t until;
 };
 
-#define RESPONSE_MAX ((size_t)64 * 1024)
-
 int64_t thi_ocsp_file_look_after = 10 * TH_SECOND;
 
 /* ---- reading ---- */
@@ -103,7 +101,7 @@ static int take(thi_ocsp_file *file, thi_whole *whole)
 static int read_file(thi_ocsp_file *file)
 {
     thi_whole whole;
-    int err = thi_whole_read(file->path, RESPONSE_MAX, 0, &whole);
+    int err = thi_whole_read(file->path, THI_OCSP_MAX, 0, &whole);
     if (err < 0)
         return err;
     file->stamp = whole.stamp;

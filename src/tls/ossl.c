@@ -18,6 +18,11 @@ unsigned long thi_ossl_peek(void)
     return ERR_peek_error();
 }
 
+bool thi_ossl_no_memory(void)
+{
+    return ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE;
+}
+
 /* Ours have the library that OpenSSL leaves to its users, and the code without its sign. */
 static int own_code(unsigned long error)
 {
@@ -64,7 +69,7 @@ int thi_ossl_fail(int code, const char *format, ...)
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    if (ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE)
+    if (thi_ossl_no_memory())
         code = -ENOMEM;
     else if (own_code(ERR_peek_error()) != 0)
         code = own_code(ERR_peek_error());

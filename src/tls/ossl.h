@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Empties the thread's queue. */
@@ -38,5 +39,8 @@ char *thi_ossl_reason(char *text, size_t size);
 
 /* As above, but OpenSSL's packed code, 0 for an empty queue; the queue stays. */
 unsigned long thi_ossl_peek(void);
+
+/* Whether lack of memory is the first failure in the queue, which stays. */
+bool thi_ossl_no_memory(void);
 
 #endif

@@ -120,6 +120,7 @@ int thi_phrase_fail(const char *what)
 
 #define SCRYPT_PARALLEL_MAX 16
 
+/* A count that is left out is 1. */
 static int check_count(const ASN1_INTEGER *count, unsigned most)
 {
     uint64_t n = 0;
@@ -166,6 +167,11 @@ static int cost_of_pbes2(const ASN1_STRING *param)
     return err;
 }
 
+int thi_phrase_iterations(const ASN1_INTEGER *count)
+{
+    return check_count(count, THI_ITERATIONS_MAX);
+}
+
 /* What cannot be read here cannot be decrypted either, and OpenSSL will say why. */
 int thi_phrase_cost(const X509_ALGOR *how)
 {
@@ -192,7 +198,10 @@ int thi_phrase_cipher(const char *name, EVP_CIPHER **cipher)
 {
     thi_ossl_begin();
     EVP_CIPHER *found = EVP_CIPHER_fetch(NULL, name ? name : "aes-256-cbc", NULL);
+    bool memory = thi_ossl_no_memory();
     thi_ossl_begin();
+    if (!found && memory)
+        return thi_err_clear(-ENOMEM);
     if (!found)
         return thi_err_set(-EINVAL, "unknown cipher %s", name ? name : "aes-256-cbc");
     if (EVP_CIPHER_get_mode(found) != EVP_CIPH_CBC_MODE ||

@@ -45,6 +45,9 @@ int thi_phrase_fail(const char *what);
 /* TH_ELIMIT when something is encrypted so that the phrase is hashed more often than that. */
 TH_MUST int thi_phrase_cost(const X509_ALGOR *how);
 
+/* The same where only the number is said; NULL: it is not. */
+TH_MUST int thi_phrase_iterations(const ASN1_INTEGER *count);
+
 /* The CBC cipher of that name, to be freed; NULL: "aes-256-cbc". -EINVAL. */
 TH_MUST int thi_phrase_cipher(const char *name, EVP_CIPHER **cipher);
 

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <string.h>
 
@@ -236,42 +235,4 @@ int thi_pem_write_object(const thi_pem_kind *kind, const void *object, th_arena 
     th_str der = { 0 };
     int err = thi_der_write(kind->item(), object, arena, &der);
     return err == 0 ? thi_pem_write(kind->names[0], der, arena, pem) : err;
-}
-
-int thi_hex_write(th_str bytes, char between, th_arena *arena, th_str *text)
-{
-    static const char digits[] = "0123456789ABCDEF";
-    char *start = th_arena_alloc(arena, bytes.len * 3 + 1);
-    if (!start)
-        return thi_err_clear(-ENOMEM);
-    char *at = start;
-    for (size_t i = 0; i < bytes.len; i++) {
-        unsigned char byte = (unsigned char)bytes.ptr[i];
-        if (i > 0 && between)
-            *at++ = between;
-        *at++ = digits[byte >> 4];
-        *at++ = digits[byte & 15];
-    }
-    *at = '\0';
-    *text = th_str_make(start, (size_t)(at - start));
-    return 0;
-}
-
-int thi_fingerprint(th_str bytes, const char *digest, th_arena *arena, th_str *text)
-{
-    unsigned char value[EVP_MAX_MD_SIZE];
-    unsigned len = 0;
-    thi_ossl_begin();
-    EVP_MD *md = EVP_MD_fetch(NULL, digest ? digest : "sha256", NULL);
-    /* One without a size of its own, such as SHAKE, makes no fingerprint that others know. */
-    if (!md || (EVP_MD_get_flags(md) & EVP_MD_FLAG_XOF)) {
-        EVP_MD_free(md);
-        thi_ossl_begin();
-        return thi_err_set(-EINVAL, "unknown digest %s", digest);
-    }
-    int ok = EVP_Digest(bytes.ptr, bytes.len, value, &len, md, NULL);
-    EVP_MD_free(md);
-    if (ok != 1)
-        return thi_ossl_fail(TH_ETLS, "the digest %s", digest ? digest : "sha256");
-    return thi_hex_write(th_str_make((const char *)value, len), ':', arena, text);
 }

@@ -86,10 +86,4 @@ TH_MUST int thi_pem_write_object(const thi_pem_kind *kind, const void *object, t
 /* What was written to a memory BIO, copied into the arena with a NUL behind it. */
 TH_MUST int thi_bio_copy(BIO *bio, th_arena *arena, th_str *text);
 
-/* Upper-case hexadecimal pairs with `between` between them (0: nothing), and a NUL behind them. */
-TH_MUST int thi_hex_write(th_str bytes, char between, th_arena *arena, th_str *text);
-
-/* The fingerprint of bytes by the digest of that name; NULL: sha256. */
-TH_MUST int thi_fingerprint(th_str bytes, const char *digest, th_arena *arena, th_str *text);
-
 #endif

@@ -6,6 +6,8 @@
 #include "base/alloc.h"
 #include "base/error.h"
 
+#include <thrum/str.h>
+
 #include <errno.h>
 #include <openssl/evp.h>
 #include <string.h>
@@ -25,26 +27,9 @@ static bool read_base64(const char *text, unsigned char pin[static THI_TLS_PIN_S
     return true;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool read_hex(const char *text, unsigned char pin[static THI_TLS_PIN_SIZE])
 {
-    if (strlen(text) != HEX_LEN)
-        return false;
-    for (size_t i = 0; i < THI_TLS_PIN_SIZE; i++) {
-        int high = hex_digit(text[2 * i]);
-        int low = hex_digit(text[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        pin[i] = (unsigned char)(high << 4 | low);
-    }
-    return true;
+    return strlen(text) == HEX_LEN && th_str_hex_decode(th_str_of(text), (char *)pin) == 0;
 }
 
 static int read_pin(const char *text, unsigned char pin[static THI_TLS_PIN_SIZE])

@@ -147,16 +147,14 @@ static int take_box(unpacking *u, PKCS7 *box)
 static int check_mac(unpacking *u, const thi_phrase *phrase)
 {
     const ASN1_INTEGER *iterations = NULL;
-    int64_t count = 1;
     PKCS12 *p12 = (PKCS12 *)(uintptr_t)u->p12;
     thi_ossl_begin();
     if (!PKCS12_mac_present(p12))
         return thi_err_set(TH_ETLS, "the PKCS#12 file has no MAC");
     PKCS12_get0_mac(NULL, NULL, NULL, &iterations, p12);
-    if (iterations &&
-        (ASN1_INTEGER_get_int64(&count, iterations) != 1 || count > THI_ITERATIONS_MAX))
-        return thi_err_set(TH_ELIMIT, "the pass phrase would have to be hashed more than %u times",
-                           THI_ITERATIONS_MAX);
+    int err = thi_phrase_iterations(iterations);
+    if (err < 0)
+        return err;
     thi_ossl_begin();
     u->phrase = phrase->text;
     u->phrase_len = (int)phrase->len;
@@ -170,7 +168,7 @@ static int check_mac(unpacking *u, const thi_phrase *phrase)
     thi_ossl_begin();
     if (PKCS12_verify_mac(p12, NULL, 0) == 1)
         return 0;
-    int err = thi_phrase_fail("PKCS#12 file");
+    err = thi_phrase_fail("PKCS#12 file");
     return err == -EACCES && !phrase->given
                ? thi_err_set(err, "the PKCS#12 file needs a pass phrase")
                : err;

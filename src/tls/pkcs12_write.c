@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "pool/blocking.h"
 #include "tls/cert.h"
+#include "tls/digest.h"
 #include "tls/key.h"
 #include "tls/ossl.h"
 #include "tls/passphrase.h"
@@ -65,19 +66,6 @@ static int check_opts(const th_pkcs12 *p12, const th_pkcs12_opts *o)
     return 0;
 }
 
-static int find_mac(const char *name, EVP_MD **mac)
-{
-    thi_ossl_begin();
-    EVP_MD *found = EVP_MD_fetch(NULL, name ? name : "sha256", NULL);
-    thi_ossl_begin();
-    if (!found || (EVP_MD_get_flags(found) & EVP_MD_FLAG_XOF)) {
-        EVP_MD_free(found);
-        return thi_err_set(-EINVAL, "unknown digest %s", name ? name : "sha256");
-    }
-    *mac = found;
-    return 0;
-}
-
 /* With everything found but the phrase. */
 static int write_with(packing *p, const th_passphrase *source, th_arena *arena, th_str *der)
 {
@@ -113,7 +101,7 @@ int th_pkcs12_write(const th_pkcs12 *p12, const th_passphrase *phrase, const th_
     if (err == 0)
         err = thi_phrase_cipher(o.cipher, &cipher);
     if (err == 0)
-        err = find_mac(o.mac, &mac);
+        err = thi_digest_fetch(o.mac ? o.mac : "sha256", &mac);
     if (err == 0)
         err = thi_certs_stack(&p12->chain, &p.chain);
     if (err == 0) {

@@ -24,26 +24,10 @@
 #define KEYS     3
 #define FILE_MAX ((size_t)16 * 1024)
 
-static int digit_of(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool read_key(const char *line, size_t len, th_tls_ticket_key *key)
 {
-    if (len != 2 * sizeof key->bytes)
-        return false;
-    for (size_t i = 0; i < sizeof key->bytes; i++) {
-        int high = digit_of(line[2 * i]);
-        int low = digit_of(line[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        key->bytes[i] = (unsigned char)(high << 4 | low);
-    }
-    return true;
+    return len == 2 * sizeof key->bytes &&
+           th_str_hex_decode(th_str_make(line, len), (char *)key->bytes) == 0;
 }
 
 static size_t trimmed(const char *line, size_t len)
@@ -99,11 +83,8 @@ int thi_ticket_file_read(const char *path, th_tls_ticket_set *set, thi_stamp *st
 
 static char *write_key(char *at, const th_tls_ticket_key *key)
 {
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < sizeof key->bytes; i++) {
-        *at++ = digits[key->bytes[i] >> 4];
-        *at++ = digits[key->bytes[i] & 15];
-    }
+    th_str_hex_encode(th_str_make((const char *)key->bytes, sizeof key->bytes), at);
+    at += 2 * sizeof key->bytes;
     *at++ = '\n';
     return at;
 }

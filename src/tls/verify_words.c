@@ -8,12 +8,13 @@
  */
 #include "tls/verify_words.h"
 
+#include "tls/cert_time.h"
+
 #include <openssl/x509v3.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 /* Longest title of a certificate; longer ones are cut. */
 #define TITLE_SIZE 72
@@ -106,9 +107,10 @@ char *thi_tls_cert_title(const X509 *cert, char *text, size_t size)
 
 static void say_date(words *w, const ASN1_TIME *time)
 {
-    struct tm tm;
-    if (ASN1_TIME_to_tm(time, &tm) == 1)
-        say(w, "%04d-%02d-%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday);
+    int64_t seconds;
+    char text[32];
+    if (thi_cert_time_of(time, &seconds) == 0)
+        say(w, "%.*s", (int)strlen("2026-01-02"), thi_cert_time_words(seconds, text));
     else
         say(w, "a date that cannot be read");
 }
