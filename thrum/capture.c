@@ -26,6 +26,7 @@ typedef struct capture_settings {
     long pid;
     const char *what;
     const char *out;
+    bool plaintext;
     long seconds; /* 0: until it is ended */
 } capture_settings;
 
@@ -33,6 +34,13 @@ static const char *set_out(void *settings, const char *value)
 {
     ((capture_settings *)settings)->out = value;
     return *value ? NULL : "must be a file";
+}
+
+static const char *set_plaintext(void *settings, const char *value)
+{
+    (void)value;
+    ((capture_settings *)settings)->plaintext = true;
+    return NULL;
 }
 
 static const char *set_seconds(void *settings, const char *value)
@@ -56,6 +64,8 @@ static const char *take_argument(void *settings, const char *text)
 
 static const option capture_options[] = {
     { "out", "FILE", "where to; standard output, which must be no terminal", set_out },
+    { "plaintext", NULL, "of connections that speak TLS what is inside; own processes only",
+      set_plaintext },
     { "seconds", "N", "how long; until Ctrl-C or the end of the process", set_seconds },
     { 0 },
 };
@@ -172,11 +182,12 @@ static bool read_all(capture *c, void *bytes, size_t size, int64_t until)
 }
 
 /* Asks, and reads the line that is the answer. */
-static bool ask(capture *c, const char *what)
+static bool ask(capture *c, const capture_settings *settings)
 {
     char line[256];
     size_t len = 0;
-    int n = snprintf(line, sizeof line, "capture %s\n", what);
+    int n = snprintf(line, sizeof line, "%s %s\n", settings->plaintext ? "plaintext" : "capture",
+                     settings->what ? settings->what : "*");
     if (send(c->fd, line, (size_t)n, MSG_NOSIGNAL) != n)
         n = 0;
     int64_t until = now() + INT64_C(10000000000);
@@ -250,6 +261,10 @@ static void open_flow(capture *c, const th_capture_record *r)
         here.kind = TH_ADDR_NONE;
     if (len + 1 < r->size && th_addr_parse(c->payload + len + 1, &there) < 0)
         there.kind = TH_ADDR_NONE;
+    const char *third = c->payload + len + 1; /* behind both addresses */
+    third += len + 1 < r->size ? strlen(third) + 1 : 0;
+    if (third < c->payload + r->size && strcmp(third, TH_CAPTURE_INSIDE_TLS) == 0)
+        f->packets.comment = "what is inside of TLS, in plain";
     f->number = r->connection;
     f->packets.called = was_called(c, &here, &there);
     *place = f;
@@ -383,7 +398,7 @@ int capture_main(int argc, char **argv)
     if (!c || !c->payload)
         print_error("thrum capture: there is not enough memory");
     else if ((c->fd = connect_to(settings.pid)) >= 0) {
-        if (ask(c, settings.what ? settings.what : "*"))
+        if (ask(c, &settings))
             status = write_all(c, &settings);
         close(c->fd);
     }

@@ -90,7 +90,8 @@ static void put_packet(pcapng *file, const unsigned char *head, size_t head_size
                        const void *payload, size_t size)
 {
     uint32_t len = (uint32_t)(head_size + size);
-    uint32_t block = (uint32_t)(32 + padded(len));
+    uint16_t said = (uint16_t)(file->comment ? strlen(file->comment) : 0);
+    uint32_t block = (uint32_t)(32 + padded(len) + (said > 0 ? 4 + padded(said) + 4 : 0));
     put_32(file, BLOCK_PACKET);
     put_32(file, block);
     put_32(file, 0);
@@ -100,7 +101,12 @@ static void put_packet(pcapng *file, const unsigned char *head, size_t head_size
     put(file, head, head_size);
     put(file, payload, size);
     put_padding(file, len);
+    if (said > 0) {
+        put_option(file, 1, file->comment, said);
+        put_32(file, 0);
+    }
     put_32(file, block);
+    file->comment = NULL;
     file->packets++;
 }
 
@@ -210,6 +216,7 @@ void pcapng_open(pcapng *file, pcapng_flow *flow, const th_addr *here, const th_
                  uint64_t number)
 {
     bool called = flow->called;
+    file->comment = flow->comment;
     *flow = (pcapng_flow){ .here = { .addr = as_ip(here, 2, number), .next = FIRST_SEQUENCE },
                            .there = { .addr = as_ip(there, 1, number), .next = FIRST_SEQUENCE },
                            .called = called };

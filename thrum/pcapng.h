@@ -22,7 +22,8 @@ typedef struct pcapng {
     FILE *out;
     int64_t wall; /* the time of what is written next, ns since 1970 */
     uint64_t packets;
-    bool failed; /* something could not be written */
+    const char *comment; /* on the packet that is written next; NULL: none */
+    bool failed;         /* something could not be written */
 } pcapng;
 
 /* One direction of a connection. */
@@ -35,7 +36,8 @@ typedef struct pcapng_side {
 typedef struct pcapng_flow {
     pcapng_side here; /* the captured process */
     pcapng_side there;
-    bool called; /* the connection was made from there; set before pcapng_open() */
+    bool called;         /* the connection was made from there; set before pcapng_open() */
+    const char *comment; /* on its first packet; NULL: none; likewise */
 } pcapng_flow;
 
 void pcapng_begin(pcapng *file, FILE *out, const char *application);

@@ -15,6 +15,10 @@
  * in the byte order of the machine, until the client closes. WHAT is `*` for all connections, the
  * number of a descriptor, an address as th_addr_format() writes it, or `:PORT`; it is compared with
  * both ends of a connection.
+ *
+ * Of connections that speak TLS these are the bytes of the wire. With the line `plaintext WHAT`
+ * they are instead what is inside of TLS; all other connections are as ever. That is answered to
+ * processes of the same user alone, and not to root.
  */
 #ifndef THRUM_CONTROL_H
 #define THRUM_CONTROL_H
@@ -28,9 +32,12 @@ TH_BEGIN_DECLS
 /* The abstract name, without its leading NUL byte; for printf with the process's number. */
 #define TH_CONTROL_NAME "thrum/control/%d"
 
+#define TH_CAPTURE_INSIDE_TLS "tls"
+
 /* What happened to a connection. */
 enum {
-    TH_CAPTURE_OPEN = 1,     /* from here on; bytes: the local address, a NUL, the peer's, a NUL */
+    TH_CAPTURE_OPEN = 1,     /* from here on; bytes: the local address, a NUL, the peer's, a NUL,
+                                and, if what comes is inside of TLS, TH_CAPTURE_INSIDE_TLS, a NUL */
     TH_CAPTURE_RECEIVED = 2, /* bytes came from the peer */
     TH_CAPTURE_SENT = 3,     /* bytes went to the peer */
     TH_CAPTURE_ENDED = 4,    /* the peer will send no more */

@@ -215,6 +215,12 @@ static tls_carried *new_carried(th_stream *stream)
     return c;
 }
 
+static void put_on(th_transport *t, tls_carried *c, int fd)
+{
+    t->carried = c;
+    thi_tls_engine_cover(c->engine, &t->tap, fd);
+}
+
 int thi_carrier_tls(int fd, th_stream *stream, th_transport **out)
 {
     tls_carried *c = new_carried(stream);
@@ -224,7 +230,7 @@ int thi_carrier_tls(int fd, th_stream *stream, th_transport **out)
     if (err < 0)
         thi_free(c);
     else
-        (*out)->carried = c;
+        put_on(*out, c, fd);
     return err;
 }
 
@@ -238,7 +244,7 @@ int thi_carrier_tls_over(th_transport *t, int fd, th_stream *stream)
         thi_free(c);
         return err;
     }
-    t->carried = c;
+    put_on(t, c, fd);
     t->carrier = &tls_carrier;
     return 0;
 }

@@ -12,6 +12,7 @@
 #include <thrum/stream.h>
 
 struct thi_origin; /* net/origin.h */
+struct thi_tap;    /* net/capture.h */
 
 typedef struct thi_stream_ops {
     const char *name;
@@ -50,6 +51,8 @@ typedef struct thi_stream_ops {
     int (*reset)(th_stream *stream);
     /* As close, but the descriptor stays open; returns it. */
     int (*detach)(th_stream *stream);
+    /* Where the tap of whoever captures is, and the descriptor; NULL: nothing is captured here. */
+    struct thi_tap **(*tap)(th_stream *stream, int *fd);
 } thi_stream_ops;
 
 struct th_stream {

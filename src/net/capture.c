@@ -11,7 +11,11 @@
  * comes and goes while bytes pass.
  *
  * Captures have numbers. A tap or a record of an earlier one is not taken for one of this: a thread
- * may have been in the middle of something when the last capture ended.
+ * may have been in the middle of something when the last capture ended. An odd number means that
+ * whoever captures has asked for what is inside of TLS. Then the carrier of a connection that
+ * speaks it ("covered") keeps nothing, and TLS does in its place, through the same tap: so either
+ * the bytes of the wire are kept or those inside, never both, and a connection on which TLS begins
+ * later is one all the same. TLS holds a reference to the tap, because it may outlive its carrier.
  */
 #include "net/capture.h"
 
@@ -47,6 +51,9 @@ typedef struct ring {
 } ring;
 
 struct thi_tap {
+    unsigned refs;
+    bool covered; /* by TLS */
+    bool closed;  /* its carrier is */
     unsigned session;
     bool wanted; /* it is one of those that are captured */
     bool told;   /* TH_CAPTURE_OPEN has been put in */
@@ -59,7 +66,7 @@ atomic_uint thi_capture_session;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static thi_list rings = THI_LIST_INIT(rings);
-static unsigned last_session;            /* under the lock */
+static unsigned last_session;            /* under the lock; even */
 static char wanted[THI_CAPTURE_WHAT];    /* under the lock */
 static atomic_uint_fast64_t connections; /* numbered so far */
 static atomic_uint_fast64_t lost;        /* bytes */
@@ -195,16 +202,26 @@ static bool is_wanted(int fd, const char *local, const char *peer)
     return strcmp(what, "*") == 0 || is_named(what, local) || is_named(what, peer);
 }
 
+static bool is_inside(unsigned session)
+{
+    return session & 1;
+}
+
 /* Tells of a connection, which the records after that belong to. */
 static bool put_open(const thi_tap *tap, const char *local, const char *peer)
 {
+    static const char tls[] = TH_CAPTURE_INSIDE_TLS;
     struct iovec names[] = { { (void *)(uintptr_t)local, strlen(local) + 1 },
-                             { (void *)(uintptr_t)peer, strlen(peer) + 1 } };
-    th_capture_record record = { .size = (uint32_t)(names[0].iov_len + names[1].iov_len),
+                             { (void *)(uintptr_t)peer, strlen(peer) + 1 },
+                             { (void *)(uintptr_t)tls, sizeof tls } };
+    if (!tap->covered || !is_inside(tap->session))
+        names[2].iov_len = 0;
+    size_t size = names[0].iov_len + names[1].iov_len + names[2].iov_len;
+    th_capture_record record = { .size = (uint32_t)size,
                                  .kind = TH_CAPTURE_OPEN,
                                  .connection = tap->connection,
                                  .wall = thi_sys_wall() };
-    return put(tap->session, &record, names, 2);
+    return put(tap->session, &record, names, 3);
 }
 
 /* Decides about a connection that this capture has not seen yet. */
@@ -214,7 +231,11 @@ static void look_at(thi_tap *tap, unsigned session, int fd)
     char peer[TH_ADDR_TEXT];
     bool anew = tap->session != session;
     if (anew)
-        *tap = (thi_tap){ .session = session, .fd = fd };
+        *tap = (thi_tap){ .refs = tap->refs,
+                          .covered = tap->covered,
+                          .closed = tap->closed,
+                          .session = session,
+                          .fd = fd };
     name_ends(fd, local, peer);
     if (anew) {
         tap->wanted = is_wanted(fd, local, peer);
@@ -224,20 +245,45 @@ static void look_at(thi_tap *tap, unsigned session, int fd)
     tap->told = tap->wanted && put_open(tap, local, peer);
 }
 
-/* The tap of a connection that is captured; NULL for any other. */
+static thi_tap *new_tap(int fd)
+{
+    thi_tap *tap = thi_calloc(1, sizeof *tap);
+    if (tap)
+        *tap = (thi_tap){ .refs = 1, .fd = fd };
+    return tap;
+}
+
+static void unref(thi_tap *tap)
+{
+    if (--tap->refs == 0)
+        thi_free(tap);
+}
+
+static unsigned present_session(void)
+{
+    return atomic_load_explicit(&thi_capture_session, memory_order_acquire);
+}
+
+/* Whether its connection is one of those that are captured. */
+static bool is_tapped(thi_tap *tap, unsigned session, int fd)
+{
+    if (tap->session != session || (tap->wanted && !tap->told))
+        look_at(tap, session, fd);
+    return tap->wanted;
+}
+
+/* The tap of a carrier that is captured; NULL for any other. */
 static thi_tap *tap_of(thi_tap **place, int fd)
 {
-    unsigned session = atomic_load_explicit(&thi_capture_session, memory_order_acquire);
+    unsigned session = present_session();
     if (session == 0)
         return NULL;
     if (!*place)
-        *place = thi_calloc(1, sizeof **place);
+        *place = new_tap(fd);
     thi_tap *tap = *place;
-    if (!tap)
+    if (!tap || (tap->covered && is_inside(session)))
         return NULL;
-    if (tap->session != session || (tap->wanted && !tap->told))
-        look_at(tap, session, fd);
-    return tap->wanted ? tap : NULL;
+    return is_tapped(tap, session, fd) ? tap : NULL;
 }
 
 /* The pieces of the next record: at most PIECE_MAX bytes from *skip on. */
@@ -258,16 +304,10 @@ static int next_pieces(const struct iovec *iov, int count, size_t skip, size_t s
     return n;
 }
 
-void thi_capture_bytes(thi_tap **place, int fd, unsigned kind, const struct iovec *iov, int count,
-                       size_t n)
+static void put_bytes(thi_tap *tap, unsigned kind, const struct iovec *iov, int count, size_t n)
 {
     enum { PIECES = 16 };
     struct iovec pieces[PIECES];
-    thi_tap *tap = tap_of(place, fd);
-    if (!*place) /* for lack of memory; perhaps it is one of those that are captured */
-        atomic_fetch_add(&lost, n);
-    if (!tap)
-        return;
     int64_t wall = thi_sys_wall();
     uint64_t *passed = &tap->passed[kind == TH_CAPTURE_SENT];
     for (size_t done = 0; done < n;) {
@@ -287,6 +327,16 @@ void thi_capture_bytes(thi_tap **place, int fd, unsigned kind, const struct iove
         *passed += size;
         done += size;
     }
+}
+
+void thi_capture_bytes(thi_tap **place, int fd, unsigned kind, const struct iovec *iov, int count,
+                       size_t n)
+{
+    thi_tap *tap = tap_of(place, fd);
+    if (!*place) /* for lack of memory; perhaps it is one of those that are captured */
+        atomic_fetch_add(&lost, n);
+    if (tap)
+        put_bytes(tap, kind, iov, count, n);
 }
 
 /* The kernel has just read them, so they are in memory. */
@@ -341,16 +391,58 @@ void thi_capture_closed(thi_tap **place)
     thi_tap *tap = *place;
     if (!tap)
         return;
-    if (tap->wanted &&
-        tap->session == atomic_load_explicit(&thi_capture_session, memory_order_acquire))
+    if (tap->wanted && tap->session == present_session())
         put_end(tap, TH_CAPTURE_CLOSED);
-    thi_free(tap);
+    tap->closed = true;
+    unref(tap);
     *place = NULL;
+}
+
+/* ---- inside of TLS --------------------------------------------------------------------------- */
+
+thi_tap *thi_capture_cover(thi_tap **place, int fd)
+{
+    if (!*place)
+        *place = new_tap(fd);
+    thi_tap *tap = *place;
+    if (!tap)
+        return NULL;
+    tap->covered = true;
+    tap->refs++;
+    return tap;
+}
+
+void thi_capture_uncover(thi_tap **place)
+{
+    thi_tap *tap = *place;
+    if (!tap)
+        return;
+    tap->covered = false;
+    unref(tap);
+    *place = NULL;
+}
+
+static bool is_tapped_inside(thi_tap *tap)
+{
+    unsigned session = present_session();
+    return tap && is_inside(session) && !tap->closed && is_tapped(tap, session, tap->fd);
+}
+
+void thi_capture_inside(thi_tap *tap, unsigned kind, const struct iovec *iov, int count, size_t n)
+{
+    if (is_tapped_inside(tap))
+        put_bytes(tap, kind, iov, count, n);
+}
+
+void thi_capture_inside_end(thi_tap *tap, unsigned kind)
+{
+    if (is_tapped_inside(tap))
+        put_end(tap, kind);
 }
 
 /* ---- whoever captures ------------------------------------------------------------------------ */
 
-int thi_capture_begin(const char *what)
+int thi_capture_begin(const char *what, bool inside_tls)
 {
     if (!*what || strlen(what) >= sizeof wanted)
         return -EINVAL;
@@ -359,9 +451,10 @@ int thi_capture_begin(const char *what)
     memcpy(wanted, what, strlen(what));
     atomic_store(&connections, 0);
     atomic_store(&lost, 0);
-    if (++last_session == 0)
-        last_session = 1;
-    atomic_store(&thi_capture_session, last_session);
+    last_session = (last_session | 1) + 1; /* the next even number */
+    if (last_session == 0)
+        last_session = 2;
+    atomic_store(&thi_capture_session, last_session | inside_tls);
     pthread_mutex_unlock(&lock);
     return 0;
 }

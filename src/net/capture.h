@@ -10,11 +10,15 @@
  *
  * and, when it closes, thi_capture_closed(), which a tap that is NULL makes a no-op. Nothing waits
  * here, and nothing fails: what cannot be kept is counted. One captures at a time.
+ *
+ * TLS above a carrier covers its tap, and tells of what is inside. That is kept if whoever captures
+ * has asked for it, and instead of the carrier's bytes then.
  */
 #ifndef THI_NET_CAPTURE_H
 #define THI_NET_CAPTURE_H
 
 #include <thrum/control.h>
+#include <thrum/error.h>
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -53,15 +57,40 @@ static inline void thi_capture_received(thi_tap **tap, int fd, const struct iove
         thi_capture_end(tap, fd, TH_CAPTURE_ENDED);
 }
 
-/* The connection is closed; frees the tap. */
+/* The connection is closed; gives the tap back. */
 void thi_capture_closed(thi_tap **tap);
+
+/*
+ * TLS begins above the carrier whose tap this is: a reference to it, for the calls below. NULL
+ * without memory: then only the bytes of the wire can be captured.
+ */
+TH_MUST thi_tap *thi_capture_cover(thi_tap **tap, int fd);
+
+/* TLS is over: gives the reference back, and makes it NULL. NULL is a no-op. */
+void thi_capture_uncover(thi_tap **tap);
+
+/* The first n bytes of the pieces have been received or sent inside of TLS; and the end of a
+ * direction. `tap` is what thi_capture_cover() gave. */
+void thi_capture_inside(thi_tap *tap, unsigned kind, const struct iovec *iov, int count, size_t n);
+void thi_capture_inside_end(thi_tap *tap, unsigned kind);
+
+/* What a call that receives inside of TLS has returned: bytes, TH_EOF, or an error. */
+static inline void thi_capture_inside_received(thi_tap *tap, void *buf, ssize_t n)
+{
+    struct iovec iov = { buf, n > 0 ? (size_t)n : 0 };
+    if (n > 0)
+        thi_capture_inside(tap, TH_CAPTURE_RECEIVED, &iov, 1, (size_t)n);
+    else if (n == TH_EOF)
+        thi_capture_inside_end(tap, TH_CAPTURE_ENDED);
+}
 
 /* ---- for whoever captures -------------------------------------------------------------------- */
 
 #define THI_CAPTURE_WHAT 160
 
-/* Begins a capture of what is named, as <thrum/control.h> says; -EINVAL for what names nothing. */
-TH_MUST int thi_capture_begin(const char *what);
+/* Begins a capture of what is named, as <thrum/control.h> says, of the bytes of the wire or those
+ * inside of TLS where it is spoken; -EINVAL for what names nothing. */
+TH_MUST int thi_capture_begin(const char *what, bool inside_tls);
 void thi_capture_finish(void);
 
 /*

@@ -90,13 +90,16 @@ static int send_text(int fd, const char *text)
     return send_all(&fd, text, strlen(text));
 }
 
-/* Whether the other end belongs to our user, or to root. */
-static bool is_ours(int fd)
+enum { STRANGER, ROOT, OUR_USER };
+
+/* To whom the other end belongs. */
+static int who_is(int fd)
 {
     struct ucred who;
     socklen_t len = sizeof who;
-    return thi_sys_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 &&
-           (who.uid == geteuid() || who.uid == 0);
+    if (thi_sys_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
+        return STRANGER;
+    return who.uid == geteuid() ? OUR_USER : who.uid == 0 ? ROOT : STRANGER;
 }
 
 static int read_line(int fd, char line[LINE_SIZE])
@@ -151,23 +154,34 @@ static void hand_on(int fd)
     }
 }
 
+/* Begins what a line asks for: NULL, or the answer that says why not. */
+static const char *begin(const char *line, int who)
+{
+    static const char wire[] = "capture ";
+    static const char inside[] = "plaintext ";
+    bool is_inside = strncmp(line, inside, sizeof inside - 1) == 0;
+    if (!is_inside && strncmp(line, wire, sizeof wire - 1) != 0)
+        return "error: this process knows no such request\n";
+    if (is_inside && who != OUR_USER)
+        return "error: what is inside of TLS is shown to the process's own user alone\n";
+    const char *what = line + (is_inside ? sizeof inside : sizeof wire) - 1;
+    return thi_capture_begin(what, is_inside) < 0 ? "error: that names no connection\n" : NULL;
+}
+
 static void serve(int fd)
 {
-    static const char verb[] = "capture ";
     char line[LINE_SIZE];
-    if (!is_ours(fd)) { /* who does not get to hold up the thread either */
+    int who = who_is(fd);
+    if (who == STRANGER) { /* who does not get to hold up the thread either */
         (void)send_text(fd, "error: the process belongs to another user\n");
         return;
     }
     int err = read_line(fd, line);
     if (err < 0)
         return;
-    if (strncmp(line, verb, sizeof verb - 1) != 0) {
-        (void)send_text(fd, "error: this process knows no such request\n");
-        return;
-    }
-    if (thi_capture_begin(line + sizeof verb - 1) < 0) {
-        (void)send_text(fd, "error: that names no connection\n");
+    const char *refusal = begin(line, who);
+    if (refusal) {
+        (void)send_text(fd, refusal);
         return;
     }
     if (send_text(fd, "ok\n") == 0)

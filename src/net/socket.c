@@ -637,6 +637,13 @@ static int socket_origin(th_stream *stream, const thi_origin **origin)
     return 0;
 }
 
+static struct thi_tap **socket_tap(th_stream *stream, int *fd)
+{
+    thi_socket *s = of(stream);
+    *fd = s->watch.fd;
+    return s->closed ? NULL : &s->tap;
+}
+
 static const thi_stream_ops socket_ops = {
     .name = "socket",
     .read = socket_read,
@@ -657,6 +664,7 @@ static const thi_stream_ops socket_ops = {
     .splice_out = socket_splice_out,
     .reset = socket_reset,
     .detach = socket_detach,
+    .tap = socket_tap,
 };
 
 thi_socket *thi_socket_of(th_stream *stream)

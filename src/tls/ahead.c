@@ -158,6 +158,12 @@ static int ahead_origin(th_stream *stream, const struct thi_origin **origin)
     return ops->origin ? ops->origin(below(stream), origin) : 0;
 }
 
+static struct thi_tap **ahead_tap(th_stream *stream, int *fd)
+{
+    const thi_stream_ops *ops = below(stream)->ops;
+    return ops->tap ? ops->tap(below(stream), fd) : NULL;
+}
+
 static const thi_stream_ops ahead_ops = {
     .name = "ahead",
     .read = ahead_read,
@@ -175,6 +181,7 @@ static const thi_stream_ops ahead_ops = {
     .try_writev = ahead_try_writev,
     .wait = ahead_wait,
     .reset = ahead_reset,
+    .tap = ahead_tap,
 };
 
 int thi_ahead_new(th_stream *stream_below, thi_buf *bytes, th_stream **stream)

@@ -20,6 +20,7 @@
 
 #include "base/alloc.h"
 #include "base/util.h"
+#include "net/capture.h"
 #include "tls/early.h"
 #include "tls/engine_early.h"
 #include "tls/engine_step.h"
@@ -137,6 +138,7 @@ int thi_tls_engine_init(thi_tls_engine *e, thi_tls_config *config, bool server,
  * had of it was right, and whether it has ended the user knows. */
 void thi_tls_engine_deinit(thi_tls_engine *e)
 {
+    thi_capture_uncover(&e->tap);
     if (e->done && e->failed == 0)
         SSL_set_shutdown(e->link.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     if (e->link.ssl && !e->done && !SSL_in_before(e->link.ssl))
@@ -147,6 +149,12 @@ void thi_tls_engine_deinit(thi_tls_engine *e)
     thi_buf_clear(&e->wire.out);
     thi_free(e->why);
     e->why = NULL;
+}
+
+void thi_tls_engine_cover(thi_tls_engine *e, thi_tap **tap, int fd)
+{
+    thi_capture_uncover(&e->tap);
+    e->tap = tap ? thi_capture_cover(tap, fd) : NULL;
 }
 
 /* ---- bytes of the peer ---- */
@@ -372,7 +380,11 @@ static ssize_t begin_read(thi_tls_engine *e, void *buf, size_t size, bool peek)
 ssize_t thi_tls_engine_read(thi_tls_engine *e, void *buf, size_t size)
 {
     ssize_t n = begin_read(e, buf, size, false);
-    return n != 0 ? n : read_records(e, buf, size);
+    if (n == 0)
+        n = read_records(e, buf, size);
+    if (TH_UNLIKELY(thi_capture_is_on()))
+        thi_capture_inside_received(e->tap, buf, n);
+    return n;
 }
 
 ssize_t thi_tls_engine_peek(thi_tls_engine *e, void *buf, size_t size)
@@ -490,6 +502,8 @@ ssize_t thi_tls_engine_writev(thi_tls_engine *e, const struct iovec *iov, int co
         done += (size_t)n;
         advance(&c, (size_t)n);
     }
+    if (TH_UNLIKELY(thi_capture_is_on()))
+        thi_capture_inside(e->tap, TH_CAPTURE_SENT, iov, count, done);
     return done > 0 ? (ssize_t)done : n;
 }
 
@@ -526,6 +540,8 @@ int thi_tls_engine_shutdown(thi_tls_engine *e)
         if (err < 0)
             return err;
         e->sent_close = true;
+        if (TH_UNLIKELY(thi_capture_is_on()))
+            thi_capture_inside_end(e->tap, TH_CAPTURE_SHUT);
     }
     return e->received_close ? 0 : look_for_end(e);
 }

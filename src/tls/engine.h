@@ -70,6 +70,10 @@ void thi_tls_engine_set_closed(thi_tls_engine *engine, bool sent, bool received)
 /* Returns what it has failed with before, with the detail of then; 0: it has not. */
 int thi_tls_engine_failure(const thi_tls_engine *engine);
 
+/* Lets who captures the socket whose tap this is see what is inside; NULL: nobody any more. Takes
+ * no more than is undone by thi_tls_engine_deinit(). */
+void thi_tls_engine_cover(thi_tls_engine *engine, struct thi_tap **tap, int fd);
+
 /* Whether what came first is no TLS but begins like a request or an answer of HTTP. */
 bool thi_tls_engine_speaks_plainly(const thi_tls_engine *engine);
 

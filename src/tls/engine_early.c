@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/util.h"
+#include "net/capture.h"
 #include "tls/early.h"
 
 #include <errno.h>
@@ -133,6 +134,10 @@ static int send_again(thi_tls_engine *e)
         if (n < 0)
             return (int)n;
         at += (size_t)n;
+    }
+    if (TH_UNLIKELY(thi_capture_is_on())) {
+        struct iovec all = { early->out, early->out_size };
+        thi_capture_inside(e->tap, TH_CAPTURE_SENT, &all, 1, early->out_size);
     }
     thi_free(early->out);
     early->out = NULL;

@@ -27,6 +27,7 @@ typedef struct thi_tls_engine {
     bool received_close; /* and has told of its own */
     struct thi_tls_engine_early *early; /* engine_early.h; NULL: nothing of the kind */
     bool flooded;                       /* there were more records than a sound peer sends */
+    struct thi_tap *tap;                /* for whoever captures; NULL: of no use to him */
 } thi_tls_engine;
 
 /* What a step is made of: OpenSSL's arguments, and how much it did. */

@@ -241,6 +241,114 @@ def test_connections_of_protocols(start, build, capture):
     assert is_sound(c.out) == []
 
 
+# ---- inside of TLS
+
+@pytest.fixture
+def https(start, thrum_bin, authority, tmp_path):
+    """An HTTPS server that may be captured, and the file it has."""
+    content = bytes(range(256)) * 1000
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "cloth.bin").write_bytes(content)
+    cert, key = authority.server
+    server = start(thrum_bin, "serve", "--listen", "127.0.0.1:0", "--access-log", "off", "--cert",
+                   cert, "--key", key, tmp_path / "www", env=CONTROL)
+    return server, content
+
+
+def fetch(server, authority):
+    url = f"https://localhost:{server.address[1]}/cloth.bin"
+    done = subprocess.run(["curl", "-sS", "--max-time", "30", "--cacert", authority.cert, url],
+                          capture_output=True, check=True)
+    return done.stdout
+
+
+def test_plaintext_on_request_only(https, capture, authority):
+    server, content = https
+    c = capture(server.pid)
+    assert fetch(server, authority) == content
+    assert eventually(lambda: c.out.stat().st_size > len(content))
+    assert c.end()[0] == 1
+    wire = b"".join(streams(c.out).values())
+    assert b"cloth" not in wire and content[:100] not in wire
+    assert fields(c.out, "frame.comment", where="frame.comment") == []
+    assert fields(c.out, "tls.handshake.type", where="tls.handshake.type == 1") == [["1"]]
+
+    c = capture(server.pid, "--plaintext", f":{server.address[1]}")
+    assert fetch(server, authority) == content
+    assert eventually(lambda: c.out.stat().st_size > len(content))
+    assert c.end()[::2] == (1, 0)
+    assert is_sound(c.out, allowed=["inside of TLS"]) == []
+    answer = max(streams(c.out).values(), key=len)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(content)
+    assert fields(c.out, "http.request.uri", where="http.request") == [["/cloth.bin"]]
+    [comment] = fields(c.out, "frame.comment", "tcp.flags.syn", where="frame.comment")
+    assert comment == ["what is inside of TLS, in plain", "1"]
+
+
+def test_plaintext_of_a_connection_that_was_there_before(https, capture, authority):
+    server, _ = https
+    with socket.create_connection(server.address, TIMEOUT) as plain, \
+            authority.client().wrap_socket(plain, server_hostname="localhost") as client:
+        client.sendall(b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 404 ")
+        c = capture(server.pid, "--plaintext")
+        client.sendall(b"HEAD /cloth.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert eventually(lambda: b"HTTP/1.1 200 " in c.out.read_bytes())
+        assert c.end()[::2] == (1, 0)
+    assert fields(c.out, "http.request.method", where="http.request") == [["HEAD"]]
+
+
+@pytest.mark.parametrize("plaintext", [True, False])
+def test_a_connection_on_which_tls_begins_later(start, build, capture, authority, plaintext):
+    server = start(build / "examples" / "tls_echo", "serve", "127.0.0.1:0", *authority.server,
+                   env=CONTROL)
+    c = capture(server.pid, *(["--plaintext"] if plaintext else []))
+    before = len(sockets(server.pid))
+    with socket.create_connection(server.address, TIMEOUT) as plain:
+        plain.sendall(b"STARTTLS\n")
+        assert plain.recv(6, socket.MSG_WAITALL) == b"ready\n"
+        with authority.client().wrap_socket(plain, server_hostname="localhost") as client:
+            client.sendall(b"warp and weft")
+            assert client.recv(100) == b"warp and weft"
+            client.unwrap()
+    assert eventually(lambda: len(sockets(server.pid)) == before)
+    assert c.end()[0] == 1
+    asked, answered = streams(c.out).values()
+    if plaintext:
+        assert (asked, answered) == (b"STARTTLS\nwarp and weft", b"ready\nwarp and weft")
+        assert is_sound(c.out) == []
+    else:
+        assert asked.startswith(b"STARTTLS\n\x16\x03") and answered.startswith(b"ready\n\x16\x03")
+        assert b"warp" not in asked + answered
+
+
+def test_plaintext_of_protocols(start, build, capture, authority):
+    cert, key = authority.server
+    server = start(build / "examples" / "protocol_echo",
+                   f"tls://127.0.0.1:0?cert={cert}&key={key}", "udp://127.0.0.1:0", env=CONTROL)
+    c = capture(server.pid, "--plaintext")
+    with socket.create_connection(server.address, TIMEOUT) as plain, \
+            authority.client().wrap_socket(plain, server_hostname="localhost") as client:
+        client.sendall(b"warp and weft")
+        assert client.recv(100) == b"warp and weft"
+        c.has(b"warp and weft")
+    assert c.end()[0] == 1
+    assert list(streams(c.out).values()) == [b"warp and weft"] * 2
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+def test_plaintext_is_for_the_processs_own_user(start, capture, thrum_bin, tmp_path):
+    """Root, which may capture the wire, has to become that user first."""
+    server = start("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", thrum_bin, "echo",
+                   "--listen", "127.0.0.1:0", env=CONTROL)
+    done = subprocess.run([thrum_bin, "capture", "--plaintext", str(server.pid), "--out",
+                           tmp_path / "out"], text=True, timeout=TIMEOUT, capture_output=True)
+    assert done.returncode == 1 and done.stderr == (
+        "thrum capture: what is inside of TLS is shown to the process's own user alone\n")
+    capture(server.pid).end()
+
+
 # ---- the process goes on
 
 def test_who_captures_and_does_not_read_slows_nobody(echo):
@@ -382,6 +490,7 @@ def test_other_users_get_nothing(echo):
 @pytest.mark.parametrize("line, answer", [
     (b"weave\n", b"error: this process knows no such request\n"),
     (b"capture \n", b"error: that names no connection\n"),
+    (b"plaintext \n", b"error: that names no connection\n"),
     (b"capture " + b"x" * 200 + b"\n", b"error: that names no connection\n"),
     (b"x" * 300, b""),
 ])

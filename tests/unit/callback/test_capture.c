@@ -27,7 +27,7 @@ FIBER_TEST(what_a_dispatcher_receives_and_sends_and_its_close)
     seen s = { .kinds = { 0 } };
     char buf[8];
     channel c = { .result = 0 };
-    ck_assert_int_eq(thi_capture_begin("*"), 0);
+    ck_assert_int_eq(thi_capture_begin("*", false), 0);
     int peer = open_channel(&c, &reading, NULL, AF_INET);
     peer_sends(peer, "warp");
     turn_until(NULL, c.got_len == 4);

@@ -143,7 +143,7 @@ FIBER_TEST(what_passes_can_be_captured)
     probe p = { .peer = -1 };
     open_tcp_probe(&p);
     await(was_told(&p, "m"));
-    ck_assert_int_eq(thi_capture_begin("*"), 0);
+    ck_assert_int_eq(thi_capture_begin("*", false), 0);
     peer_sends(&p, "warp");
     await(p.len == 4);
     ck_assert_int_eq(CALL(th_transport_write(p.t, "weft", 4)), 0);

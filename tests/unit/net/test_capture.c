@@ -73,7 +73,7 @@ FIBER_TEST(what_passes_is_kept_in_order_from_the_opening_to_the_close)
     bag b = { .fail = 0 };
     pair p = open_tcp_pair();
     hear(&p, "before");
-    ck_assert_int_eq(thi_capture_begin("*"), 0);
+    ck_assert_int_eq(thi_capture_begin("*", false), 0);
     hear(&p, "warp");
     say(&p, "weft");
     say(&p, "web");
@@ -99,7 +99,7 @@ FIBER_TEST(the_end_of_the_peer_is_kept)
     bag b = { .fail = 0 };
     char byte;
     pair p = open_pair();
-    ck_assert_int_eq(thi_capture_begin("*"), 0);
+    ck_assert_int_eq(thi_capture_begin("*", false), 0);
     ck_assert_int_eq(shutdown(p.peer, SHUT_WR), 0);
     ck_assert_int_eq(th_stream_read(p.stream, &byte, 1), TH_EOF);
     ck_assert_int_gt(drain(&b), 0);
@@ -115,7 +115,7 @@ FIBER_TEST(only_what_is_named_is_kept)
     pair p = open_pair();
     pair q = open_pair();
     snprintf(what, sizeof what, "%d", q.socket->watch.fd);
-    ck_assert_int_eq(thi_capture_begin(what), 0);
+    ck_assert_int_eq(thi_capture_begin(what, false), 0);
     hear(&p, "warp");
     hear(&q, "weft");
     ck_assert_int_gt(drain(&b), 0);
@@ -124,10 +124,10 @@ FIBER_TEST(only_what_is_named_is_kept)
     thi_capture_finish();
     close_pair(&p);
     close_pair(&q);
-    ck_assert_int_eq(thi_capture_begin(""), -EINVAL);
+    ck_assert_int_eq(thi_capture_begin("", false), -EINVAL);
     char much[2 * THI_CAPTURE_WHAT] = { 0 };
     memset(much, 'x', sizeof much - 1);
-    ck_assert_int_eq(thi_capture_begin(much), -EINVAL);
+    ck_assert_int_eq(thi_capture_begin(much, false), -EINVAL);
     ck_assert(!thi_capture_is_on());
 }
 
@@ -135,11 +135,11 @@ FIBER_TEST(a_capture_gets_nothing_of_the_one_before)
 {
     bag b = { .fail = 0 };
     pair p = open_pair();
-    ck_assert_int_eq(thi_capture_begin("*"), 0);
+    ck_assert_int_eq(thi_capture_begin("*", false), 0);
     hear(&p, "warp");
     thi_capture_finish();
     hear(&p, "between");
-    ck_assert_int_eq(thi_capture_begin("*"), 0);
+    ck_assert_int_eq(thi_capture_begin("*", false), 0);
     hear(&p, "weft");
     ck_assert_int_gt(drain(&b), 0);
     ck_assert_uint_eq(b.kinds[TH_CAPTURE_OPEN], 1);
@@ -156,7 +156,7 @@ FIBER_TEST(what_does_not_fit_is_lost_and_counted_and_nobody_waits)
     static char text[SIZE];
     bag b = { .fail = 0 };
     pair p = open_pair();
-    ck_assert_int_eq(thi_capture_begin("*"), 0);
+    ck_assert_int_eq(thi_capture_begin("*", false), 0);
     for (int i = 0; i < TIMES; i++) {
         ck_assert_int_eq(th_stream_write(p.stream, text, sizeof text), (ssize_t)sizeof text);
         for (size_t got = 0; got < sizeof text;) {
@@ -182,7 +182,7 @@ FIBER_TEST(a_large_write_is_several_records)
     bag b = { .fail = 0 };
     pair p = open_pair();
     struct iovec iov[] = { { text, 1 }, { text, 70 * 1024 }, { text, 0 }, { text, 29 * 1024 } };
-    ck_assert_int_eq(thi_capture_begin("*"), 0);
+    ck_assert_int_eq(thi_capture_begin("*", false), 0);
     ssize_t n = p.stream->ops->writev(p.stream, iov, 4);
     ck_assert_int_gt(n, 64 * 1024);
     ck_assert_int_gt(drain(&b), 0);
@@ -196,7 +196,7 @@ FIBER_TEST(who_cannot_hand_on_hears_of_it)
 {
     bag b = { .fail = -EPIPE };
     pair p = open_pair();
-    ck_assert_int_eq(thi_capture_begin("*"), 0);
+    ck_assert_int_eq(thi_capture_begin("*", false), 0);
     hear(&p, "warp");
     ck_assert_int_eq(drain(&b), -EPIPE);
     thi_capture_finish();
@@ -209,7 +209,7 @@ FIBER_TEST(without_memory_bytes_pass_and_are_counted_as_lost)
     hear(&p, "first");
     for (int64_t n = 1;; n++) {
         int64_t live = thi_alloc_live();
-        ck_assert_int_eq(thi_capture_begin("*"), 0);
+        ck_assert_int_eq(thi_capture_begin("*", false), 0);
         thi_alloc_fail_at(n);
         hear(&p, "warp");
         bool untouched = thi_alloc_fail_at(0) > 0;
