@@ -42,10 +42,11 @@ typedef struct th_dial_opts {
 /**
  * Connects to an address or a name.
  *
- * A name may have several addresses of both families. They are tried in turns, IPv6 first, each
- * beside the ones before it as soon as these have failed or have not answered for a while; the
- * first that succeeds is taken, and the others are given up (Happy Eyeballs, RFC 8305). It begins
- * with the first answer of a name server, without waiting for the rest.
+ * A name may have several addresses of both families. They are tried in turns, each beside the ones
+ * before it as soon as these have failed or have not answered for a while; the first that succeeds
+ * is taken, and the others are given up (Happy Eyeballs, RFC 8305). It begins with the first answer
+ * of a name server, without waiting for the rest, and with IPv6, unless an address of IPv4 suits
+ * this machine better; those of one family are in the order of th_resolve().
  *
  * `tls://HOST:PORT`, and `tls+` before another address, as `tls+unix:/run/db.sock`, mean that TLS
  * is spoken there. The call then makes the handshake, too: the server's certificate has to be

@@ -78,12 +78,15 @@ typedef struct th_resolve_opts {
     int family;            /* TH_ADDR_IP4 or TH_ADDR_IP6 alone; 0: both */
     unsigned char numeric; /* 1: host and service are numbers; a name is refused */
     unsigned char passive; /* 1: without a host, all addresses of this machine, to listen on */
+    unsigned char as_told; /* 1: those of IPv6 first, each family in the order of the answer,
+                              whatever can be reached from here */
 } th_resolve_opts;
 
 /* The addresses of a name. */
 typedef struct th_answer {
     size_t count;          /* at least 1 */
-    const th_addr *addrs;  /* those of IPv6 first, each family in the order of the answer */
+    const th_addr *addrs;  /* in the order in which they are worth trying (RFC 6724), unless
+                              th_resolve_opts.as_told */
     const char *canonical; /* the name at the end of all aliases */
     int64_t ttl;           /* ns for which this may be remembered; TH_NEVER for what no name server
                               has said */
@@ -99,6 +102,11 @@ typedef struct th_answer {
  *
  * With both families, the names of both are asked for at once, and one answer is enough: when the
  * other family fails, its failure is passed over.
+ *
+ * Several addresses are put in the order of RFC 6724: those to which there is no way from this
+ * machine come last, then those that its own addresses do not suit, such as global ones of IPv6
+ * where it has only unique local ones; ::1 comes before 127.0.0.1. For that the kernel is asked
+ * which way it would take; nothing is sent. What is equally good stays in the order of the answer.
  *
  * @param host     an address without brackets, or a name; NULL or "": this machine, by its loopback
  *                 addresses, or all of its addresses if opts->passive

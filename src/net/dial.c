@@ -5,7 +5,9 @@
  *
  * Both go on side by side, in the one fiber that dials. The first address of IPv4 waits a moment
  * for one of IPv6, whose answer may come second by chance (RFC 8305, 3); after that every address
- * enters the race as it comes. An address as text is a race of one.
+ * enters the race as it comes. Those of one family are put in order first, and when both are there
+ * before the first attempt, the one with the better address begins (RFC 8305, 4). An address as
+ * text is a race of one.
  */
 #include "net/dial.h"
 
@@ -13,6 +15,7 @@
 #include "base/error.h"
 #include "base/util.h"
 #include "net/addr.h"
+#include "net/addr_rank.h"
 #include "net/happy.h"
 #include "net/names_lookup.h"
 #include "proto/dns.h"
@@ -143,11 +146,16 @@ static int take_opts(dialling *d, const th_dial_opts *o, int *family)
 static int add_set(dialling *d, const thi_names_set *set)
 {
     int err = 0;
-    for (size_t i = 0; i < set->count && err == 0; i++) {
-        th_addr addr = thi_names_set_addr(set, i, d->port);
-        aim_at_loopback(&addr);
-        err = thi_race_add(&d->race, &addr);
-    }
+    th_addr *addrs = thi_alloc(set->count * sizeof *addrs);
+    if (!addrs)
+        return -ENOMEM;
+    (void)thi_names_set_addrs(set, d->port, addrs);
+    for (size_t i = 0; i < set->count; i++)
+        aim_at_loopback(&addrs[i]);
+    thi_addr_sort(addrs, set->count, &d->opts.source, d->opts.device);
+    for (size_t i = 0; i < set->count && err == 0; i++)
+        err = thi_race_add(&d->race, &addrs[i]);
+    thi_free(addrs);
     return err;
 }
 
@@ -178,6 +186,18 @@ static void on_held(thi_timer *timer)
     thi_bell_ring(&d->bell);
 }
 
+/* IPv6 begins, unless IPv4 has something better. */
+static void choose_beginner(dialling *d)
+{
+    const th_addr *ip6 = thi_race_next(&d->race, THI_RACE_IP6);
+    const th_addr *ip4 = thi_race_next(&d->race, THI_RACE_IP4);
+    const thi_race_opts *o = &d->opts;
+    if (ip6 && ip4 &&
+        thi_addr_rank_here(ip4, &o->source, o->device) >
+            thi_addr_rank_here(ip6, &o->source, o->device))
+        d->race.turn = THI_RACE_IP4;
+}
+
 /* Whether attempts may be made by now. */
 static bool may_begin(dialling *d)
 {
@@ -185,7 +205,9 @@ static bool may_begin(dialling *d)
     if (!d->begun && thi_race_is_on(&d->race)) {
         d->begun = d->held || !d->looks_up || d->added[THI_LOOKUP_IP6] ||
                    !thi_lookup_expects(&d->lookup, THI_LOOKUP_IP6);
-        if (!d->begun && !thi_timer_active(&d->hold))
+        if (d->begun)
+            choose_beginner(d);
+        else if (!thi_timer_active(&d->hold))
             thi_loop_timer(loop, &d->hold, th_after(d->hold_span));
     }
     return d->begun;

@@ -248,6 +248,12 @@ static void begin_next(thi_race *race, thi_attempt *a)
         fail(race, a, err);
 }
 
+const th_addr *thi_race_next(const thi_race *race, int family)
+{
+    thi_list *first = thi_list_first(&race->waiting[family]);
+    return first ? &attempt_at(first)->addr : NULL;
+}
+
 bool thi_race_is_on(const thi_race *race)
 {
     return !thi_list_empty(&race->running) || !thi_list_empty(&race->waiting[THI_RACE_IP6]) ||

@@ -25,11 +25,11 @@ typedef struct thi_race_opts {
     char *why;           /* room for THI_RACE_WHY bytes: the option that could not be set; or "" */
 } thi_race_opts;
 
-#define THI_RACE_WHY 120
+#define THI_RACE_WHY 104
 
 typedef struct thi_attempt thi_attempt;
 
-/* The families take turns in this order. */
+/* The families take turns in this order, unless `turn` says otherwise before the first attempt. */
 enum { THI_RACE_IP6, THI_RACE_IP4, THI_RACE_QUEUES };
 
 typedef struct thi_race {
@@ -49,6 +49,9 @@ void thi_race_init(thi_race *race, const thi_race_opts *opts, thi_bell *bell);
 
 /* Adds an address that may be tried; what is one too many is left out. -ENOMEM. */
 TH_MUST int thi_race_add(thi_race *race, const th_addr *addr);
+
+/* The address of a family that would be tried next; NULL: there is none. */
+const th_addr *thi_race_next(const thi_race *race, int family);
 
 /*
  * Goes on: starts what may be started if `open`, and looks what has become of the rest. 1: there is

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/util.h"
+#include "net/addr_rank.h"
 #include "net/names_lookup.h"
 
 #include <thrum/str.h>
@@ -56,8 +57,9 @@ static int64_t ttl_of(const thi_names_set *set, const thi_loop *loop)
     return thi_max(set->expires - loop->now, INT64_C(0));
 }
 
-static int answer_from(const thi_lookup *l, uint16_t port, th_answer **answer)
+static int answer_from(const thi_lookup *l, uint16_t port, bool as_told, th_answer **answer)
 {
+    static const th_addr any = { .kind = TH_ADDR_NONE };
     size_t count = 0;
     const char *canonical = l->host;
     for (int i = 0; i < THI_LOOKUP_FAMILIES; i++) {
@@ -72,11 +74,13 @@ static int answer_from(const thi_lookup *l, uint16_t port, th_answer **answer)
         return thi_err_clear(-ENOMEM);
     for (int i = 0; i < THI_LOOKUP_FAMILIES; i++) {
         const thi_names_set *set = thi_lookup_set(l, i);
-        for (size_t k = 0; set && k < set->count; k++)
-            *at++ = thi_names_set_addr(set, k, port);
-        if (set)
-            made->ttl = thi_min(made->ttl, ttl_of(set, l->cache->loop));
+        if (!set)
+            continue;
+        at = thi_names_set_addrs(set, port, at);
+        made->ttl = thi_min(made->ttl, ttl_of(set, l->cache->loop));
     }
+    if (!as_told)
+        thi_addr_sort(at - count, count, &any, NULL);
     *answer = made;
     return 0;
 }
@@ -163,7 +167,7 @@ static int resolve_host(const char *host, uint16_t port, const th_resolve_opts *
         return err;
     err = wait_for_all(&lookup, &bell);
     if (err == 0)
-        err = answer_from(&lookup, port, answer);
+        err = answer_from(&lookup, port, o->as_told, answer);
     thi_lookup_end(&lookup);
     return err;
 }

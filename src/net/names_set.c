@@ -151,12 +151,14 @@ thi_names_set *thi_names_set_hosts(uint16_t type, const thi_host *hosts)
     return set;
 }
 
-th_addr thi_names_set_addr(const thi_names_set *set, size_t i, uint16_t port)
+th_addr *thi_names_set_addrs(const thi_names_set *set, uint16_t port, th_addr *addrs)
 {
-    const thi_names_record *r = &set->records[i];
-    th_addr addr = { .kind = set->type == THI_DNS_A ? TH_ADDR_IP4 : TH_ADDR_IP6,
-                     .port = port,
-                     .scope = r->scope };
-    memcpy(addr.ip, r->ip, sizeof addr.ip);
-    return addr;
+    for (size_t i = 0; i < set->count; i++, addrs++) {
+        const thi_names_record *r = &set->records[i];
+        *addrs = (th_addr){ .kind = set->type == THI_DNS_A ? TH_ADDR_IP4 : TH_ADDR_IP6,
+                            .port = port,
+                            .scope = r->scope };
+        memcpy(addrs->ip, r->ip, sizeof addrs->ip);
+    }
+    return addrs;
 }

@@ -54,7 +54,7 @@ static inline thi_names_set *thi_names_set_ref(thi_names_set *set)
 /* NULL is a no-op. */
 void thi_names_set_unref(thi_names_set *set);
 
-/* An address among the records, with a port. */
-th_addr thi_names_set_addr(const thi_names_set *set, size_t i, uint16_t port);
+/* The addresses among the records, with a port; returns the end of them. */
+th_addr *thi_names_set_addrs(const thi_names_set *set, uint16_t port, th_addr *addrs);
 
 #endif

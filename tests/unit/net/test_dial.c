@@ -322,6 +322,33 @@ FIBER_TEST(a_socket_that_meets_itself_was_refused)
     thi_sys_table = before;
 }
 
+/* The detail has them in the order in which they were tried. A link-local address without a zone
+ * leads nowhere. */
+FIBER_TEST(the_family_with_the_better_address_begins)
+{
+    static const char lines[] = "fe80::1 better.test\n127.0.0.9 better.test\n"
+                                "::1 home.test\n127.0.0.9 home.test\n";
+    char path[] = "/tmp/thrum-hosts-XXXXXX";
+    th_resolver *resolver;
+    th_stream *stream = NULL;
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, lines, sizeof lines - 1), (ssize_t)sizeof lines - 1);
+    ck_assert_int_eq(
+        th_resolver_new(&(th_resolver_opts){ .hosts = path, .servers = "127.0.0.1:9" }, &resolver),
+        0);
+    th_dial_opts opts = { .resolver = resolver };
+    ck_assert_int_lt(th_dial("better.test:1", &opts, &stream), 0);
+    ck_assert_str_eq(th_err_detail(), "cannot connect to better.test:1; 127.0.0.9:1: ECONNREFUSED; "
+                                      "[fe80::1]:1: EINVAL");
+    ck_assert_int_lt(th_dial("home.test:1", &opts, &stream), 0);
+    const char *six = strstr(th_err_detail(), "[::1]:1: ");
+    ck_assert_msg(six && six < strstr(th_err_detail(), "127.0.0.9:1"), "%s", th_err_detail());
+    th_resolver_free(resolver);
+    close(fd);
+    unlink(path);
+}
+
 static void fill_suite(Suite *suite)
 {
     TCase *tcase = thi_check_case(suite, "connecting");
@@ -330,6 +357,7 @@ static void fill_suite(Suite *suite)
     tcase_add_test(tcase, the_unspecified_address_means_this_machine);
     tcase_add_test(tcase, the_unspecified_address_of_ip6_means_this_machine);
     add_on_engines(tcase, names_are_dialled_and_their_addresses_tried_in_turn);
+    tcase_add_test(tcase, the_family_with_the_better_address_begins);
     tcase_add_test(tcase, the_source_is_as_asked_for);
     tcase_add_test(tcase, the_device_is_as_asked_for);
     tcase = thi_check_case(suite, "failures");

@@ -20,12 +20,14 @@ static th_answer *answered(const char *host, const char *service, const th_resol
     return answer;
 }
 
-/* All addresses with blanks between them. */
+/* All addresses with blanks between them, whatever ways there are from the machine of the test. */
 static void has_addresses(const char *host, const char *service, const th_resolve_opts *opts,
                           const char *expected)
 {
     char all[512] = "", text[TH_ADDR_TEXT];
-    th_answer *answer = answered(host, service, opts);
+    th_resolve_opts as_told = opts ? *opts : (th_resolve_opts){ 0 };
+    as_told.as_told = 1;
+    th_answer *answer = answered(host, service, &as_told);
     size_t len = 0;
     for (size_t i = 0; i < answer->count && len < sizeof all; i++)
         len += (size_t)snprintf(all + len, sizeof all - len, "%s%s", i > 0 ? " " : "",
@@ -256,6 +258,25 @@ FIBER_TEST(the_hosts_file_beats_the_name_server)
     fails("name.test", "1", &w.opts, TH_ENAME);
     w.opts.family = TH_ADDR_IP6;
     fails("last.test", "1", &w.opts, TH_ENAME); /* its other family is not asked for elsewhere */
+    end_world(&w);
+    remove_folder();
+}
+
+/* A link-local address without a zone leads nowhere. */
+FIBER_TEST(addresses_to_which_there_is_a_way_come_first)
+{
+    char text[TH_ADDR_TEXT];
+    world w = { 0 };
+    make_folder();
+    write_file(hosts_path, "fe80::1 a.test\n127.0.0.1 a.test\n127.0.0.2 a.test\n");
+    BEGIN(&w, plain, .hosts = hosts_path);
+    has_addresses("a.test", "1", &w.opts, "[fe80::1]:1 127.0.0.1:1 127.0.0.2:1");
+    th_answer *answer = answered("a.test", "1", &w.opts);
+    ck_assert_uint_eq(answer->count, 3);
+    ck_assert_str_eq(th_addr_format(&answer->addrs[0], text, sizeof text), "127.0.0.1:1");
+    ck_assert_str_eq(th_addr_format(&answer->addrs[1], text, sizeof text), "127.0.0.2:1");
+    ck_assert_str_eq(th_addr_format(&answer->addrs[2], text, sizeof text), "[fe80::1]:1");
+    th_answer_free(answer);
     end_world(&w);
     remove_folder();
 }
@@ -807,6 +828,7 @@ static void add_texts(Suite *suite)
     tcase_add_test(tcase, names_are_for_fibers);
     tcase = thi_check_case(suite, "files");
     tcase_add_test(tcase, the_hosts_file_beats_the_name_server);
+    tcase_add_test(tcase, addresses_to_which_there_is_a_way_come_first);
     tcase_add_test(tcase, a_missing_hosts_file_is_empty);
     tcase_add_test(tcase, a_file_that_is_none_is_an_error_that_names_it);
     tcase_add_test(tcase, localhost_is_this_machine_without_asking);
