@@ -41,6 +41,18 @@
     X(COUNTER, LOOP_WAKEUPS, "thrum_loop_wakeups_total", "",                                       \
       "Wake-ups of an event loop by another thread")                                               \
     X(COUNTER, TIMERS_FIRED, "thrum_timers_fired_total", "", "Timers that ran out")                \
+    X(COUNTER, NAMES_KNOWN, "thrum_name_questions_total", "result=\"known\"",                      \
+      "Questions about names, by what became of them")                                             \
+    X(COUNTER, NAMES_SHARED, "thrum_name_questions_total", "result=\"shared\"",                    \
+      "Questions about names, by what became of them")                                             \
+    X(COUNTER, NAMES_FOUND, "thrum_name_questions_total", "result=\"found\"",                      \
+      "Questions about names, by what became of them")                                             \
+    X(COUNTER, NAMES_NOTHING, "thrum_name_questions_total", "result=\"nothing\"",                  \
+      "Questions about names, by what became of them")                                             \
+    X(COUNTER, NAMES_FAILED, "thrum_name_questions_total", "result=\"failed\"",                    \
+      "Questions about names, by what became of them")                                             \
+    X(GAUGE, NAMES_WAITING, "thrum_name_questions_waiting", "",                                    \
+      "Questions that name servers have not answered yet")                                         \
     X(COUNTER, TLS_SERVER_FULL, "thrum_tls_handshakes_total", "role=\"server\",result=\"full\"",   \
       "TLS handshakes, by role and what became of them")                                           \
     X(COUNTER, TLS_SERVER_RESUMED, "thrum_tls_handshakes_total",                                   \
@@ -106,6 +118,8 @@
 
 #define THI_HISTOGRAM_LIST(X)                                                                      \
     X(HTTP_REQUEST, "thrum_http_request_duration_seconds",                                         \
-      "Time from the first byte of a request to the last byte of its reply")
+      "Time from the first byte of a request to the last byte of its reply")                       \
+    X(NAME_QUESTION, "thrum_name_question_duration_seconds",                                       \
+      "Time from a question about a name to the last word of the name servers")
 
 #endif

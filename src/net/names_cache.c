@@ -11,6 +11,7 @@
 #include "net/names_cache.h"
 
 #include "base/alloc.h"
+#include "base/metrics.h"
 #include "base/util.h"
 #include "sys/sys.h"
 
@@ -26,6 +27,7 @@ struct thi_names_entry {
     thi_wire_query query;
     thi_list askers;
     thi_names_set *set; /* NULL while it is on its way */
+    int64_t began;      /* when it was asked, by the clock */
     bool listed;        /* in the table */
     uint16_t key_type;  /* these two lie behind one another: the key */
     char name[];
@@ -128,11 +130,23 @@ void thi_names_cache_turn_to(thi_names_cache *cache, thi_names_conf *conf)
 
 /* ---- questions ---- */
 
+static void count(const thi_names_entry *e)
+{
+    int status = e->set ? e->set->status : TH_ENAMESERVER;
+    thi_metric_add(status == 0          ? THI_M_NAMES_FOUND
+                   : status == TH_ENAME ? THI_M_NAMES_NOTHING
+                                        : THI_M_NAMES_FAILED,
+                   1);
+    thi_metric_add(THI_M_NAMES_WAITING, -1);
+    thi_metric_observe(THI_H_NAME_QUESTION, th_now() - e->began);
+}
+
 static void on_done(thi_wire_query *query, thi_names_set *set)
 {
     thi_names_entry *e = thi_container_of(query, thi_names_entry, query);
     thi_names_cache *cache = e->cache;
     e->set = set;
+    count(e);
     if (set)
         set->expires = set->ttl > 0 ? cache->loop->now + set->ttl : 0;
     if (!set || set->ttl == 0)
@@ -173,6 +187,7 @@ static int make(thi_names_cache *cache, const char *name, uint16_t type, thi_nam
     memcpy(e->name, name, len + 1);
     e->key_type = type;
     e->cache = cache;
+    e->began = th_now();
     e->query = (thi_wire_query){ .name = e->name, .type = type, .done = on_done };
     thi_list_init(&e->askers);
     err = thi_map_put(&cache->entries, key_of(e), e);
@@ -183,6 +198,7 @@ static int make(thi_names_cache *cache, const char *name, uint16_t type, thi_nam
     e->listed = true;
     thi_list_push_back(&cache->asked, &e->link);
     cache->count++;
+    thi_metric_add(THI_M_NAMES_WAITING, 1);
     *made = e;
     return 0;
 }
@@ -235,10 +251,12 @@ int thi_names_ask(thi_names_cache *cache, thi_asker *asker, const char *name, ui
     thi_names_entry *e = find(cache, name, type);
     if (e && e->set) {
         take(e, asker);
+        thi_metric_add(THI_M_NAMES_KNOWN, 1);
         return 0;
     }
     if (e) {
         queue(e, asker);
+        thi_metric_add(THI_M_NAMES_SHARED, 1);
         return 0;
     }
     int err = open_wire(cache);

@@ -4,6 +4,8 @@
 #include "name_server.h"
 #include "runtime/in_fiber.h"
 
+#include "base/metrics.h"
+
 #include <thrum/file.h>
 #include <thrum/names.h>
 
@@ -598,6 +600,51 @@ FIBER_TEST(many_who_ask_for_the_same_wait_for_one_question)
     end_world(&w);
 }
 
+static void counted(const thi_metrics *before, const int64_t expected[static 6])
+{
+    static const thi_metric ids[] = {
+        THI_M_NAMES_KNOWN,   THI_M_NAMES_SHARED, THI_M_NAMES_FOUND,
+        THI_M_NAMES_NOTHING, THI_M_NAMES_FAILED, THI_M_NAMES_WAITING
+    };
+    thi_metrics now;
+    thi_metrics_read(&now);
+    for (size_t i = 0; i < 6; i++)
+        ck_assert_msg(now.values[ids[i]] - before->values[ids[i]] == expected[i], "%s %s: %lld",
+                      thi_metric_infos[ids[i]].name, thi_metric_infos[ids[i]].label,
+                      (long long)(now.values[ids[i]] - before->values[ids[i]]));
+    int64_t timed = 0;
+    for (int i = 0; i < THI_HISTOGRAM_BUCKETS; i++)
+        timed += now.histograms[THI_H_NAME_QUESTION].buckets[i] -
+                 before->histograms[THI_H_NAME_QUESTION].buckets[i];
+    ck_assert_int_eq(timed, expected[2] + expected[3] + expected[4]);
+}
+
+FIBER_TEST(what_becomes_of_questions_is_counted)
+{
+    world w = { .opts.family = TH_ADDR_IP4 };
+    thi_metrics before;
+    seeker seekers[3];
+    th_scope scope;
+    BEGIN(&w, families, .timeout = TH_SECOND, .tries = 1);
+    thi_metrics_read(&before);
+    open_scope(&scope);
+    for (int i = 0; i < 3; i++) {
+        seekers[i] = (seeker){ &w.opts, 1 };
+        spawn(&scope, seek_slow, &seekers[i]);
+    }
+    while (thi_metric_read(THI_M_NAMES_SHARED) < before.values[THI_M_NAMES_SHARED] + 2)
+        ck_assert_int_eq(th_yield(), 0);
+    counted(&before, (const int64_t[]){ 0, 2, 0, 0, 0, 1 });
+    close_scope(&scope);
+    counted(&before, (const int64_t[]){ 0, 2, 1, 0, 0, 0 });
+    has_addresses("slow.test", "1", &w.opts, "192.0.2.5:1");
+    counted(&before, (const int64_t[]){ 1, 2, 1, 0, 0, 0 });
+    fails("nobody.test", "1", &w.opts, TH_ENAME);
+    fails("refused.test", "1", &w.opts, TH_ENAMESERVER);
+    counted(&before, (const int64_t[]){ 1, 2, 1, 1, 1, 0 });
+    end_world(&w);
+}
+
 /* Each worker asks for itself, once. */
 FIBER_TEST_ON(2, every_worker_has_answers_of_its_own)
 {
@@ -863,6 +910,7 @@ static void fill_suite(Suite *suite)
     TCase *tcase = thi_check_case(suite, "sharing");
     tcase_add_test(tcase, many_who_ask_for_the_same_wait_for_one_question);
     tcase_add_test(tcase, every_worker_has_answers_of_its_own);
+    tcase_add_test(tcase, what_becomes_of_questions_is_counted);
     tcase_add_test(tcase, what_is_remembered_is_bounded);
     tcase_add_test(tcase, too_many_questions_on_their_way_are_refused);
     tcase = thi_check_case(suite, "scopes");
