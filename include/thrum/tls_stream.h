@@ -25,8 +25,8 @@
  *   th_stream_reset() says nothing, so that the peer finds its stream truncated.
  * - A failure of TLS is TH_ETLS (TH_ELIMIT for a peer that floods), and the detail tells what
  *   happened: the alert of the peer, what was wrong with its certificate. After one the stream is
- *   of no more use, and later calls fail alike. In TLS 1.3 a client learns only when it first reads
- *   that the server did not want its certificate.
+ *   of no more use, and later calls fail alike. In TLS 1.3 a client learns only when it first
+ *   reads, or a write finds that the server has gone, that this did not want its certificate.
  * - Bytes that a failed or broken off write had taken may arrive or not.
  * - A write with room for less than all of it (th_stream_try_write() among them) may have taken
  *   bytes that the stream below has not: these are sent as soon as it takes them.

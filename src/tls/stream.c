@@ -197,6 +197,26 @@ static ssize_t write_steps(tls_stream *s, const struct iovec *iov, int count)
     return n < 0 ? n : sent(s, n);
 }
 
+/*
+ * The stream below takes no more. The peer may have said why before it went: in 1.3 it judges the
+ * certificate of a client behind the handshake. Who reads meanwhile hears that anyhow, and what is
+ * no alert stays there to be read.
+ */
+static ssize_t heed_alert(tls_stream *s, ssize_t n)
+{
+    thi_tls_pump *p = &s->pump;
+    char byte;
+    bool gone = n == -EPIPE || n == -ECONNRESET;
+    if (!gone || s->reading || p->closed || !p->engine.done || p->engine.sent_close)
+        return n;
+    s->reading = true;
+    ssize_t seen = look(s, thi_tls_engine_peek, &byte, 1);
+    while (seen == -EAGAIN && !p->engine.ended && thi_tls_pump_try_pull(p) == 0)
+        seen = look(s, thi_tls_engine_peek, &byte, 1);
+    s->reading = false;
+    return seen == TH_ETLS ? seen : thi_err_clear((int)n);
+}
+
 static ssize_t tls_writev(th_stream *stream, const struct iovec *iov, int count)
 {
     tls_stream *s = of(stream);
@@ -204,7 +224,7 @@ static ssize_t tls_writev(th_stream *stream, const struct iovec *iov, int count)
     if (err < 0)
         return thi_err_clear(err);
     s->writing = true;
-    ssize_t n = write_steps(s, iov, count);
+    ssize_t n = heed_alert(s, write_steps(s, iov, count));
     s->writing = false;
     return n;
 }
@@ -261,7 +281,7 @@ static ssize_t tls_sendfile(th_stream *stream, int fd, int64_t offset, size_t si
     if (err < 0)
         return thi_err_clear(err);
     s->writing = true;
-    ssize_t n = sendfile_steps(s, fd, offset, size);
+    ssize_t n = heed_alert(s, sendfile_steps(s, fd, offset, size));
     s->writing = false;
     return n;
 }

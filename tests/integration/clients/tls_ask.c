@@ -273,8 +273,6 @@ static void talk(th_stream *stream, const settings *s, outcome *o, FILE *file)
         err = th_stream_shutdown(stream);
     if (err == 0)
         err = read_until(stream, s, o, file, SIZE_MAX);
-    if (err == -EPIPE || err == -ECONNRESET) /* why, may be there to be read */
-        err = read_until(stream, s, o, file, SIZE_MAX);
     o->end = err;
     if (err != TH_EOF)
         failed(o, err);

@@ -180,6 +180,23 @@ FIBER_TEST(a_write_to_one_who_is_gone_fails)
     free_sides();
 }
 
+/* What it had said is still there to be read. */
+FIBER_TEST(a_write_that_fails_leaves_what_there_is_to_read)
+{
+    char byte;
+    FOR_BOTH_VERSIONS(i)
+    {
+        open_pair(versions[i]);
+        write_text(server_side, "last words");
+        ck_assert_int_eq(th_stream_reset(server_side), 0);
+        for (int times = 0; times < 2; times++)
+            ck_assert_int_eq(th_stream_write(client_side, "x", 1), -EPIPE);
+        read_text(client_side, "last words");
+        ck_assert_int_eq(th_stream_read(client_side, &byte, 1), TH_ETRUNCATED);
+        free_sides();
+    }
+}
+
 /* The server's tickets, which a client that only writes never reads, must not turn its close into a
  * reset, in which the server would lose what was written. */
 FIBER_TEST(a_client_that_never_reads_closes_in_order)
@@ -386,6 +403,7 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, data_and_end_in_one_piece_come_in_this_order);
     tcase_add_test(tcase, a_shutdown_on_what_was_shut_below_reports_it);
     tcase_add_test(tcase, a_write_to_one_who_is_gone_fails);
+    tcase_add_test(tcase, a_write_that_fails_leaves_what_there_is_to_read);
     add_on_engines(tcase, a_client_that_never_reads_closes_in_order);
     tcase = thi_check_case(suite, "closed by another");
     add_on_engines(tcase, a_close_wakes_who_reads_and_who_writes);

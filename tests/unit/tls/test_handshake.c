@@ -333,6 +333,26 @@ FIBER_TEST(a_missing_certificate_shows_at_the_first_read)
     free_contexts();
 }
 
+/* The alert is heard though nobody reads; the system says -EPIPE, or -ECONNRESET. */
+FIBER_TEST(a_missing_certificate_shows_when_a_write_fails)
+{
+    int server;
+    char byte;
+    open_plain(
+        (th_tls_opts){ .client_auth = TH_TLS_CLIENT_AUTH_REQUIRED, .min_version = TH_TLS_1_3 },
+        (th_tls_opts){ 0 });
+    ck_assert_int_eq(shake_as(NULL, &to_server, &server), 0);
+    ck_assert_int_eq(server, TH_ETLS);
+    th_stream_free(server_plain);
+    for (int times = 0; times < 2; times++) {
+        ck_assert_int_eq(th_stream_write(client_side, "x", 1), TH_ETLS);
+        ck_assert_detail("certificate required");
+    }
+    ck_assert_int_eq(th_stream_read(client_side, &byte, 1), TH_ETLS);
+    th_stream_free(client_side);
+    free_contexts();
+}
+
 /* ---- sessions ---- */
 
 /* What both say of a connection with this session, or what the client's side fails with. */
@@ -602,6 +622,7 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, a_server_of_another_name_is_refused);
     tcase_add_test(tcase, insecure_connections_believe_anybody);
     tcase_add_test(tcase, a_missing_certificate_shows_at_the_first_read);
+    tcase_add_test(tcase, a_missing_certificate_shows_when_a_write_fails);
     tcase_add_test(tcase, a_session_is_taken_and_resumed);
     tcase = thi_check_case(suite, "later");
     add_on_engines(tcase, the_first_call_makes_the_handshake);
