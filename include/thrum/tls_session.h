@@ -219,7 +219,8 @@ typedef struct th_tls_sessions_stats {
  *
  * A session of TLS 1.3 is used once and then gone, since one that is used twice tells who looks on
  * that both connections come from the same client; servers send two at a time and a new one with
- * each connection. One of TLS 1.2 serves until it expires.
+ * each connection. One of TLS 1.2 serves until it expires. One whose ticket has more than 16 KiB is
+ * not kept: it would hardly fit into a hello.
  *
  * @param opts      options, or NULL for the defaults; read during the call only
  * @param sessions  out: the cache, with one reference, to be given back with

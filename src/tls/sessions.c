@@ -24,6 +24,11 @@
 #include <stdbool.h>
 #include <string.h>
 
+/* Bytes of a ticket that is kept. It goes into the hello as it came, which has room for 64 KiB in
+ * all: a longer one would make the next handshake fail. Sound servers need a few hundred bytes, and
+ * a few thousand where the client's certificates are in it. */
+#define TICKET_MAX 16384
+
 typedef struct visit {
     th_tls_sessions *sessions; /* a reference, or NULL */
     uint64_t context;
@@ -67,11 +72,19 @@ static void keep(const visit *v, SSL_SESSION *session)
         thi_sessions_put(v->sessions, where_of(v), copy);
 }
 
+static bool fits_a_hello(const SSL_SESSION *session)
+{
+    const unsigned char *ticket;
+    size_t len;
+    SSL_SESSION_get0_ticket(session, &ticket, &len);
+    return len <= TICKET_MAX;
+}
+
 /* Does not take the reference that comes with the session. */
 static int on_session(SSL *ssl, SSL_SESSION *session)
 {
     visit *v = SSL_get_ex_data(ssl, visit_index);
-    if (!v)
+    if (!v || !fits_a_hello(session))
         return 0;
     v->fresh = true;
     if (v->sessions)
@@ -202,7 +215,7 @@ void thi_tls_sessions_forget(SSL *ssl)
 static bool has_session(SSL *ssl, const visit *v)
 {
     const SSL_SESSION *session = SSL_get0_session(ssl);
-    if (!session || !SSL_is_init_finished(ssl))
+    if (!session || !SSL_is_init_finished(ssl) || !fits_a_hello(session))
         return false;
     return thi_tls_session_is_once(session) ? v->fresh : SSL_SESSION_is_resumable(session);
 }
