@@ -19,14 +19,19 @@ class Ends:
         self.begun = {}  # by port, which comes again one day: the lines that were told before
         self.quiet = self.state()
 
-    def connect(self, role):
-        sock = socket.create_connection(self.running.addresses[role], serving.TIMEOUT)
+    def connect(self, role, room=0):
+        """`room`: bytes that come and are not read, about."""
+        sock = socket.socket()
+        sock.settimeout(serving.TIMEOUT)
+        if room:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        sock.connect(self.running.addresses[role])
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
 
-    def meet(self, kind, **how):
+    def meet(self, kind, room=0, **how):
         """A peer of a kind in tls_script12 or 13, at the end that it is for."""
-        sock = self.connect(ROLES.index(kind.meets))
+        sock = self.connect(ROLES.index(kind.meets), room)
         self.begun[sock.getsockname()[1]] = len(self.running.out.lines)
         return kind(sock, **{"identity": IDENTITY, **how})
 

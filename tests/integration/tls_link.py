@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A connection whose records of TLS are made and read one by one."""
+import contextlib
 import enum
 import struct
 
@@ -165,6 +166,12 @@ class Link:
         except Alerted as alert:
             assert alert.description == Alert.CLOSE_NOTIFY
             return said
+
+    def drain(self):
+        """Waits for the end of the connection, whatever comes before."""
+        with contextlib.suppress(ConnectionResetError):
+            while self.socket.recv(65536):
+                pass
 
     def end(self):
         """Reads to the end of the connection: the last alert, a number, or None."""

@@ -66,14 +66,20 @@ class Client13(Peer13):
                            SHARE: listed(2, share(X25519, self.share.public))}
 
     def hello(self):
-        table = dict(self.extensions)
         if not self.ticket:
-            return client_hello(self.random, self.ciphers, table, self.session)
+            return client_hello(self.random, self.ciphers, self.extensions, self.session)
         self.schedule = Schedule(self.ticket.psk)
-        identity = listed(2, self.ticket.ticket) + self.ticket.age_add.to_bytes(4, "big")
-        table |= {PSK_MODES: b"\x01\x01", PSK: listed(2, identity) + listed(2, listed(1, NOTHING))}
+        identity = listed(2, self.ticket.ticket) + self.age.to_bytes(4, "big")
+        table = {PSK_MODES: b"\x01\x01", **self.extensions,
+                 PSK: listed(2, identity) + listed(2, listed(1, NOTHING))}
         data = client_hello(self.random, self.ciphers, table, self.session)[:-35]
-        return data + listed(2, listed(1, self.schedule.binder(self.transcript + data)))
+        self.binder = self.schedule.binder(self.transcript + data)
+        return data + listed(2, listed(1, self.binder))
+
+    @property
+    def age(self):
+        """Of the ticket, as it is told: hidden, and here always 0."""
+        return self.ticket.age_add
 
     def server_hello(self):
         return read_hello(self.take(SERVER_HELLO), server=True)
