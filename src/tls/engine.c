@@ -227,14 +227,32 @@ static int cut(thi_tls_engine *e)
     return thi_tls_engine_fail(e, TH_ETRUNCATED);
 }
 
+static int left_early(void)
+{
+    return thi_err_set(TH_EOF, "the peer left before the handshake was complete");
+}
+
+/* Whether all that came is an alert; a server of OpenSSL does not look into what is no hello. */
+static bool begins_with_alert(const thi_tls_engine *e)
+{
+    const unsigned char *seen = e->wire.seen;
+    return e->link.server && e->wire.seen_count == sizeof e->wire.seen &&
+           seen[0] == SSL3_RT_ALERT && seen[3] == 0 && seen[4] == 2;
+}
+
 /* OpenSSL knows plain HTTP only at a server, and not every word of it. */
 static int explain(thi_tls_engine *e)
 {
     const char *doing = e->done ? "TLS" : "handshake";
     int err = thi_tls_link_failure(&e->link, doing);
-    if (err != TH_ETLS || e->done || !thi_tls_engine_speaks_plainly(e))
+    if (err != TH_ETLS || e->done)
         return err;
-    return thi_err_set(err, "%s: the peer speaks HTTP, not TLS", doing);
+    if (thi_tls_engine_speaks_plainly(e))
+        return thi_err_set(err, "%s: the peer speaks HTTP, not TLS", doing);
+    if (begins_with_alert(e))
+        return thi_err_set(err, "%s: the peer sent the alert '%s' and no hello", doing,
+                           thi_tls_alert_name(e->wire.seen[6]));
+    return err;
 }
 
 /* What OpenSSL's last answer means; right after it, with the queue as it left it. */
@@ -254,7 +272,7 @@ static int judge(thi_tls_engine *e, int answer)
         return thi_err_clear(-ENOBUFS);
     case SSL_ERROR_ZERO_RETURN:
         e->received_close = true;
-        return thi_err_clear(TH_EOF);
+        return e->done ? thi_err_clear(TH_EOF) : left_early();
     case SSL_ERROR_SSL:
         return thi_tls_engine_fail(e, explain(e));
     default:
@@ -296,7 +314,7 @@ static int shake(thi_tls_engine *e)
 {
     int err = thi_tls_engine_failure(e);
     if (err == 0 && e->received_close)
-        err = thi_err_set(TH_EOF, "the peer left before the handshake was complete");
+        err = left_early();
     if (err == 0 && e->early)
         err = thi_tls_engine_early_step(e);
     if (err != 0)

@@ -27,7 +27,7 @@ typedef struct thi_tls_wire {
     thi_buf in;  /* what came from the peer and OpenSSL has not taken */
     thi_buf out; /* what OpenSSL has made for the peer; while kernel.sends, heads and contents */
     size_t out_limit;      /* while so many bytes are in `out`, OpenSSL has to wait */
-    unsigned char seen[5]; /* the first bytes of the peer */
+    unsigned char seen[7]; /* the first bytes of the peer: as many as a record with an alert has */
     unsigned char seen_count;
     bool unbounded; /* the limit does not count now */
     thi_tls_kernel kernel;
