@@ -8,6 +8,7 @@ from tls_script import Identity
 from tls_script13 import Client13, Server13
 
 IDENTITY = Identity()  # that both sides believe
+WORKERS = 2
 ROLES = ("server", "client", "counters")
 
 
@@ -17,7 +18,7 @@ class Ends:
     def __init__(self, running):
         self.running = running
         self.begun = {}  # by port, which comes again one day: the lines that were told before
-        self.quiet = self.state()
+        self.quiet = serving.eventually(self.begun_state)
 
     def connect(self, role, room=0):
         """`room`: bytes that come and are not read, about."""
@@ -73,6 +74,11 @@ class Ends:
     def state(self):
         return int(self.counters()["thrum_fibers_live"]), self.running.descriptors()
 
+    def begun_state(self):
+        """The state, once each worker has begun to serve, beside the first fiber."""
+        state = self.state()
+        return state if state[0] == WORKERS + 1 else None
+
     def is_well(self):
         """As before, with nothing of those who came."""
         serving.eventually(lambda: self.state() == self.quiet)
@@ -93,7 +99,7 @@ class Several:
         which = tuple(settings.items())
         if which not in self.started:
             trust = "client_ca" if settings.pop("asks", False) else "ca"
-            words = {"workers": 1, "cert": self.cert, "key": self.key, trust: self.cert, **settings}
+            words = {"workers": WORKERS, "cert": self.cert, "key": self.key, trust: self.cert, **settings}
             self.started[which] = Ends(serving.Server(
                 [self.program, *(f"{name}={value}" for name, value in words.items())], count=3))
         return self.started[which]
