@@ -140,6 +140,15 @@ const char *set_keylog(void *settings, const char *value)
     return NULL;
 }
 
+const char *set_tls_kernel(void *settings, const char *value)
+{
+    tls_settings *s = settings;
+    (void)value;
+    s->tls_on = true;
+    s->kernel = true;
+    return NULL;
+}
+
 /* ---- the files ---- */
 
 /* Keys that live elsewhere are no files. */
@@ -230,6 +239,7 @@ static int build(tls_settings *s, th_tls **tls)
                          .profile = s->profile,
                          .min_version = s->min_version,
                          .alpn = protocols,
+                         .kernel_sends = s->kernel,
                          .ticket_keys = s->ticket_keys,
                          .keylog_file = s->keylog };
     if (s->client_ca_count > 0) {

@@ -27,6 +27,7 @@ typedef struct tls_settings {
     int min_version;
     uint32_t hsts; /* seconds; 0: off */
     const char *keylog;
+    bool kernel;                     /* it encrypts what is sent, where it can */
     const char *ticket_file;         /* NULL: the keys of tickets are in memory */
     th_tls_ticket_keys *ticket_keys; /* for the life of the server */
     th_cert_dev *dev;                /* the certificate of this machine; NULL: --cert names one */
@@ -53,6 +54,7 @@ const char *set_min_tls(void *settings, const char *value);
 const char *set_hsts(void *settings, const char *value);
 const char *set_ticket_keys(void *settings, const char *value);
 const char *set_keylog(void *settings, const char *value);
+const char *set_tls_kernel(void *settings, const char *value);
 
 #define TLS_OPTIONS                                                                                \
     { "tls", NULL, "speak HTTPS; without --cert with a certificate for this machine", set_tls },   \
@@ -70,6 +72,8 @@ const char *set_keylog(void *settings, const char *value);
         { "hsts", "SECONDS", "tell browsers to use nothing but HTTPS for so long", set_hsts },     \
         { "ticket-keys", "FILE",                                                                   \
           "keys of session tickets that hosts share; made by each for itself", set_ticket_keys },  \
+        { "tls-kernel", NULL, "let the kernel encrypt what is sent, where it can: kTLS",           \
+          set_tls_kernel },                                                                        \
     {                                                                                              \
         "tls-keylog", "FILE", "write the secrets of connections, for Wireshark", set_keylog        \
     }

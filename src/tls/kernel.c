@@ -218,9 +218,18 @@ ssize_t thi_tls_kernel_send_over(thi_tls_wire *wire, int fd)
     return n;
 }
 
+/*
+ * A record that could not be handed to TCP makes Linux say EBADMSG from then on. There is one
+ * reason for that, which TCP itself has another word for: nobody is there to take it.
+ */
+ssize_t thi_tls_kernel_result(ssize_t n)
+{
+    return n == -EBADMSG ? thi_err_clear(-EPIPE) : n;
+}
+
 static ssize_t try_send(thi_socket *socket, void *arg)
 {
-    ssize_t n = thi_tls_kernel_send_over(arg, socket->watch.fd);
+    ssize_t n = thi_tls_kernel_result(thi_tls_kernel_send_over(arg, socket->watch.fd));
     if (n > 0)
         thi_socket_count(socket, THI_M_BYTES_WRITTEN, n);
     if (n > 0 && TH_UNLIKELY(thi_capture_is_on()))

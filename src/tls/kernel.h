@@ -40,6 +40,9 @@ TH_MUST ssize_t thi_tls_kernel_try_send(thi_tls_wire *wire, th_stream *below);
 /* The same over a descriptor that somebody else waits for. */
 TH_MUST ssize_t thi_tls_kernel_send_over(thi_tls_wire *wire, int fd);
 
+/* What a step of the stream below has returned, in the words of a stream. */
+ssize_t thi_tls_kernel_result(ssize_t n);
+
 /* Why the user's bytes must not be given to the socket any more: TH_ETLS with a detail, or 0. */
 TH_MUST int thi_tls_kernel_refuses(const thi_tls_wire *wire);
 

@@ -98,6 +98,17 @@ static inline void free_certs(void)
     test_cert_free(&test_client);
 }
 
+/*
+ * Where TLS in the kernel is promised (`make ktls`), all contexts ask for it: what holds of
+ * connections holds of those as well. A test that is about who encrypts says it itself.
+ */
+static bool test_chooses_kernel;
+
+static inline bool test_wants_kernel(void)
+{
+    return !test_chooses_kernel && getenv("THRUM_KTLS");
+}
+
 /* A context with one certificate (NULL: none) that trusts the authority; `opts` may say more. */
 static inline th_tls *test_tls(const test_cert *own, th_tls_opts opts)
 {
@@ -109,6 +120,8 @@ static inline th_tls *test_tls(const test_cert *own, th_tls_opts opts)
         opts.certs_count = 1;
     }
     opts.trust.memory = th_str_of(test_ca.pem);
+    if (test_wants_kernel())
+        opts.kernel_sends = 1;
     int err = th_tls_new(&opts, &tls);
     ck_assert_msg(err == 0, "%s: %s", th_errname(err), th_err_detail());
     return tls;

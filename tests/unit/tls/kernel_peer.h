@@ -9,17 +9,10 @@
 
 #include "streams.h"
 
-#include "net/socket.h"
-
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define DATA ((size_t)1000 * 1000)
 
@@ -50,38 +43,6 @@ static inline void fill_data(void)
 }
 
 /* ---- sockets ---- */
-
-/* Both ends of a connection over loopback; the first one is the server's. */
-static inline void connect_both(int fds[2], bool narrow)
-{
-    struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-    socklen_t len = sizeof sa;
-    int room = 8192;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    fds[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert(listener >= 0 && fds[1] >= 0);
-    if (narrow) {
-        setsockopt(listener, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-        setsockopt(fds[1], SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
-    }
-    ck_assert_int_eq(bind(listener, (struct sockaddr *)&sa, len), 0);
-    ck_assert_int_eq(listen(listener, 1), 0);
-    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&sa, &len), 0);
-    ck_assert_int_eq(connect(fds[1], (struct sockaddr *)&sa, len), 0);
-    fds[0] = accept(listener, NULL, NULL);
-    ck_assert_int_ge(fds[0], 0);
-    close(listener);
-}
-
-/* A stream of ours on a descriptor. */
-static inline th_stream *adopt(int fd)
-{
-    thi_socket *socket = NULL;
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-    ck_assert_int_eq(thi_socket_new(fd, &socket), 0);
-    return &socket->base;
-}
 
 /* By trying; where it is promised, nobody may miss it. */
 static inline bool kernel_has_tls(void)
@@ -154,6 +115,15 @@ static inline void want_new_keys(peer *p)
     change_key(p, SSL_KEY_UPDATE_REQUESTED);
 }
 
+/* Goes without a word: what it has not read resets the connection. */
+static inline void go_away(peer *p)
+{
+    char byte;
+    (void)!recv(p->fd, &byte, 1, MSG_PEEK);
+    close(p->fd);
+    p->fd = -1;
+}
+
 /* A record that no key has made. */
 static inline void send_rubbish(peer *p)
 {
@@ -224,7 +194,8 @@ static inline void close_server(peer *p)
 {
     th_stream_free(server_side);
     join(p);
-    close(p->fd);
+    if (p->fd >= 0)
+        close(p->fd);
     close(p->gate);
     free_contexts();
 }

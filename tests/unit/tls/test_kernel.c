@@ -364,6 +364,22 @@ KERNEL_TEST(what_a_full_socket_did_not_take_follows_the_close)
 
 /* ---- the rest ---- */
 
+/* What the kernel says of that differs from what it says of plain connections. */
+KERNEL_TEST(a_write_to_one_who_is_gone_fails_as_ever)
+{
+    peer p = { .script = go_away };
+    ssize_t n = 0;
+    open_by_kernel(&p, version);
+    write_data(server_side, 0, 10);
+    join(&p);
+    for (int i = 0; i < 4; i++) { /* each of its words is said once */
+        while ((n = th_stream_write(server_side, "x", 1)) > 0)
+            ;
+        ck_assert_msg(n == -EPIPE || n == -ECONNRESET, "%s", th_errname((int)n));
+    }
+    close_server(&p);
+}
+
 KERNEL_TEST(it_is_for_ever)
 {
     peer p = { .script = ping_then_read };
@@ -415,6 +431,7 @@ KERNEL_TEST(both_ends_may_have_it)
 static void fill(Suite *suite)
 {
     fill_data();
+    test_chooses_kernel = true;
     TCase *without = thi_check_case(suite, "without");
     tcase_add_test(without, a_kernel_without_tls_is_asked_once);
     tcase_add_test(without, nobody_asks_who_does_not_want_it);
@@ -432,6 +449,7 @@ static void fill(Suite *suite)
     tcase_add_loop_test(with, a_write_that_is_broken_off_loses_nothing, 0, VERSIONS);
     tcase_add_loop_test(with, the_end_is_said_behind_what_is_written, 0, VERSIONS);
     tcase_add_loop_test(with, what_a_full_socket_did_not_take_follows_the_close, 0, VERSIONS);
+    tcase_add_loop_test(with, a_write_to_one_who_is_gone_fails_as_ever, 0, VERSIONS);
     tcase_add_loop_test(with, it_is_for_ever, 0, VERSIONS);
     tcase_add_loop_test(with, both_ends_may_have_it, 0, VERSIONS);
 }
