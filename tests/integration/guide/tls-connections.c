@@ -16,6 +16,8 @@
 
 #include "whole.inc"
 
+#include "kernel.inc"
+
 #include "by_hand.inc"
 
 static th_tls *server_tls, *client_tls;
@@ -80,6 +82,7 @@ static int ask(th_stream *plain)
     if (n >= 0)
         printf("%.*s\n", (int)n, buf);
     err = n < 0 ? (int)n : say_who(safe);
+    printf("encrypted by %s\n", who_encrypts(safe));
     th_stream_free(safe);
     return err;
 }
@@ -148,7 +151,8 @@ static int check_said(void)
     text[n] = '\0';
     return strstr(text, "nobody hears this\nTLSv1.3, ") &&
                    strstr(text, "asked for db.example, speaks smtp\nresumed: no\n"
-                                "verified: yes, a chain of 1\n")
+                                "verified: yes, a chain of 1\n"
+                                "encrypted by OpenSSL\n")
                ? 0
                : -EPROTO;
 }
