@@ -267,15 +267,15 @@ static void look_at_huge_pages(doctor *d)
 
 /* ---- TLS in the kernel ----------------------------------------------------------------------- */
 
-/* Asks for it on a socket without a peer: ENOTCONN means that it is there. */
-static bool try_ktls(void)
+/* Asks for it on a socket without a peer, for which ENOTCONN means that it is there: 0 or errno. */
+static int try_ktls(void)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return false;
-    bool works = setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", 3) == 0 || errno == ENOTCONN;
+        return errno;
+    int err = setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", 3) == 0 ? 0 : errno;
     close(fd);
-    return works;
+    return err == ENOTCONN ? 0 : err;
 }
 
 static void look_at_ktls(doctor *d)
@@ -285,12 +285,19 @@ static void look_at_ktls(doctor *d)
     const char *word = strstr(ulps, "tls");
     bool listed = word && (word == ulps || word[-1] == ' ') && (word[3] == '\0' || word[3] == ' ');
     doctor_finding *f = doctor_begin(d, "TLS in the kernel");
-    bool works = listed || (d->live && try_ktls());
-    doctor_value_add(f, "works", works);
-    doctor_fact(f, works ? "there" : "not there");
-    if (works)
+    int err = listed ? 0 : d->live ? try_ktls() : ENOENT;
+    doctor_value_add(f, "works", err == 0);
+    if (err == 0) {
+        doctor_fact(f, "there; `thrum serve --tls-kernel` and `.kernel_sends` use it");
         return;
-    doctor_means(f, "files that are sent over TLS are copied and encrypted by the process");
+    }
+    if (err == ENOENT)
+        doctor_fact(f, "not there: its module is not loaded");
+    else
+        doctor_fact(f, "not there: %s", strerror(err));
+    doctor_means(f,
+                 "files that are sent over TLS are copied and encrypted by the process, whatever "
+                 "`thrum serve --tls-kernel` and `.kernel_sends` want");
     doctor_change(f, DOCTOR_NOTE, "modprobe tls");
 }
 
