@@ -340,24 +340,30 @@ void thi_capture_bytes(thi_tap **place, int fd, unsigned kind, const struct iove
 }
 
 /* The kernel has just read them, so they are in memory. */
-void thi_capture_file(thi_tap **place, int fd, int file, int64_t offset, size_t n)
+static void put_file(thi_tap *tap, int file, int64_t offset, size_t n)
 {
-    thi_tap *tap = tap_of(place, fd);
-    char *bytes = tap ? thi_alloc(FILE_STEP) : NULL;
+    char *bytes = thi_alloc(FILE_STEP);
     size_t done = 0;
     while (bytes && done < n) {
         struct iovec iov = { bytes, thi_min(n - done, FILE_STEP) };
         ssize_t got = thi_sys_preadv2(file, &iov, 1, offset + (int64_t)done, 0);
         if (got <= 0)
             break;
-        thi_capture_bytes(place, fd, TH_CAPTURE_SENT, &iov, 1, (size_t)got);
+        put_bytes(tap, TH_CAPTURE_SENT, &iov, 1, (size_t)got);
         done += (size_t)got;
     }
-    if (tap && done < n) {
+    if (done < n) {
         tap->passed[1] += n - done;
         atomic_fetch_add(&lost, n - done);
     }
     thi_free(bytes);
+}
+
+void thi_capture_file(thi_tap **place, int fd, int file, int64_t offset, size_t n)
+{
+    thi_tap *tap = tap_of(place, fd);
+    if (tap)
+        put_file(tap, file, offset, n);
 }
 
 void thi_capture_unseen(thi_tap **place, int fd, unsigned kind, size_t n)
@@ -432,6 +438,12 @@ void thi_capture_inside(thi_tap *tap, unsigned kind, const struct iovec *iov, in
 {
     if (is_tapped_inside(tap))
         put_bytes(tap, kind, iov, count, n);
+}
+
+void thi_capture_inside_file(thi_tap *tap, int file, int64_t offset, size_t n)
+{
+    if (is_tapped_inside(tap))
+        put_file(tap, file, offset, n);
 }
 
 void thi_capture_inside_end(thi_tap *tap, unsigned kind)

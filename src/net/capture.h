@@ -72,6 +72,7 @@ void thi_capture_uncover(thi_tap **tap);
 /* The first n bytes of the pieces have been received or sent inside of TLS; and the end of a
  * direction. `tap` is what thi_capture_cover() gave. */
 void thi_capture_inside(thi_tap *tap, unsigned kind, const struct iovec *iov, int count, size_t n);
+void thi_capture_inside_file(thi_tap *tap, int file, int64_t offset, size_t n);
 void thi_capture_inside_end(thi_tap *tap, unsigned kind);
 
 /* What a call that receives inside of TLS has returned: bytes, TH_EOF, or an error. */

@@ -64,21 +64,25 @@ static void tap_received(thi_socket *s, void *buf, size_t size, ssize_t n)
     thi_capture_received(&s->tap, s->watch.fd, &iov, n);
 }
 
-/* What the kernel encrypts is not to be shown as if it had been sent like that. */
+/* What the kernel encrypts is inside of TLS; what goes over the wire nobody has seen. */
 static void tap_sent(thi_socket *s, const struct iovec *iov, int count, size_t n)
 {
-    if (s->sealed)
-        thi_capture_unseen(&s->tap, s->watch.fd, TH_CAPTURE_SENT, n);
-    else
+    if (TH_LIKELY(!s->sealed)) {
         thi_capture_bytes(&s->tap, s->watch.fd, TH_CAPTURE_SENT, iov, count, n);
+        return;
+    }
+    thi_capture_unseen(&s->tap, s->watch.fd, TH_CAPTURE_SENT, n);
+    thi_capture_inside(s->tap, TH_CAPTURE_SENT, iov, count, n);
 }
 
 static void tap_file(thi_socket *s, int fd, int64_t offset, size_t n)
 {
-    if (s->sealed)
-        thi_capture_unseen(&s->tap, s->watch.fd, TH_CAPTURE_SENT, n);
-    else
+    if (TH_LIKELY(!s->sealed)) {
         thi_capture_file(&s->tap, s->watch.fd, fd, offset, n);
+        return;
+    }
+    thi_capture_unseen(&s->tap, s->watch.fd, TH_CAPTURE_SENT, n);
+    thi_capture_inside_file(s->tap, fd, offset, n);
 }
 
 /* What has gone through a pipe was never in memory. */
