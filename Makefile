@@ -20,7 +20,8 @@ options-tsan    := -Dwerror=true -Doptimization=1 -Db_sanitize=thread
 options-fuzz    := -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true -Dexamples=false
 options-bench   := -Db_ndebug=true -Dtests=false -Dexamples=false -Dbench=true
 # What `make ktls` runs.
-in-vm           := $(addprefix unit_,tls_kernel http_https_kernel tls_stream tls_handshake tls_idle callback_tls tls_torture)
+in-vm           := $(addprefix tests/unit/unit_,tls_kernel http_https_kernel tls_stream tls_handshake tls_idle \
+                   tls_capture callback_tls tls_torture)
 sysroot         := build/sysroot-aarch64
 options-aarch64 := -Dwerror=true --cross-file $(sysroot)/where.ini --cross-file tools/aarch64.ini
 build/fuzz/build.ninja: export CC = clang
@@ -76,8 +77,8 @@ aarch64: setup-build setup-cross build/aarch64/build.ninja  ## cross build, and 
 	@tools/run_tests.py --unit --slow 10 build/aarch64
 
 ktls: setup-build setup-test setup-vm build/test/build.ninja  ## TLS in the kernel: its tests in an emulated machine with Debian's kernel
-	@ninja -C build/test -j $(JOBS)
-	@tools/vm.py build/test $(addprefix build/test/tests/unit/,$(in-vm))
+	@ninja -C build/test -j $(JOBS) tests/vm/vm_init $(in-vm)
+	@tools/vm.py build/test $(addprefix build/test/,$(in-vm))
 
 format:               ## format every C file in place
 	@git ls-files '*.c' '*.h' | xargs clang-format -i

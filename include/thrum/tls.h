@@ -201,8 +201,8 @@ typedef struct th_tls_opts {
     /* Who encrypts. */
     int kernel_sends; /* 1: what is sent over TCP is encrypted by the kernel where it can (kTLS), so
                          that files are sent without a copy. Such a socket encrypts for ever: no
-                         th_tls_unwrap(), and a peer that asks for new keys ends the sending. 0:
-                         OpenSSL encrypts */
+                         th_tls_unwrap(), nothing plain behind `keep_below`; and a peer that asks
+                         for new keys ends the sending. 0: OpenSSL encrypts */
 
     /* Sessions (thrum/tls_session.h). */
     int tickets;          /* server: sent after a handshake of 1.3; 0: 2; TH_TLS_NO_TICKETS */

@@ -194,6 +194,8 @@ static int make_ctx(const build *b, bool dtls, X509_STORE *store, SSL_CTX **made
     SSL_CTX_set_verify_depth(ctx, (int)facts->verify_depth);
     SSL_CTX_set_max_cert_list(ctx, (long)facts->chain_max);
     SSL_CTX_set_max_send_fragment(ctx, facts->record_max);
+    if (b->config->kernel_sends && !dtls)
+        SSL_CTX_set_options(ctx, SSL_OP_ENABLE_KTLS);
     thi_tls_verify_attach(ctx);
     thi_tls_info_attach(ctx);
     *made = ctx;

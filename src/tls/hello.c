@@ -65,7 +65,7 @@ static bool adopt_settings(thi_tls_link *link, const thi_tls_config *config)
                                              X509_V_FLAG_PARTIAL_CHAIN);
     X509_VERIFY_PARAM_set_flags(param, config->verify_flags);
     SSL_set_security_level(ssl, SSL_CTX_get_security_level(ctx));
-    SSL_clear_options(ssl, SSL_OP_NO_TICKET);
+    SSL_clear_options(ssl, SSL_OP_NO_TICKET | SSL_OP_ENABLE_KTLS);
     SSL_set_options(ssl, SSL_CTX_get_options(ctx));
     SSL_set_max_cert_list(ssl, (long)config->facts.chain_max);
     SSL_set_max_send_fragment(ssl, config->facts.record_max);

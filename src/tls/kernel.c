@@ -31,6 +31,8 @@
 
 #include <errno.h>
 #include <linux/tls.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdatomic.h>
@@ -52,7 +54,7 @@
 
 static atomic_bool absent; /* the kernel has said that it has no TLS */
 
-void thi_tls_kernel_offer(thi_tls_wire *wire, SSL *ssl, th_stream *below, const bool *sending)
+void thi_tls_kernel_offer(thi_tls_wire *wire, th_stream *below, const bool *sending)
 {
     thi_socket *socket = thi_socket_of(below);
     if (!socket || socket->family == THI_SOCKET_UNIX || (socket->rare && socket->rare->write) ||
@@ -60,7 +62,6 @@ void thi_tls_kernel_offer(thi_tls_wire *wire, SSL *ssl, th_stream *below, const 
         return;
     wire->kernel.socket = socket;
     wire->kernel.sending = sending;
-    SSL_set_options(ssl, SSL_OP_ENABLE_KTLS);
 }
 
 /* ---- the key ---- */
@@ -87,16 +88,18 @@ static bool send_earlier(thi_tls_wire *wire, th_stream *below)
     return true;
 }
 
-/* The way of the key, whose form is OpenSSL's own business. */
+/*
+ * The way of the key, whose form is OpenSSL's own business. What goes wrong here is no failure of
+ * the handshake that OpenSSL is in the middle of, so nothing of it is left in the queue.
+ */
 static bool give(int fd, void *key)
 {
+    ERR_set_mark();
     BIO *bio = BIO_new(BIO_s_socket());
-    if (!bio || BIO_set_fd(bio, fd, BIO_NOCLOSE) <= 0) {
-        BIO_free(bio);
-        return false;
-    }
-    bool given = BIO_ctrl(bio, CTRL_SET_KTLS, 1, key) > 0;
+    bool given =
+        bio && BIO_set_fd(bio, fd, BIO_NOCLOSE) > 0 && BIO_ctrl(bio, CTRL_SET_KTLS, 1, key) > 0;
     BIO_free(bio);
+    ERR_pop_to_mark();
     return given;
 }
 
@@ -196,6 +199,15 @@ static size_t pieces_of(const thi_tls_wire *wire, struct iovec iov[PIECES])
     return n;
 }
 
+/*
+ * A record that could not be handed to TCP makes Linux say EBADMSG from then on. There is one
+ * reason for that, which TCP itself has another word for: nobody is there to take it.
+ */
+ssize_t thi_tls_kernel_result(ssize_t n)
+{
+    return n == -EBADMSG ? thi_err_clear(-EPIPE) : n;
+}
+
 ssize_t thi_tls_kernel_send_over(thi_tls_wire *wire, int fd)
 {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(1)] = { 0 };
@@ -210,7 +222,7 @@ ssize_t thi_tls_kernel_send_over(thi_tls_wire *wire, int fd)
     beside->cmsg_type = TLS_SET_RECORD_TYPE;
     beside->cmsg_len = CMSG_LEN(1);
     *CMSG_DATA(beside) = wire->kernel.front;
-    ssize_t n = thi_sys_sendmsg(fd, &msg, 0);
+    ssize_t n = thi_tls_kernel_result(thi_sys_sendmsg(fd, &msg, 0));
     if (n > 0) {
         thi_buf_consume(&wire->out, (size_t)n);
         wire->kernel.left -= (size_t)n;
@@ -218,18 +230,9 @@ ssize_t thi_tls_kernel_send_over(thi_tls_wire *wire, int fd)
     return n;
 }
 
-/*
- * A record that could not be handed to TCP makes Linux say EBADMSG from then on. There is one
- * reason for that, which TCP itself has another word for: nobody is there to take it.
- */
-ssize_t thi_tls_kernel_result(ssize_t n)
-{
-    return n == -EBADMSG ? thi_err_clear(-EPIPE) : n;
-}
-
 static ssize_t try_send(thi_socket *socket, void *arg)
 {
-    ssize_t n = thi_tls_kernel_result(thi_tls_kernel_send_over(arg, socket->watch.fd));
+    ssize_t n = thi_tls_kernel_send_over(arg, socket->watch.fd);
     if (n > 0)
         thi_socket_count(socket, THI_M_BYTES_WRITTEN, n);
     if (n > 0 && TH_UNLIKELY(thi_capture_is_on()))

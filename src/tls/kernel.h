@@ -7,14 +7,13 @@
 #include "io/stream.h"
 #include "tls/wire.h"
 
-#include <openssl/ssl.h>
-
 /*
- * Offers a stream below for it, before the handshake: if it is a socket of TCP, and as far as it is
- * known the kernel can. Nothing is asked of the kernel yet. `sending` is looked at when the key is
- * there: whether somebody is in the middle of sending what is in wire->out.
+ * Offers a stream below for it, before the handshake: if it may be a socket of TCP, and as far as
+ * it is known the kernel can. Nothing is asked of the kernel before OpenSSL gives a key away, which
+ * SSL_OP_ENABLE_KTLS makes it do. Then `sending` is looked at: whether somebody is in the middle of
+ * sending what is in wire->out.
  */
-void thi_tls_kernel_offer(thi_tls_wire *wire, SSL *ssl, th_stream *below, const bool *sending);
+void thi_tls_kernel_offer(thi_tls_wire *wire, th_stream *below, const bool *sending);
 
 /* What OpenSSL asks a BIO about it; 0 for all else. */
 long thi_tls_kernel_ctrl(thi_tls_wire *wire, int what, long number, void *arg);

@@ -549,9 +549,8 @@ int thi_tls_stream_new(thi_tls_config *config, bool server, th_stream *below,
         thi_free(s);
         return err;
     }
-    if (config->kernel_sends && !s->pump.engine.early)
-        thi_tls_kernel_offer(&s->pump.engine.wire, s->pump.engine.link.ssl, below,
-                             &s->pump.flushing);
+    if (!s->pump.engine.early)
+        thi_tls_kernel_offer(&s->pump.engine.wire, below, &s->pump.flushing);
     int fd = -1;
     struct thi_tap **tap = below->ops->tap ? below->ops->tap(below, &fd) : NULL;
     thi_tls_engine_cover(&s->pump.engine, tap, fd);

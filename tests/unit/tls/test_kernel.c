@@ -77,6 +77,38 @@ FIBER_TEST(small_records_are_not_for_the_kernel)
     ck_assert_int_eq(atomic_load(&asked), 0);
 }
 
+static th_tls *chosen;
+
+static int choose(const char *name, th_tls **other, void *user, void *arg)
+{
+    (void)name;
+    (void)user;
+    (void)arg;
+    *other = chosen;
+    return 0;
+}
+
+static void meet_chosen(int wants)
+{
+    peer p = { .script = ping_then_read };
+    begin_server(&p, (th_tls_opts){ .kernel_sends = !wants, .choose = choose });
+    chosen = test_tls(&test_server, (th_tls_opts){ .kernel_sends = wants });
+    ck_assert_int_eq(th_tls_server(server_tls, server_plain, NULL, &server_side), 0);
+    ck_assert_int_eq(atomic_load(&asked), wants);
+    read_ping();
+    end_well(&p);
+    close_server(&p);
+    th_tls_unref(chosen);
+}
+
+/* Its settings hold as a whole. */
+FIBER_TEST(the_chosen_context_says_who_encrypts)
+{
+    take_tls_away();
+    meet_chosen(0);
+    meet_chosen(1);
+}
+
 /* ---- every cipher ---- */
 
 static const char *const ciphers12[] = { "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -435,6 +467,7 @@ static void fill(Suite *suite)
     TCase *without = thi_check_case(suite, "without");
     tcase_add_test(without, a_kernel_without_tls_is_asked_once);
     tcase_add_test(without, nobody_asks_who_does_not_want_it);
+    tcase_add_test(without, the_chosen_context_says_who_encrypts);
     tcase_add_test(without, small_records_are_not_for_the_kernel);
     TCase *with = thi_check_case(suite, "with");
     tcase_set_timeout(with, 60);
