@@ -258,7 +258,8 @@ TH_API TH_MUST int th_cert_request_text(const th_cert_request *request, th_arena
  * @param request  in: a request
  * @param arena    in: where what info points to is put
  * @param info     out: what it says
- * @return 0; -EINVAL for NULL; -ENOMEM; TH_ETLS when its alternative names are broken
+ * @return 0; -EINVAL for NULL; -ENOMEM; TH_ETLS when its extensions or alternative names are
+ *         broken
  *
  * Suspends: no
  * Thread: any

@@ -40,6 +40,9 @@ TH_MUST int thi_exts_text(thi_exts *exts, const th_cert_ext *ext);
 /* The same for one that is known by its number. "critical," may stand in front of the text. */
 TH_MUST int thi_exts_nid(thi_exts *exts, int nid, const char *text);
 
+/* The same with a text of ours: whatever is wrong, TH_ETLS or -ENOMEM. */
+TH_MUST int thi_exts_own(thi_exts *exts, int nid, const char *text);
+
 /* Adds one that is ready as OpenSSL's struct. */
 TH_MUST int thi_exts_add(thi_exts *exts, int nid, void *value, bool critical);
 

@@ -60,6 +60,12 @@ int thi_exts_nid(thi_exts *exts, int nid, const char *text)
                : thi_ossl_fail(-EINVAL, "the extension %s cannot be \"%s\"", OBJ_nid2sn(nid), text);
 }
 
+int thi_exts_own(thi_exts *exts, int nid, const char *text)
+{
+    int err = thi_exts_nid(exts, nid, text);
+    return err == -EINVAL ? thi_err_set(TH_ETLS, "%s", th_err_detail()) : err;
+}
+
 /* OpenSSL knows the names of extensions by their short form alone. */
 static X509_EXTENSION *make(thi_exts *exts, const char *name, const char *text)
 {

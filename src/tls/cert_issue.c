@@ -93,9 +93,9 @@ static int fill_exts(const plan *p, thi_exts *exts)
 {
     int err = thi_cert_opts_exts(p->opts, true, p->key_kind, exts);
     if (err == 0)
-        err = thi_exts_nid(exts, NID_subject_key_identifier, "hash");
+        err = thi_exts_own(exts, NID_subject_key_identifier, "hash");
     if (err == 0 && p->issuer)
-        err = thi_exts_nid(exts, NID_authority_key_identifier, "keyid,issuer");
+        err = thi_exts_own(exts, NID_authority_key_identifier, "keyid,issuer");
     return err == 0 ? thi_cert_opts_more(p->opts, exts) : err;
 }
 

@@ -177,6 +177,8 @@ static int read_exts(const th_cert_request *request, th_arena *arena, th_cert_re
     STACK_OF(X509_EXTENSION) *exts = X509_REQ_get_extensions(request->req);
     GENERAL_NAMES *alts = NULL;
     int err = 0, critical = -1;
+    if (!exts && X509_REQ_get_attr_count(request->req) > 0 && thi_ossl_peek() != 0)
+        return thi_ossl_fail(TH_ETLS, "the extensions that are asked for cannot be read");
     if (exts)
         alts = X509V3_get_d2i(exts, NID_subject_alt_name, &critical, NULL);
     if (!alts && critical != -1)

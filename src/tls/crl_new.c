@@ -119,7 +119,7 @@ static int set_exts(X509_CRL *crl, X509 *issuer, const th_crl_opts *o)
     thi_exts exts;
     int err = thi_exts_init(&exts, issuer, NULL, NULL, crl);
     if (err == 0)
-        err = thi_exts_nid(&exts, NID_authority_key_identifier, "keyid,issuer");
+        err = thi_exts_own(&exts, NID_authority_key_identifier, "keyid,issuer");
     if (err == 0)
         err = add_number(o, &exts);
     for (int i = 0; err == 0 && i < sk_X509_EXTENSION_num(exts.list); i++)

@@ -20,7 +20,8 @@ unsigned long thi_ossl_peek(void)
 
 bool thi_ossl_no_memory(void)
 {
-    return ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE;
+    return ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE ||
+           ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_MALLOC_FAILURE;
 }
 
 /* Ours have the library that OpenSSL leaves to its users, and the code without its sign. */
@@ -69,10 +70,10 @@ int thi_ossl_fail(int code, const char *format, ...)
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    if (thi_ossl_no_memory())
-        code = -ENOMEM;
-    else if (own_code(ERR_peek_error()) != 0)
+    if (own_code(ERR_peek_error()) != 0)
         code = own_code(ERR_peek_error());
+    else if (thi_ossl_no_memory())
+        code = -ENOMEM;
     thi_ossl_reason(reason, sizeof reason);
     return thi_err_set(code, "%s%s%s", what, reason[0] != '\0' ? ": " : "", reason);
 }

@@ -40,7 +40,7 @@ char *thi_ossl_reason(char *text, size_t size);
 /* As above, but OpenSSL's packed code, 0 for an empty queue; the queue stays. */
 unsigned long thi_ossl_peek(void);
 
-/* Whether lack of memory is the first failure in the queue, which stays. */
+/* Whether lack of memory is the first failure in the queue, or the last; the queue stays. */
 bool thi_ossl_no_memory(void);
 
 #endif

@@ -9,7 +9,9 @@
 #include <openssl/asn1t.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/pkcs12.h>
+#include <openssl/proverr.h>
 #include <string.h>
 
 bool thi_phrase_valid(const th_passphrase *p)
@@ -95,25 +97,50 @@ static bool is_lack(unsigned long code)
     }
 }
 
+/* What a wrong phrase leads to: padding that is none, or bytes that mean nothing. Of a MAC that is
+ * wrong OpenSSL says nothing at all. */
+static bool is_wrong(unsigned long code)
+{
+    int reason = ERR_GET_REASON(code);
+    if (code == 0)
+        return true;
+    switch (ERR_GET_LIB(code)) {
+    case ERR_LIB_ASN1:
+        return true;
+    case ERR_LIB_PROV:
+        return reason == PROV_R_BAD_DECRYPT || reason == PROV_R_WRONG_FINAL_BLOCK_LENGTH;
+    case ERR_LIB_EVP:
+        return reason == EVP_R_BAD_DECRYPT || reason == EVP_R_WRONG_FINAL_BLOCK_LENGTH;
+    case ERR_LIB_PEM:
+        return reason == PEM_R_BAD_DECRYPT;
+    case ERR_LIB_PKCS12:
+        return reason == PKCS12_R_PKCS12_CIPHERFINAL_ERROR || reason == PKCS12_R_DECODE_ERROR;
+    default:
+        return false;
+    }
+}
+
 int thi_phrase_fail(const char *what)
 {
-    char reason[128] = "";
+    unsigned long first = ERR_peek_error(), lack = 0;
     bool memory = false;
     for (unsigned long code; (code = ERR_get_error()) != 0;) {
-        const char *text = ERR_reason_error_string(code);
         memory = memory || ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
-        if (reason[0] == '\0' && is_lack(code))
-            snprintf(reason, sizeof reason, "%s", text ? text : "unsupported");
+        if (lack == 0 && is_lack(code))
+            lack = code;
     }
     if (memory)
         return thi_err_clear(-ENOMEM);
-    if (reason[0] == '\0')
+    const char *reason = ERR_reason_error_string(lack ? lack : first);
+    if (lack != 0)
+        return thi_err_set(TH_ETLS,
+                           "the %s is encrypted in a way that OpenSSL does not have: %s (old files "
+                           "need its \"legacy\" provider)",
+                           what, reason ? reason : "unsupported");
+    if (is_wrong(first))
         return thi_err_set(-EACCES, "wrong pass phrase for the %s", what);
-    return thi_err_set(
-        TH_ETLS,
-        "the %s is encrypted in a way that OpenSSL does not have: %s (old files need "
-        "its \"legacy\" provider)",
-        what, reason);
+    return thi_err_set(TH_ETLS, "the %s cannot be decrypted: %s", what,
+                       reason ? reason : "for no reason that OpenSSL tells");
 }
 
 /* ---- cost ---- */

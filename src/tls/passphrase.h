@@ -38,7 +38,8 @@ void thi_phrase_wipe(thi_phrase *phrase);
 
 /*
  * After OpenSSL has failed to decrypt something, or to read what came out: -EACCES and "wrong pass
- * phrase", but TH_ETLS and its reason when that is a cipher or a digest that it does not have.
+ * phrase" when it looks like that; TH_ETLS and its reason when that is a cipher or a digest that it
+ * does not have, or anything else; -ENOMEM.
  */
 int thi_phrase_fail(const char *what);
 

@@ -20,6 +20,7 @@
 #include <thrum/pkcs12.h>
 
 #include <errno.h>
+#include <openssl/err.h>
 #include <openssl/pkcs12.h>
 #include <string.h>
 
@@ -38,12 +39,20 @@ typedef struct unpacking {
     STACK_OF(X509) * certs; /* in the order of the file, their friendly names as aliases */
 } unpacking;
 
+/* The MAC was right, and so is the phrase, unless a box has another one. */
+static int cannot_open(const char *what)
+{
+    if (ERR_GET_LIB(thi_ossl_peek()) == ERR_LIB_ASN1)
+        return thi_ossl_fail(TH_ETLS, "the %s is broken", what);
+    return thi_phrase_fail(what);
+}
+
 /* ---- bags ---- */
 
 static int keep_key(unpacking *u, PKCS12_SAFEBAG *bag, EVP_PKEY *pkey)
 {
     if (!pkey)
-        return thi_phrase_fail("key");
+        return thi_ossl_fail(TH_ETLS, "a key in it is broken");
     if (u->pkey) { /* one is enough; the first is the one that others would take */
         EVP_PKEY_free(pkey);
         return 0;
@@ -63,7 +72,7 @@ static int take_shrouded_key(unpacking *u, PKCS12_SAFEBAG *bag)
     thi_ossl_begin();
     PKCS8_PRIV_KEY_INFO *p8 = PKCS12_decrypt_skey(bag, u->phrase, u->phrase_len);
     if (!p8)
-        return thi_phrase_fail("key");
+        return cannot_open("key");
     EVP_PKEY *pkey = EVP_PKCS82PKEY(p8);
     PKCS8_PRIV_KEY_INFO_free(p8);
     return keep_key(u, bag, pkey);
@@ -135,7 +144,7 @@ static int take_box(unpacking *u, PKCS7 *box)
             return err;
         bags = PKCS12_unpack_p7encdata(box, u->phrase, u->phrase_len);
         if (!bags)
-            return thi_phrase_fail("PKCS#12 file");
+            return cannot_open("PKCS#12 file");
     } else {
         return 0; /* one encrypted with a public key, of which nobody has heard */
     }
