@@ -15,6 +15,7 @@
 #include "runtime/sched.h"
 #include "sys/sys.h"
 #include "tls/ossl.h"
+#include "tls/target.h"
 
 #include <thrum/fiber.h>
 #include <thrum/scope.h>
@@ -228,7 +229,8 @@ static void tell(const th_dtls *d, th_tls_info *info)
     info->alpn = th_str_make((const char *)alpn, alpn_len);
     info->resumed = SSL_session_reused(ssl);
     info->verify_error = SSL_get_verify_result(ssl);
-    info->verified = SSL_get0_peer_certificate(ssl) && info->verify_error == X509_V_OK;
+    info->verified =
+        SSL_get0_peer_certificate(ssl) && info->verify_error == X509_V_OK && !d->core.link.insecure;
     info->peer_certs = (size_t)thi_max(sk_X509_num(SSL_get_peer_cert_chain(ssl)), 0);
     info->verified_certs = (size_t)thi_max(sk_X509_num(SSL_get0_verified_chain(ssl)), 0);
 }
@@ -241,7 +243,8 @@ int th_dtls_info(th_dtls *d, th_tls_info *info)
                            .server = d->core.link.server,
                            .done = d->core.done,
                            .sent_close = d->core.sent_close,
-                           .received_close = d->core.received_close };
+                           .received_close = d->core.received_close,
+                           .verify_error = d->core.link.verdict };
     info->name = SSL_get_servername(d->core.link.ssl, TLSEXT_NAMETYPE_host_name);
     thi_ossl_begin();
     if (d->core.done)
@@ -317,17 +320,11 @@ const char *thi_dtls_address(const char *address)
     return strncmp(address, "dtls://", 7) == 0 ? address + 7 : address;
 }
 
-/* The host of an address as it is written there, or NULL: then there is none. */
+/* The host of an address, or NULL: then there is none. */
 static char *host_of(const char *address)
 {
-    const char *from = thi_dtls_address(address);
-    from = strncmp(from, "udp://", 6) == 0 ? from + 6 : from;
-    const char *end = strrchr(from, ':');
-    if (*from == '[') {
-        from++;
-        end = strchr(from, ']');
-    }
-    return end ? thi_strdup_n(from, (size_t)(end - from)) : NULL;
+    th_str host = thi_tls_host_of(thi_dtls_address(address));
+    return host.len > 0 ? thi_strdup_n(host.ptr, host.len) : NULL;
 }
 
 static int check(const char *address, const th_dtls_opts *opts)

@@ -41,6 +41,7 @@ static bool renew(int64_t now)
     bool both = changes_at == 0 || now - changes_at >= THI_DTLS_SECRET_TIME;
     previous = both ? fresh : current;
     current = fresh;
+    OPENSSL_cleanse(&fresh, sizeof fresh);
     changes_at = now + THI_DTLS_SECRET_TIME;
     return true;
 }
@@ -70,7 +71,9 @@ bool thi_dtls_cookie_make(const th_addr *peer, int64_t now, unsigned char *cooki
     bool made = renew(now);
     secret key = current;
     pthread_mutex_unlock(&lock);
-    return made && make(&key, peer, cookie);
+    made = made && make(&key, peer, cookie);
+    OPENSSL_cleanse(&key, sizeof key);
+    return made;
 }
 
 bool thi_dtls_cookie_check(const th_addr *peer, int64_t now, const unsigned char *cookie,
@@ -81,8 +84,10 @@ bool thi_dtls_cookie_check(const th_addr *peer, int64_t now, const unsigned char
     bool there = renew(now);
     secret keys[2] = { current, previous };
     pthread_mutex_unlock(&lock);
-    if (!there || size != THI_DTLS_COOKIE || !make(&keys[0], peer, ours[0]) ||
-        !make(&keys[1], peer, ours[1]))
+    bool made = there && size == THI_DTLS_COOKIE && make(&keys[0], peer, ours[0]) &&
+                make(&keys[1], peer, ours[1]);
+    OPENSSL_cleanse(keys, sizeof keys);
+    if (!made)
         return false;
     return CRYPTO_memcmp(ours[0], cookie, size) == 0 || CRYPTO_memcmp(ours[1], cookie, size) == 0;
 }

@@ -29,6 +29,7 @@ typedef struct thi_dtls_core {
     thi_dtls_wire wire;
     th_addr peer; /* of a server's: what cookies are made of */
     int failed;   /* what every later call returns; 0: nothing */
+    char *why;    /* the detail of that; NULL: none */
     bool done;    /* the handshake is complete */
     bool sent_close;
     bool received_close;

@@ -39,7 +39,6 @@ void thi_dtls_wire_init(thi_dtls_wire *wire, size_t waiting_max)
     thi_list_init(&wire->out);
     wire->waiting = 0;
     wire->waiting_max = waiting_max;
-    wire->no_memory = false;
 }
 
 void thi_dtls_wire_deinit(thi_dtls_wire *wire)
@@ -88,10 +87,8 @@ static int wire_write(BIO *bio, const char *buf, int size)
     thi_dtls_wire *wire = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
     thi_datagram *d = size > 0 ? make_datagram(buf, (size_t)size) : NULL;
-    if (d)
+    if (d) /* else it is lost */
         thi_list_push_back(&wire->out, &d->link);
-    else
-        wire->no_memory = true;
     return size;
 }
 

@@ -22,7 +22,6 @@ typedef struct thi_dtls_wire {
     thi_list out; /* what OpenSSL has made for the peer */
     size_t waiting;
     size_t waiting_max; /* in `in`; more are lost */
-    bool no_memory;     /* something for the peer could not be kept: it is lost, as on the way */
 } thi_dtls_wire;
 
 void thi_dtls_wire_init(thi_dtls_wire *wire, size_t waiting_max);

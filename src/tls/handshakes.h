@@ -14,10 +14,10 @@
  * - who has to wait stands in the queue of the peer that the connection comes from (an address of
  *   IPv4, 64 bits of one of IPv6), and peers are served in turn: one with a thousand connections
  *   waits for itself;
- * - who has made its first step goes on before newcomers begin: otherwise a crowd that came together
- *   goes on in step, none of it is done before all are, and the worker has nothing to do while they
- *   all compute. Newcomers get one of four turns all the same, for peers decide how many steps there
- *   are;
+ * - who has made its first step goes on before newcomers begin: otherwise a crowd that came
+ * together goes on in step, none of it is done before all are, and the worker has nothing to do
+ * while they all compute. Newcomers get one of four turns all the same, for peers decide how many
+ * steps there are;
  * - a fiber has the lowest rank during its handshake, so fibers that are ready to serve go first.
  *
  *     thi_handshake h;

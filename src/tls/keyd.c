@@ -244,7 +244,7 @@ static int serve_client(th_stream *stream, void *arg)
     keyd *k = arg;
     talk *t = thi_alloc(sizeof *t);
     if (!t)
-        return -ENOMEM;
+        return thi_err_clear(-ENOMEM);
     t->keyd = k;
     t->idle = t->stops = false;
     int err = may_ask(k, stream) ? answer_all(t, stream) : refuse(t, stream);
@@ -316,13 +316,13 @@ static int serve(const char *address, const th_keyd_opts *opts, keyd *k)
 int th_keyd_serve(const char *address, const th_keyd_opts *opts)
 {
     if (!address || !opts)
-        return -EINVAL;
+        return thi_err_clear(-EINVAL);
     int err = check_opts(opts);
     if (err < 0)
         return err;
     keyd *k = thi_calloc(1, sizeof *k);
     if (!k)
-        return -ENOMEM;
+        return thi_err_clear(-ENOMEM);
     err = init(k, opts);
     if (err == 0)
         err = serve(address, opts, k);
@@ -349,7 +349,7 @@ static int ask_status(th_stream *stream, uint8_t *buf, th_arena *arena, th_str *
                            (int)thi_min(len, (size_t)150), said.ptr);
     char *copy = th_arena_strdup(arena, said);
     if (!copy)
-        return -ENOMEM;
+        return thi_err_clear(-ENOMEM);
     *text = th_str_make(copy, len);
     return 0;
 }
@@ -358,10 +358,10 @@ int th_keyd_status(const char *address, th_arena *arena, th_str *text)
 {
     th_stream *stream;
     if (!address || !arena || !text)
-        return -EINVAL;
+        return thi_err_clear(-EINVAL);
     uint8_t *buf = thi_alloc(THI_KEYD_MAX);
     if (!buf)
-        return -ENOMEM;
+        return thi_err_clear(-ENOMEM);
     int err = th_dial(address, NULL, &stream);
     if (err == 0) {
         err = ask_status(stream, buf, arena, text);

@@ -294,7 +294,7 @@ static int check_which(remote_signer *s, const char *which)
         which = "";
     }
     s->name = thi_strdup_n(which, strlen(which));
-    return s->name ? 0 : -ENOMEM;
+    return s->name ? 0 : thi_err_clear(-ENOMEM);
 }
 
 static int fill(remote_signer *s, const char *spec, const EVP_PKEY *public)
@@ -306,7 +306,7 @@ static int fill(remote_signer *s, const char *spec, const EVP_PKEY *public)
     s->base.refs = 1;
     s->address = thi_strdup_n(address, len);
     if (!s->address)
-        return -ENOMEM;
+        return thi_err_clear(-ENOMEM);
     int err = check_address(s->address);
     if (err == 0)
         err = thi_keyd_id(public, s->id);
@@ -321,7 +321,7 @@ int thi_keyd_key(const char *spec, const EVP_PKEY *public, EVP_PKEY **key)
         return thi_err_set(TH_EADDRESS, "'%s' names no key in a key process", spec);
     remote_signer *s = thi_calloc(1, sizeof *s);
     if (!s)
-        return -ENOMEM;
+        return thi_err_clear(-ENOMEM);
     int err = fill(s, spec, public);
     if (err == 0)
         err = thi_signer_key(public, &s->base, key);

@@ -103,7 +103,7 @@ int thi_keyd_keys_load(thi_keyd_keys *keys, const th_keyd_key *from, size_t coun
     *keys = (thi_keyd_keys){ 0 };
     keys->list = thi_calloc(count, sizeof *keys->list);
     if (!keys->list)
-        return -ENOMEM;
+        return thi_err_clear(-ENOMEM);
     int err = 0;
     for (size_t i = 0; i < count && err == 0; i++) {
         thi_keyd_held *held = &keys->list[keys->count];

@@ -70,7 +70,7 @@ int thi_signer_compute(thi_signer *signer, const thi_sign_request *r)
     local_signer *s = of(signer);
     int size = s->rsa ? RSA_size(s->rsa) : ECDSA_size(s->ec);
     if (r->room < (size_t)size || r->len > THI_SIGN_MAX)
-        return -EINVAL;
+        return thi_err_clear(-EINVAL);
     thi_ossl_begin();
     int result = s->rsa ? compute_rsa(s->rsa, r) : compute_ec(s->ec, r);
     return result >= 0 ? result : thi_ossl_fail(TH_ETLS, "the private key could not be used");
@@ -121,7 +121,7 @@ int thi_signer_local(EVP_PKEY *key, thi_signer **signer)
 {
     local_signer *s = thi_calloc(1, sizeof *s);
     if (!s)
-        return -ENOMEM;
+        return thi_err_clear(-ENOMEM);
     s->base.ops = &ops;
     s->base.refs = 1;
     thi_ossl_begin();

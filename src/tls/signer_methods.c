@@ -220,7 +220,7 @@ int thi_signer_key(const EVP_PKEY *public, thi_signer *signer, EVP_PKEY **out)
         return thi_err_set(TH_ETLS, "only RSA and EC keys can be used elsewhere, not %s",
                            EVP_PKEY_get0_type_name(public));
     if (!have_methods())
-        return -ENOMEM;
+        return thi_err_clear(-ENOMEM);
     thi_ossl_begin();
     EVP_PKEY *key = EVP_PKEY_new();
     bool done =

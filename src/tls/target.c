@@ -8,13 +8,11 @@
 
 #include <string.h>
 
-/* The host in "HOST:PORT" or "tcp://HOST:PORT": without brackets, zone and final dot. */
-static th_str host_of(const char *place)
+th_str thi_tls_host_of(const char *place)
 {
     static const th_str none = { "", 0 };
-    static const char scheme[] = "tcp://";
-    if (strncmp(place, scheme, sizeof scheme - 1) == 0)
-        place += sizeof scheme - 1;
+    const char *scheme = strstr(place, "://");
+    place = scheme ? scheme + 3 : place;
     const char *colon = strrchr(place, ':');
     if (!colon)
         return none;
@@ -43,7 +41,7 @@ static int find_name(const thi_tls_params *params, const th_dial_opts *opts, thi
     if (said)
         name = th_str_of(said);
     else if (has_host(target->address.place))
-        name = host_of(target->address.place);
+        name = thi_tls_host_of(target->address.place);
     if (name.len >= sizeof target->name)
         return thi_err_set(TH_EADDRESS, "'%.100s': the name is too long", target->address.shown);
     memcpy(target->name, name.ptr, name.len);

@@ -17,6 +17,10 @@ typedef struct thi_tls_target {
     char name[THI_TLS_NAME]; /* that the certificate must be for; "": none is known */
 } thi_tls_target;
 
+/* The host in "HOST:PORT" or "tcp://HOST:PORT", as a view: without brackets, zone and final dot;
+ * empty when there is none. */
+th_str thi_tls_host_of(const char *place);
+
 /*
  * Reads an address that asks for TLS, and the options of TLS beside it. 0; TH_EADDRESS, -EINVAL or
  * -ENOMEM with a detail; as th_tls_new() for a context that the address describes. Suspends when

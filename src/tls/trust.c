@@ -316,7 +316,8 @@ int thi_tls_trust_load(const th_tls_trust *opts, thi_tls_trust *trust)
 int thi_tls_trust_names(const char *const *files, STACK_OF(X509_NAME) * *names)
 {
     thi_tls_trust read = { .store = X509_STORE_new(), .names = sk_X509_NAME_new_null() };
-    int err = read.store && read.names ? add_files(&read, files, add_certs) : -ENOMEM;
+    int err =
+        read.store && read.names ? add_files(&read, files, add_certs) : thi_err_clear(-ENOMEM);
     if (err == 0) {
         *names = read.names;
         read.names = NULL;

@@ -173,6 +173,22 @@ FIBER_TEST(what_was_agreed_upon_is_told)
     stop(&s);
 }
 
+/* The chain is good, but nobody has looked at it to refuse another one. */
+FIBER_TEST(who_believes_anybody_has_verified_nobody)
+{
+    server s = { .guests = 0 };
+    th_tls_info info = { .size = sizeof info };
+    th_dtls *dtls = NULL;
+    start(&s, (th_tls_opts){ 0 });
+    th_tls *any = test_tls(NULL, (th_tls_opts){ .dtls = 1, .insecure_no_verification = 1 });
+    ck_assert_int_eq(dial_with(&s, (th_dtls_opts){ .tls = any }, &dtls), 0);
+    ck_assert_int_eq(th_dtls_info(dtls, &info), 0);
+    ck_assert_int_eq(info.verified, 0);
+    th_dtls_free(dtls);
+    th_tls_unref(any);
+    stop(&s);
+}
+
 /* As of TLS 1.2, one session serves until it expires. */
 FIBER_TEST(all_connections_but_the_first_are_resumed)
 {
@@ -471,6 +487,7 @@ static void fill(Suite *suite)
     add_on_engines(tcase, many_clients_are_served_and_hear_of_the_end);
     add_on_engines(tcase, a_client_that_leaves_ends_what_serves_it);
     tcase_add_test(tcase, what_was_agreed_upon_is_told);
+    tcase_add_test(tcase, who_believes_anybody_has_verified_nobody);
     tcase_add_test(tcase, all_connections_but_the_first_are_resumed);
     tcase_add_test(tcase, sizes_at_the_limit_and_beyond_it);
     tcase_add_test(tcase, a_wrong_name_is_refused);

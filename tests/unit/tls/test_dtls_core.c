@@ -4,6 +4,7 @@
 #include "tls/certs.h"
 
 #include "base/alloc.h"
+#include "base/error.h"
 #include "sys/sys.h"
 #include "tls/dtls_cookie.h"
 #include "tls/dtls_core.h"
@@ -255,7 +256,13 @@ START_TEST(a_server_with_another_name_is_refused)
     }
     ck_assert_int_eq(client, TH_ETLS);
     ck_assert_ptr_nonnull(strstr(th_err_detail(), "other.test"));
+    char byte;
+    ck_assert_int_eq(thi_err_set(-EIO, "something else"), -EIO);
     ck_assert_int_eq(thi_dtls_core_handshake(&p.client), TH_ETLS);
+    ck_assert_ptr_nonnull(strstr(th_err_detail(), "other.test")); /* every time */
+    ck_assert_int_eq(thi_err_set(-EIO, "something else"), -EIO);
+    ck_assert_int_eq(thi_dtls_core_read(&p.client, &byte, 1), TH_ETLS);
+    ck_assert_ptr_nonnull(strstr(th_err_detail(), "other.test"));
     ck_assert_int_eq(thi_dtls_core_handshake(&p.server), TH_ETLS); /* by the alert */
     tear_down(&p);
 }
