@@ -76,7 +76,9 @@ struct th_listener; /* thrum/serve.h */
     X(FIN_TIMEOUT, fin_timeout, OPEN, "TCP_LINGER2: life of a half-closed connection")             \
     X(DEFER_ACCEPT, defer_accept, LISTEN, "TCP_DEFER_ACCEPT: wait so long for the first bytes")    \
     X(BUSY_POLL, busy_poll, OPEN, "SO_BUSY_POLL; older kernels want CAP_NET_ADMIN")                \
-    X(FASTOPEN, fastopen, BIND, "TCP_FASTOPEN: length of its queue; in dialling: on or off")       \
+    X(FASTOPEN, fastopen, BIND,                                                                    \
+      "TCP_FASTOPEN: length of its queue, in text also on (256); in dialling: "                    \
+      "on or off")                                                                                 \
     X(MAXSEG, maxseg, BIND, "TCP_MAXSEG: largest segment, bytes")                                  \
     X(SYNCNT, syncnt, DIAL, "TCP_SYNCNT: attempts to connect")                                     \
     X(PRIORITY, priority, EACH, "SO_PRIORITY; above 6 it needs CAP_NET_ADMIN")                     \

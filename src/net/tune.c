@@ -115,6 +115,8 @@ static int fail(int err, const thi_tune_entry *e, const th_tune *tune, const cha
         if (e != &thi_tune_entries[i])
             thi_tune_drop(&one, (enum th_tune_option)i);
     (void)th_tune_format(&one, text, sizeof text);
+    if (err == -ENOENT && e == &thi_tune_entries[TH_TUNE_CONGESTION])
+        why = "the kernel has no such algorithm";
     return thi_err_set(err, "%s%s%s", text, *why ? ": " : "", why);
 }
 

@@ -19,6 +19,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define FASTOPEN_ON 256
+
 static const struct {
     const char *name;
     const char *text;
@@ -125,8 +127,20 @@ static bool read_dscp(th_str s, int64_t *out)
     return true;
 }
 
+/* The length of a queue; "on" is for those who dial, and for listeners one that is long enough. */
+static bool read_queue(th_str s, int64_t *out)
+{
+    if (th_str_eq(s, TH_STR("on")) || th_str_eq(s, TH_STR("off"))) {
+        *out = s.len == 2 ? FASTOPEN_ON : 0;
+        return true;
+    }
+    return read_number(s, out);
+}
+
 static bool read_value(const thi_tune_entry *e, th_str s, int64_t *out)
 {
+    if (e == &thi_tune_entries[TH_TUNE_FASTOPEN])
+        return read_queue(s, out);
     switch (e->kind) {
     case THI_TUNE_FLAG:
         return read_flag(s, out);
@@ -146,6 +160,8 @@ static bool read_value(const thi_tune_entry *e, th_str s, int64_t *out)
 
 static const char *expected(const thi_tune_entry *e)
 {
+    if (e == &thi_tune_entries[TH_TUNE_FASTOPEN])
+        return "must be the length of the queue, on or off";
     switch (e->kind) {
     case THI_TUNE_FLAG:
         return "must be 0, 1, on or off";
@@ -160,7 +176,7 @@ static const char *expected(const thi_tune_entry *e)
     case THI_TUNE_TEXT:
         return "must be a name of up to 15 letters, digits and _ - . : @";
     default:
-        return "must be a number in the option's range";
+        return e->max == 255 ? "must be a number from 0 to 255" : "must be a whole number";
     }
 }
 

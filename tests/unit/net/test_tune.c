@@ -86,6 +86,9 @@ START_TEST(values_take_units_and_words)
     ck_assert_int_eq(tune_of("dscp=63").tos, 0xfc);
     ck_assert_int_eq(tune_of("tos=255").tos, 255);
     ck_assert_int_eq(tune_of("mark=4294967295").mark, UINT32_MAX);
+    ck_assert_int_eq(tune_of("fastopen").fastopen, 256);
+    ck_assert_int_eq(tune_of("fastopen=off").fastopen, 0);
+    ck_assert(tune_of("fastopen=off").given & TH_TUNE_BIT(TH_TUNE_FASTOPEN));
     ck_assert_uint_eq(tune_of(" ").given, 0);
     ck_assert_int_eq(tune_of("rcvbuf=1K,rcvbuf=2K").rcvbuf, 2048);
 }
@@ -133,13 +136,15 @@ START_TEST(a_value_that_cannot_be_is_named)
         "dscp=cs8",
         "linger=-1",
         "maxseg=1K",
-        "fastopen=on",
+        "fastopen=yes",
     };
     for (size_t i = 0; i < thi_array_len(texts); i++) {
         char name[40];
         (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(texts[i], "="), texts[i]);
         is_refused(texts[i], TH_ECONFIG, name);
     }
+    is_refused("tos=0x10", TH_ECONFIG, "0 to 255");
+    is_refused("fastopen=x", TH_ECONFIG, "length of the queue");
     is_refused("nodelay,,quickack", TH_ECONFIG, "empty entry");
     is_refused("nodelay,", TH_ECONFIG, "empty entry");
 }
@@ -295,7 +300,8 @@ FIBER_TEST(what_comes_too_late_or_is_not_there_is_named)
     fails(p.stream, "defer_accept=5", -EINVAL, "defer_accept=5s: is for listeners");
     fails(p.stream, "syncnt=5", -EINVAL, "is for dialling");
     fails(p.stream, "v6only", -EOPNOTSUPP, "v6only=1");
-    fails(p.stream, "congestion=none-such", -ENOENT, "congestion=none-such");
+    fails(p.stream, "congestion=none-such", -ENOENT,
+          "congestion=none-such: the kernel has no such");
     ck_assert_int_eq(th_stream_tune(p.stream, &(th_tune){ .keepalive_idle = INT64_MAX }), -EINVAL);
     ck_assert_ptr_nonnull(strstr(th_err_detail(), "keepalive_idle"));
     ck_assert_int_eq(th_stream_tune(p.stream, &(th_tune){ .nodelay = 2 }), -EINVAL);
