@@ -7,7 +7,7 @@
  * before; at no time may an answer be wrong. Without faults there is one answer for each question,
  * in the order of the questions.
  */
-#include "sim_seeds.h"
+#include "sim_play.h"
 
 #include <thrum/runtime.h>
 #include <thrum/udp.h>
@@ -16,28 +16,20 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define FAULTS_END (20 * TH_SECOND)
-#define PATIENCE   (500 * TH_MILLISECOND)
-#define CLIENTS    5
-#define QUESTIONS  10
-#define SIZE_MAX_  1200
+#define PATIENCE  (500 * TH_MILLISECOND)
+#define CLIENTS   5
+#define QUESTIONS 10
+#define SIZE_MAX_ 1200
 
 /* One run's stage. */
 typedef struct stage {
     const char *address;
-    bool faulty;
+    sim_play play;
     bool batches;
-    int64_t calm; /* when the faults are over */
     th_addr addr;
     bool listening;
     bool stopping;
-    unsigned done; /* clients that succeeded */
 } stage;
-
-static bool faults_are_on(const stage *st)
-{
-    return st->faulty && th_now() < st->calm;
-}
 
 /* ---- the server: every byte one more ---- */
 
@@ -102,7 +94,7 @@ static int run_server(void *arg)
     stage *st = arg;
     th_udp_serve_opts opts = { .listening = listening };
     while (!st->stopping) {
-        bool excused = faults_are_on(st);
+        bool excused = faults_are_on(&st->play);
         char text[TH_ADDR_TEXT];
         const char *at = st->listening ? th_addr_format(&st->addr, text, sizeof text) : st->address;
         int result = th_udp_serve(at, st->batches ? answer_batches : answer_one_by_one, st, &opts);
@@ -189,7 +181,7 @@ static int ask_until(stage *st, th_udp **udp, uint64_t n)
 {
     size_t size = (size_t)th_sim_random(SIZE_MAX_);
     for (;;) {
-        bool excused = faults_are_on(st);
+        bool excused = faults_are_on(&st->play);
         int result = dial_and_ask(st, udp, n, size);
         if (result == 0)
             return 0;
@@ -209,7 +201,7 @@ static int run_client(void *arg)
     for (uint64_t i = 0; i < QUESTIONS && err == 0; i++)
         err = ask_until(st, &udp, th_sim_random(1000) * QUESTIONS + i);
     th_udp_free(udp);
-    st->done += err == 0;
+    st->play.done += err == 0;
     return 0;
 }
 
@@ -218,41 +210,18 @@ static int run_client(void *arg)
 static int play(void *arg)
 {
     stage *st = arg;
-    th_scope serving, asking;
-    st->calm = th_now() + FAULTS_END;
-    st->done = 0;
+    th_scope serving;
+    play_begin(&st->play);
     st->listening = st->stopping = false;
     expect(th_scope_open(&serving, NULL) == 0);
-    while (th_spawn(&serving, run_server, st) < 0)
-        th_sleep(100 * TH_MILLISECOND);
+    until_it_works(&st->play, th_spawn(&serving, run_server, st));
     while (!st->listening)
         th_sleep(TH_MILLISECOND);
-    expect(th_scope_open(&asking, NULL) == 0);
-    for (int i = 0; i < CLIENTS; i++) {
-        th_spawn_opts opts = { .place = TH_PLACE_ROUND };
-        while (th_spawn_with(&asking, run_client, st, &opts, NULL) < 0)
-            th_sleep(100 * TH_MILLISECOND);
-    }
-    int lost = th_scope_close(&asking); /* a start on another worker may fail there */
-    expect_value(st->done == CLIENTS || (st->faulty && lost == -ENOMEM), st->done);
-    if (st->faulty)
-        th_sleep_until(st->calm);
+    int err = play_clients(&st->play, CLIENTS, run_client, st);
     st->stopping = true;
     expect(th_stop() == 0);
     th_scope_close(&serving);
-    return 0;
-}
-
-static void friendly(th_sim_opts *opts)
-{
-    opts->workers = 1 + (unsigned)(opts->seed % 3);
-}
-
-static void hostile(th_sim_opts *opts)
-{
-    friendly(opts);
-    th_sim_set_faults(opts, 1 << (opts->seed % 15));
-    opts->fault_until = FAULTS_END;
+    return err;
 }
 
 /* What networks do to datagrams, and nothing else. */
@@ -288,7 +257,7 @@ END_TEST
 
 START_TEST(who_asks_again_gets_through_loss_doubling_and_delay)
 {
-    stage st = { .address = "127.0.0.1:0", .faulty = true };
+    stage st = { .address = "127.0.0.1:0", .play.faulty = true };
     sim_seeds(play, &st, lossy);
     st.batches = true;
     sim_seeds(play, &st, lossy);
@@ -297,21 +266,21 @@ END_TEST
 
 START_TEST(a_service_recovers_from_every_fault)
 {
-    stage st = { .address = "127.0.0.1:0", .faulty = true };
+    stage st = { .address = "127.0.0.1:0", .play.faulty = true };
     sim_seeds(play, &st, hostile);
 }
 END_TEST
 
 START_TEST(a_service_of_batches_recovers_from_every_fault)
 {
-    stage st = { .address = "[::1]:0", .faulty = true, .batches = true };
+    stage st = { .address = "[::1]:0", .play.faulty = true, .batches = true };
     sim_seeds(play, &st, hostile);
 }
 END_TEST
 
 START_TEST(a_service_at_a_unix_socket_recovers_from_every_fault)
 {
-    stage st = { .address = "unix:/thrum-sim-datagrams", .faulty = true };
+    stage st = { .address = "unix:/thrum-sim-datagrams", .play.faulty = true };
     sim_seeds(play, &st, hostile);
 }
 END_TEST

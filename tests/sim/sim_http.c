@@ -7,7 +7,7 @@
  * knows the answer to each. Every answer that arrives must be right and in order. Missing ones, and
  * a connection that is cut, are excused only while there are faults.
  */
-#include "sim_seeds.h"
+#include "sim_play.h"
 
 #include <thrum/dial.h>
 #include <thrum/http.h>
@@ -21,7 +21,6 @@
 #include <strings.h>
 #include <unistd.h>
 
-#define FAULTS_END   (20 * TH_SECOND)
 #define PATIENCE     (60 * TH_SECOND)
 #define CLIENTS      4
 #define REQUESTS_MAX 6
@@ -29,18 +28,11 @@
 #define WIRE_MAX     (REQUESTS_MAX * (4 * BODY_MAX + 200))
 #define FILE_SIZE    700
 
-static bool faulty;
-static int64_t calm; /* when the faults are over */
-static unsigned done;
+static sim_play stage;
 static th_listener *listener;
 static th_http_router *router;
 static char dial_at[TH_ADDR_TEXT];
 static int file = -1;
-
-static bool faults_are_on(void)
-{
-    return faulty && th_now() < calm;
-}
 
 static char pattern(size_t i)
 {
@@ -121,7 +113,7 @@ static int run_server(void *arg)
     th_http_opts opts = { .min_rate = 1, .max_connections = th_sim_random(2) ? 3 : 0 };
     (void)arg;
     for (;;) {
-        bool excused = faults_are_on();
+        bool excused = faults_are_on(&stage);
         int result = th_http_serve_on(&listener, 1, th_http_router_handle, router, &opts);
         if (result == 0 || result == -ECANCELED)
             return 0;
@@ -396,7 +388,7 @@ static int run_client(void *arg)
     (void)arg;
     th_sleep((int64_t)th_sim_random(TH_SECOND));
     for (;;) {
-        bool excused = faults_are_on();
+        bool excused = faults_are_on(&stage);
         dialogue *d = calloc(1, sizeof *d);
         d->excused = excused;
         for (uint64_t n = 1 + th_sim_random(REQUESTS_MAX); n > 0; n--)
@@ -410,50 +402,23 @@ static int run_client(void *arg)
             return 0;
         th_sleep((int64_t)th_sim_random(TH_SECOND));
     }
-    done++;
+    stage.done++;
     return 0;
 }
 
 /* ---- the play ---- */
 
-#define until_it_works(call)                                                                       \
-    for (;;) {                                                                                     \
-        bool excused_ = faults_are_on();                                                           \
-        int result_ = (call);                                                                      \
-        if (result_ == 0)                                                                          \
-            break;                                                                                 \
-        expect_value(excused_, result_);                                                           \
-        if (!excused_)                                                                             \
-            return result_;                                                                        \
-        th_sleep(100 * TH_MILLISECOND);                                                            \
-    }
-
 static int play(void *arg)
 {
     (void)arg;
-    th_addr addr;
-    th_scope serving, asking;
-    calm = th_now() + FAULTS_END;
-    done = 0;
-    until_it_works(make_router());
-    until_it_works(th_listen("127.0.0.1:0", NULL, &listener));
-    th_listener_addr(listener, &addr);
-    th_addr_format(&addr, dial_at, sizeof dial_at);
-    expect(th_scope_open(&serving, NULL) == 0);
-    until_it_works(th_spawn(&serving, run_server, NULL));
-    expect(th_scope_open(&asking, NULL) == 0);
-    for (int i = 0; i < CLIENTS; i++)
-        until_it_works(th_spawn_with(&asking, run_client, NULL,
-                                     &(th_spawn_opts){ .place = TH_PLACE_ROUND }, NULL));
-    int lost = th_scope_close(&asking);
-    expect_value(done == CLIENTS || (faulty && lost == -ENOMEM), done);
-    if (faulty)
-        th_sleep_until(calm);
-    expect(th_stop() == 0);
-    th_scope_close(&serving);
+    play_begin(&stage);
+    until_it_works(&stage, make_router());
+    int err = play_listen(&stage, "127.0.0.1:0", &listener, dial_at);
+    if (err == 0)
+        err = play_out(&stage, run_server, CLIENTS, run_client, NULL);
     th_listener_close(listener);
     th_http_router_free(router);
-    return 0;
+    return err;
 }
 
 static void make_file(void)
@@ -466,12 +431,7 @@ static void make_file(void)
         ck_assert_int_eq(write(file, (char[]){ pattern(i) }, 1), 1);
 }
 
-static void friendly(th_sim_opts *opts)
-{
-    opts->workers = 1 + (unsigned)(opts->seed % 3);
-}
-
-static void slow(th_sim_opts *opts)
+static void slow_with_jumps(th_sim_opts *opts)
 {
     friendly(opts);
     opts->faults[TH_SIM_SHORT_READ].per_million = 100000;
@@ -480,17 +440,10 @@ static void slow(th_sim_opts *opts)
     opts->faults[TH_SIM_WALL_JUMP].per_million = 100000;
 }
 
-static void hostile(th_sim_opts *opts)
-{
-    friendly(opts);
-    th_sim_set_faults(opts, 1 << (opts->seed % 15));
-    opts->fault_until = FAULTS_END;
-}
-
 START_TEST(pipelined_requests_are_answered_in_order)
 {
     make_file();
-    faulty = false;
+    stage.faulty = false;
     sim_seeds(play, NULL, friendly);
 }
 END_TEST
@@ -498,15 +451,15 @@ END_TEST
 START_TEST(short_transfers_and_clock_jumps_change_no_answer)
 {
     make_file();
-    faulty = false;
-    sim_seeds(play, NULL, slow);
+    stage.faulty = false;
+    sim_seeds(play, NULL, slow_with_jumps);
 }
 END_TEST
 
 START_TEST(answers_are_right_or_missing_under_every_fault)
 {
     make_file();
-    faulty = true;
+    stage.faulty = true;
     sim_seeds(play, NULL, hostile);
 }
 END_TEST

@@ -9,7 +9,7 @@
  * The same goes for TLS, which never fails by itself: whatever happens to bytes on their way
  * happens to the connection.
  */
-#include "sim_seeds.h"
+#include "sim_play.h"
 
 #include "tls/certs.h"
 
@@ -23,34 +23,26 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#define FAULTS_END (20 * TH_SECOND)
-#define PATIENCE   (60 * TH_SECOND)  /* buffers may be two bytes, and a way takes 2 ms */
-#define TLS_MORE   (110 * TH_SECOND) /* buffers may be tiny, and a handshake has its 2 KB */
-#define CLIENTS    6
-#define SIZE_MAX_  3000
+#define PATIENCE  (60 * TH_SECOND)  /* buffers may be two bytes, and a way takes 2 ms */
+#define TLS_MORE  (110 * TH_SECOND) /* buffers may be tiny, and a handshake has its 2 KB */
+#define CLIENTS   6
+#define SIZE_MAX_ 3000
 
 /* One run's stage. */
 typedef struct stage {
     const char *address;
     th_protocol_factory serve;
     th_protocol_factory call;
-    bool faulty;
+    sim_play play;
     bool tls;
-    int64_t calm; /* when the faults are over */
     th_listener *listener;
     char dial_at[TH_ADDR_TEXT + 8];
-    unsigned done; /* clients that succeeded */
-    int open;      /* connections made and not lost */
+    int open; /* connections made and not lost */
 } stage;
 
 static stage *now; /* the one that is played */
 
 static th_tls *server_tls, *client_tls;
-
-static bool faults_are_on(void)
-{
-    return now->faulty && th_now() < now->calm;
-}
 
 static unsigned char pattern(uint64_t n, size_t i)
 {
@@ -179,7 +171,7 @@ static int run_server(void *arg)
     th_protocol_serve_opts opts = { .max_connections = th_sim_random(2) ? 3 : 0,
                                     .tls = st->tls ? server_tls : NULL };
     for (;;) {
-        bool excused = faults_are_on();
+        bool excused = faults_are_on(&now->play);
         int result = th_protocol_serve_on(&st->listener, 1, st->serve, NULL, &opts);
         if (result == 0 || result == -ECANCELED)
             return 0;
@@ -359,7 +351,7 @@ static int run_client(void *arg)
     stage *st = arg;
     th_sleep((int64_t)th_sim_random(TH_SECOND));
     for (;;) {
-        bool excused = faults_are_on();
+        bool excused = faults_are_on(&now->play);
         int result = attempt(st);
         if (result == 0)
             break;
@@ -368,25 +360,13 @@ static int run_client(void *arg)
             return 0;
         th_sleep((int64_t)th_sim_random(TH_SECOND));
     }
-    st->done++;
+    st->play.done++;
     return 0;
 }
 
 /* ---- the play -------------------------------------------------------------------------------- */
 
 /* Does something that may fail while there are faults. */
-#define until_it_works(call)                                                                       \
-    for (;;) {                                                                                     \
-        bool excused_ = faults_are_on();                                                           \
-        int result_ = (call);                                                                      \
-        if (result_ == 0)                                                                          \
-            break;                                                                                 \
-        expect_value(excused_, result_);                                                           \
-        if (!excused_)                                                                             \
-            return result_;                                                                        \
-        th_sleep(100 * TH_MILLISECOND);                                                            \
-    }
-
 static void say_where(stage *st)
 {
     char place[TH_ADDR_TEXT];
@@ -399,50 +379,15 @@ static void say_where(stage *st)
 static int play(void *arg)
 {
     stage *st = arg;
-    th_spawn_opts around = { .place = TH_PLACE_ROUND };
     now = st;
-    st->calm = th_now() + FAULTS_END;
-    st->done = 0;
     st->open = 0;
-    until_it_works(th_listen(st->address, NULL, &st->listener));
+    play_begin(&st->play);
+    until_it_works(&st->play, th_listen(st->address, NULL, &st->listener));
     say_where(st);
-    th_scope serving, asking;
-    expect(th_scope_open(&serving, NULL) == 0);
-    until_it_works(th_spawn(&serving, run_server, st));
-    expect(th_scope_open(&asking, NULL) == 0);
-    for (int i = 0; i < CLIENTS; i++)
-        until_it_works(th_spawn_with(&asking, run_client, st, &around, NULL));
-    int lost = th_scope_close(&asking);
-    expect_value(st->done == CLIENTS || (st->faulty && lost == -ENOMEM), st->done);
-    if (st->faulty)
-        th_sleep_until(st->calm);
-    expect(th_stop() == 0);
-    th_scope_close(&serving);
+    int err = play_out(&st->play, run_server, CLIENTS, run_client, st);
     expect_value(st->open == 0, st->open);
     th_listener_close(st->listener);
-    return 0;
-}
-
-static void friendly(th_sim_opts *opts)
-{
-    opts->workers = 1 + (unsigned)(opts->seed % 3);
-}
-
-static void hostile(th_sim_opts *opts)
-{
-    friendly(opts);
-    th_sim_set_faults(opts, 1 << (opts->seed % 15));
-    opts->fault_until = FAULTS_END;
-}
-
-/* What may slow things down, but must never make anything fail. */
-static void slow(th_sim_opts *opts)
-{
-    friendly(opts);
-    opts->faults[TH_SIM_SHORT_READ].per_million = 100000;
-    opts->faults[TH_SIM_SHORT_WRITE].per_million = 100000;
-    opts->faults[TH_SIM_AGAIN].per_million = 100000;
-    opts->faults[TH_SIM_STALL].per_million = 100;
+    return err;
 }
 
 /* ---- cancelled at each wait ------------------------------------------------------------------ */
@@ -454,7 +399,7 @@ static int talk_once(void *arg)
     th_scope serving;
     now = st;
     st->open = 0;
-    st->calm = INT64_MAX;
+    st->play.calm = INT64_MAX;
     int err = th_listen(st->address, NULL, &st->listener);
     if (err < 0)
         return err;
@@ -494,7 +439,9 @@ static void cancel_at_each_wait(stage *st)
 
 START_TEST(cancelled_at_each_wait_nothing_is_left)
 {
-    stage st = { .address = "127.0.0.1:0", .serve = serve_echo, .call = call_echo, .faulty = true };
+    stage st = {
+        .address = "127.0.0.1:0", .serve = serve_echo, .call = call_echo, .play.faulty = true
+    };
     cancel_at_each_wait(&st);
 }
 END_TEST
@@ -529,7 +476,9 @@ END_TEST
 
 START_TEST(echo_recovers_from_every_fault)
 {
-    stage st = { .address = "127.0.0.1:0", .serve = serve_echo, .call = call_echo, .faulty = true };
+    stage st = {
+        .address = "127.0.0.1:0", .serve = serve_echo, .call = call_echo, .play.faulty = true
+    };
     sim_seeds(play, &st, hostile);
 }
 END_TEST
@@ -537,7 +486,7 @@ END_TEST
 START_TEST(frames_recover_from_every_fault)
 {
     stage st = {
-        .address = "127.0.0.1:0", .serve = serve_frames, .call = call_framed, .faulty = true
+        .address = "127.0.0.1:0", .serve = serve_frames, .call = call_framed, .play.faulty = true
     };
     sim_seeds(play, &st, hostile);
 }
@@ -580,7 +529,7 @@ START_TEST(tls_recovers_from_every_fault)
                  .serve = serve_frames,
                  .call = call_framed,
                  .tls = true,
-                 .faulty = true };
+                 .play.faulty = true };
     sim_seeds(play, &st, hostile);
 }
 END_TEST
@@ -591,7 +540,7 @@ START_TEST(tls_cancelled_at_each_wait_leaves_nothing)
                  .serve = serve_echo,
                  .call = call_echo,
                  .tls = true,
-                 .faulty = true };
+                 .play.faulty = true };
     cancel_at_each_wait(&st);
 }
 END_TEST

@@ -6,7 +6,7 @@
  * While there are faults a client tries again until it succeeds; an attempt that begins after the
  * faults have ended must succeed at once. At no time may a byte be wrong.
  */
-#include "sim_seeds.h"
+#include "sim_play.h"
 
 #include <thrum/addr.h>
 #include <thrum/dial.h>
@@ -21,27 +21,19 @@
 #include <errno.h>
 #include <stdbool.h>
 
-#define FAULTS_END (20 * TH_SECOND)
-#define PATIENCE   (60 * TH_SECOND) /* buffers may be two bytes, and a way takes 2 ms */
-#define CLIENTS    6
-#define SIZE_MAX_  3000
+#define PATIENCE  (60 * TH_SECOND) /* buffers may be two bytes, and a way takes 2 ms */
+#define CLIENTS   6
+#define SIZE_MAX_ 3000
 
 /* One run's stage. */
 typedef struct stage {
     const char *address;
     th_serve_fn serve;
     int (*attempt)(struct stage *stage, uint64_t n);
-    bool faulty;
-    int64_t calm; /* when the faults are over */
+    sim_play play;
     th_listener *listener;
     char dial_at[TH_ADDR_TEXT];
-    unsigned done; /* clients that succeeded */
 } stage;
-
-static bool faults_are_on(const stage *st)
-{
-    return st->faulty && th_now() < st->calm;
-}
 
 /* ---- the server ---- */
 
@@ -51,7 +43,7 @@ static int run_server(void *arg)
     stage *st = arg;
     th_serve_opts opts = { .max_connections = th_sim_random(2) ? 3 : 0 };
     for (;;) {
-        bool excused = faults_are_on(st);
+        bool excused = faults_are_on(&st->play);
         int result = th_serve_on(&st->listener, 1, st->serve, st, &opts);
         if (result == 0 || result == -ECANCELED)
             return 0;
@@ -296,7 +288,7 @@ static int run_client(void *arg)
     stage *st = arg;
     th_sleep((int64_t)th_sim_random(TH_SECOND));
     for (;;) {
-        bool excused = faults_are_on(st);
+        bool excused = faults_are_on(&st->play);
         th_scope patient;
         int result = th_scope_open(&patient, &(th_scope_opts){ .deadline = th_after(PATIENCE) });
         if (result == 0)
@@ -309,64 +301,24 @@ static int run_client(void *arg)
             return 0;
         th_sleep((int64_t)th_sim_random(TH_SECOND));
     }
-    st->done++;
+    st->play.done++;
     return 0;
 }
 
 /* ---- the play ---- */
 
-/* Does something that may fail while there are faults. */
-#define until_it_works(st, call)                                                                   \
-    for (;;) {                                                                                     \
-        bool excused_ = faults_are_on(st);                                                         \
-        int result_ = (call);                                                                      \
-        if (result_ == 0)                                                                          \
-            break;                                                                                 \
-        expect_value(excused_, result_);                                                           \
-        if (!excused_)                                                                             \
-            return result_;                                                                        \
-        th_sleep(100 * TH_MILLISECOND);                                                            \
-    }
-
 static int play(void *arg)
 {
     stage *st = arg;
-    st->calm = th_now() + FAULTS_END;
-    st->done = 0;
-    until_it_works(st, th_listen(st->address, NULL, &st->listener));
-    th_addr addr;
-    th_listener_addr(st->listener, &addr);
-    th_addr_format(&addr, st->dial_at, sizeof st->dial_at);
-    th_scope serving, asking;
-    expect(th_scope_open(&serving, NULL) == 0);
-    until_it_works(st, th_spawn(&serving, run_server, st));
-    expect(th_scope_open(&asking, NULL) == 0);
-    for (int i = 0; i < CLIENTS; i++)
-        until_it_works(st, th_spawn_with(&asking, run_client, st,
-                                         &(th_spawn_opts){ .place = TH_PLACE_ROUND }, NULL));
-    int lost = th_scope_close(&asking); /* a start on another worker may fail there */
-    expect_value(st->done == CLIENTS || (st->faulty && lost == -ENOMEM), st->done);
-    if (st->faulty)
-        th_sleep_until(st->calm);
-    int64_t stopped = th_now();
-    expect(th_stop() == 0);
-    th_scope_close(&serving);
+    play_begin(&st->play);
+    int err = play_listen(&st->play, st->address, &st->listener, st->dial_at);
+    if (err < 0)
+        return err;
+    err = play_out(&st->play, run_server, CLIENTS, run_client, st);
     if (st->serve != ignore) /* nobody holds one open: they end before the time of grace, 10 s */
-        expect_value(th_now() - stopped < 9 * TH_SECOND, th_now() - stopped);
+        expect_value(st->play.stopping < 9 * TH_SECOND, st->play.stopping);
     th_listener_close(st->listener);
-    return 0;
-}
-
-static void friendly(th_sim_opts *opts)
-{
-    opts->workers = 1 + (unsigned)(opts->seed % 3);
-}
-
-static void hostile(th_sim_opts *opts)
-{
-    friendly(opts);
-    th_sim_set_faults(opts, 1 << (opts->seed % 15));
-    opts->fault_until = FAULTS_END;
+    return err;
 }
 
 /* Only what may happen to a server that accepts. */
@@ -379,15 +331,11 @@ static void hard_to_accept(th_sim_opts *opts)
     opts->fault_until = FAULTS_END;
 }
 
-/* What may slow things down, but must never make anything fail. */
-static void slow(th_sim_opts *opts)
+/* The time of day has no say in any of this. */
+static void slow_with_jumps(th_sim_opts *opts)
 {
-    friendly(opts);
-    opts->faults[TH_SIM_SHORT_READ].per_million = 100000;
-    opts->faults[TH_SIM_SHORT_WRITE].per_million = 100000;
-    opts->faults[TH_SIM_AGAIN].per_million = 100000;
+    slow(opts);
     opts->faults[TH_SIM_WALL_JUMP].per_million = 100000;
-    opts->faults[TH_SIM_STALL].per_million = 100;
 }
 
 START_TEST(echo_returns_every_byte)
@@ -400,59 +348,63 @@ END_TEST
 START_TEST(echo_over_a_unix_socket_returns_every_byte)
 {
     stage st = { .address = "unix:/thrum-sim-echo", .serve = echo, .attempt = attempt_echo };
-    sim_seeds(play, &st, slow);
+    sim_seeds(play, &st, slow_with_jumps);
 }
 END_TEST
 
 START_TEST(short_transfers_and_false_eagain_change_nothing)
 {
     stage st = { .address = "[::1]:0", .serve = echo, .attempt = attempt_echo };
-    sim_seeds(play, &st, slow);
+    sim_seeds(play, &st, slow_with_jumps);
 }
 END_TEST
 
 START_TEST(half_closed_connection_carries_the_answer)
 {
     stage st = { .address = "127.0.0.1:0", .serve = count, .attempt = attempt_half_close };
-    sim_seeds(play, &st, slow);
+    sim_seeds(play, &st, slow_with_jumps);
 }
 END_TEST
 
 START_TEST(a_relay_returns_every_byte)
 {
     stage st = { .address = "127.0.0.1:0", .serve = relay_to_echo, .attempt = attempt_echo };
-    sim_seeds(play, &st, slow);
+    sim_seeds(play, &st, slow_with_jumps);
 }
 END_TEST
 
 START_TEST(buffers_return_every_byte)
 {
     stage st = { .address = "127.0.0.1:0", .serve = buffered_echo, .attempt = attempt_echo };
-    sim_seeds(play, &st, slow);
+    sim_seeds(play, &st, slow_with_jumps);
 }
 END_TEST
 
 START_TEST(a_relay_recovers_from_every_fault)
 {
-    stage st = {
-        .address = "127.0.0.1:0", .serve = relay_to_echo, .attempt = attempt_echo, .faulty = true
-    };
+    stage st = { .address = "127.0.0.1:0",
+                 .serve = relay_to_echo,
+                 .attempt = attempt_echo,
+                 .play.faulty = true };
     sim_seeds(play, &st, hostile);
 }
 END_TEST
 
 START_TEST(buffers_recover_from_every_fault)
 {
-    stage st = {
-        .address = "127.0.0.1:0", .serve = buffered_echo, .attempt = attempt_echo, .faulty = true
-    };
+    stage st = { .address = "127.0.0.1:0",
+                 .serve = buffered_echo,
+                 .attempt = attempt_echo,
+                 .play.faulty = true };
     sim_seeds(play, &st, hostile);
 }
 END_TEST
 
 START_TEST(echo_recovers_from_every_fault)
 {
-    stage st = { .address = "127.0.0.1:0", .serve = echo, .attempt = attempt_echo, .faulty = true };
+    stage st = {
+        .address = "127.0.0.1:0", .serve = echo, .attempt = attempt_echo, .play.faulty = true
+    };
     sim_seeds(play, &st, hostile);
 }
 END_TEST
@@ -460,7 +412,7 @@ END_TEST
 START_TEST(half_close_recovers_from_every_fault)
 {
     stage st = {
-        .address = "127.0.0.1:0", .serve = count, .attempt = attempt_half_close, .faulty = true
+        .address = "127.0.0.1:0", .serve = count, .attempt = attempt_half_close, .play.faulty = true
     };
     sim_seeds(play, &st, hostile);
 }
@@ -468,7 +420,9 @@ END_TEST
 
 START_TEST(accept_recovers)
 {
-    stage st = { .address = "127.0.0.1:0", .serve = echo, .attempt = attempt_echo, .faulty = true };
+    stage st = {
+        .address = "127.0.0.1:0", .serve = echo, .attempt = attempt_echo, .play.faulty = true
+    };
     sim_seeds(play, &st, hard_to_accept);
 }
 END_TEST

@@ -11,7 +11,7 @@
  * The certificate is one whose signatures all have the same length, and there are no tickets, so
  * that a run can be repeated.
  */
-#include "sim_seeds.h"
+#include "sim_play.h"
 
 #include "tls/certs.h"
 
@@ -25,27 +25,19 @@
 #include <errno.h>
 #include <stdbool.h>
 
-#define FAULTS_END (20 * TH_SECOND)
-#define PATIENCE   (120 * TH_SECOND) /* buffers may be tiny, and a handshake has its 2 KB */
-#define CLIENTS    4
-#define SIZE_MAX_  6000
+#define PATIENCE  (120 * TH_SECOND) /* buffers may be tiny, and a handshake has its 2 KB */
+#define CLIENTS   4
+#define SIZE_MAX_ 6000
 
 static th_tls *server_tls, *client_tls;
 
 /* One run's stage. */
 typedef struct stage {
     int (*attempt)(struct stage *stage, uint64_t n);
-    bool faulty;
-    int64_t calm; /* when the faults are over */
+    sim_play play;
     th_listener *listener;
     char dial_at[TH_ADDR_TEXT];
-    unsigned done; /* clients that succeeded */
 } stage;
-
-static bool faults_are_on(const stage *st)
-{
-    return st->faulty && th_now() < st->calm;
-}
 
 /* What the network may do to a connection. TLS has no failure of its own among these, but that a
  * peer without memory says so. */
@@ -104,7 +96,7 @@ static int run_server(void *arg)
 {
     stage *st = arg;
     for (;;) {
-        bool excused = faults_are_on(st);
+        bool excused = faults_are_on(&st->play);
         int result = th_serve_on(&st->listener, 1, serve, st, NULL);
         if (result == 0 || result == -ECANCELED)
             return 0;
@@ -214,7 +206,7 @@ static int attempt_in_a_hurry(stage *st, uint64_t n)
         th_stream_reset(safe);
     th_stream_free(safe);
     expect_value(result == 0 || is_network_error(result), result);
-    return faults_are_on(st) ? result : attempt_echo(st, n);
+    return faults_are_on(&st->play) ? result : attempt_echo(st, n);
 }
 
 /* Tries until it succeeds. */
@@ -223,7 +215,7 @@ static int run_client(void *arg)
     stage *st = arg;
     th_sleep((int64_t)th_sim_random(TH_SECOND));
     for (;;) {
-        bool excused = faults_are_on(st);
+        bool excused = faults_are_on(&st->play);
         th_scope patient;
         int result = th_scope_open(&patient, &(th_scope_opts){ .deadline = th_after(PATIENCE) });
         if (result == 0)
@@ -236,72 +228,21 @@ static int run_client(void *arg)
             return 0;
         th_sleep((int64_t)th_sim_random(TH_SECOND));
     }
-    st->done++;
+    st->play.done++;
     return 0;
 }
 
 /* ---- the play ---- */
 
-/* Does something that may fail while there are faults. */
-#define until_it_works(st, call)                                                                   \
-    for (;;) {                                                                                     \
-        bool excused_ = faults_are_on(st);                                                         \
-        int result_ = (call);                                                                      \
-        if (result_ == 0)                                                                          \
-            break;                                                                                 \
-        expect_value(excused_, result_);                                                           \
-        if (!excused_)                                                                             \
-            return result_;                                                                        \
-        th_sleep(100 * TH_MILLISECOND);                                                            \
-    }
-
 static int play(void *arg)
 {
     stage *st = arg;
-    st->calm = th_now() + FAULTS_END;
-    st->done = 0;
-    until_it_works(st, th_listen("127.0.0.1:0", NULL, &st->listener));
-    th_addr addr;
-    th_listener_addr(st->listener, &addr);
-    th_addr_format(&addr, st->dial_at, sizeof st->dial_at);
-    th_scope serving, asking;
-    expect(th_scope_open(&serving, NULL) == 0);
-    until_it_works(st, th_spawn(&serving, run_server, st));
-    expect(th_scope_open(&asking, NULL) == 0);
-    for (int i = 0; i < CLIENTS; i++)
-        until_it_works(st, th_spawn_with(&asking, run_client, st,
-                                         &(th_spawn_opts){ .place = TH_PLACE_ROUND }, NULL));
-    int lost = th_scope_close(&asking); /* a start on another worker may fail there */
-    expect_value(st->done == CLIENTS || (st->faulty && lost == -ENOMEM), st->done);
-    if (st->faulty)
-        th_sleep_until(st->calm);
-    expect(th_stop() == 0);
-    th_scope_close(&serving);
+    play_begin(&st->play);
+    int err = play_listen(&st->play, "127.0.0.1:0", &st->listener, st->dial_at);
+    if (err == 0)
+        err = play_out(&st->play, run_server, CLIENTS, run_client, st);
     th_listener_close(st->listener);
-    return 0;
-}
-
-static void friendly(th_sim_opts *opts)
-{
-    opts->workers = 1 + (unsigned)(opts->seed % 3);
-    opts->stack_size = 64 * 1024;
-}
-
-static void hostile(th_sim_opts *opts)
-{
-    friendly(opts);
-    th_sim_set_faults(opts, 1 << (opts->seed % 15));
-    opts->fault_until = FAULTS_END;
-}
-
-/* What may slow things down, but must never make anything fail. */
-static void slow(th_sim_opts *opts)
-{
-    friendly(opts);
-    opts->faults[TH_SIM_SHORT_READ].per_million = 100000;
-    opts->faults[TH_SIM_SHORT_WRITE].per_million = 100000;
-    opts->faults[TH_SIM_AGAIN].per_million = 100000;
-    opts->faults[TH_SIM_STALL].per_million = 100;
+    return err;
 }
 
 /* A connection ends in whatever state it is in, again and again. */
@@ -314,15 +255,25 @@ static void resetting(th_sim_opts *opts)
     opts->fault_until = FAULTS_END;
 }
 
+static void (*world)(th_sim_opts *opts);
+
+/* A handshake needs more stack than most things. */
+static void with_deep_stacks(th_sim_opts *opts)
+{
+    world(opts);
+    opts->stack_size = 64 * 1024;
+}
+
 static void run(stage st, int version, void (*configure)(th_sim_opts *opts))
 {
+    world = configure;
     test_cert_make(&test_ca, "Test Root", NULL, NULL, EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"));
     test_cert_make(&test_server, "server.test", "DNS:server.test", &test_ca,
                    EVP_PKEY_Q_keygen(NULL, NULL, "ED25519"));
     server_tls = test_tls(&test_server,
                           (th_tls_opts){ .tickets = TH_TLS_NO_TICKETS, .max_version = version });
     client_tls = test_tls(NULL, (th_tls_opts){ .no_sessions = 1 });
-    sim_seeds(play, &st, configure);
+    sim_seeds(play, &st, with_deep_stacks);
     th_tls_unref(server_tls);
     th_tls_unref(client_tls);
     test_cert_free(&test_ca);
@@ -355,19 +306,19 @@ END_TEST
 
 START_TEST(echo_recovers_from_every_fault)
 {
-    run((stage){ .attempt = attempt_echo, .faulty = true }, TH_TLS_1_3, hostile);
+    run((stage){ .attempt = attempt_echo, .play.faulty = true }, TH_TLS_1_3, hostile);
 }
 END_TEST
 
 START_TEST(echo_recovers_from_resets_in_any_state)
 {
-    run((stage){ .attempt = attempt_echo, .faulty = true }, TH_TLS_1_3, resetting);
+    run((stage){ .attempt = attempt_echo, .play.faulty = true }, TH_TLS_1_3, resetting);
 }
 END_TEST
 
 START_TEST(in_tls_1_2_as_well)
 {
-    run((stage){ .attempt = attempt_echo, .faulty = true }, TH_TLS_1_2, resetting);
+    run((stage){ .attempt = attempt_echo, .play.faulty = true }, TH_TLS_1_2, resetting);
 }
 END_TEST
 
