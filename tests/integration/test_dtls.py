@@ -8,7 +8,7 @@ import pytest
 
 from serving import TIMEOUT, eventually
 from tls_peers import needs
-from tls_servers import Ask, Program, free_port
+from tls_servers import Ask, at_free_port, free_port
 from tls_wire import Authority
 
 
@@ -157,14 +157,15 @@ def other():
     """Starts a server of others: other("gnutls", pair, word...); .address is where it is."""
     with contextlib.ExitStack() as stack:
         def start_other(kind, pair, *more):
-            port = free_port(socket.SOCK_DGRAM)
-            command = {
-                "gnutls": ["gnutls-serv", "--udp", "--echo", "--port", port, "--x509certfile",
-                           pair[0], "--x509keyfile", pair[1]],
-                "openssl": ["openssl", "s_server", "-dtls1_2", "-listen", "-accept",
-                            f"127.0.0.1:{port}", "-cert", pair[0], "-key", pair[1]],
+            words = {
+                "gnutls": lambda port: [
+                    "gnutls-serv", "--udp", "--echo", "--port", port, "--x509certfile", pair[0],
+                    "--x509keyfile", pair[1], *more],
+                "openssl": lambda port: [
+                    "openssl", "s_server", "-dtls1_2", "-listen", "-accept", f"127.0.0.1:{port}",
+                    "-cert", pair[0], "-key", pair[1], *more],
             }[kind]
-            server = Program(stack, [*command, *more], port, kind="udp")
+            server = at_free_port(stack, words, kind="udp")
             server.address = f"dtls://{server.address}"
             return server
         yield start_other

@@ -16,6 +16,7 @@ import threading
 from serving import TIMEOUT, Lines, eventually
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+NGINX = shutil.which("nginx") or "/usr/sbin/nginx"  # which is not in everybody's PATH
 REQUEST = "GET /small HTTP/1.0\r\n\r\n"
 
 
@@ -36,16 +37,12 @@ def is_listening(port, kind="tcp"):
 class Program:
     """A program that serves: what it says, and its end with the test."""
 
-    def __init__(self, stack, command, port=None, folder=None, kind="tcp"):
+    def __init__(self, stack, command, folder=None):
         self.process = subprocess.Popen(
             [str(word) for word in command], cwd=folder, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="backslashreplace")
         stack.callback(self.end)
         self.out = Lines(self.process.stdout)
-        if port:
-            eventually(lambda: is_listening(port, kind) or self.process.poll() is not None)
-            assert self.process.poll() is None, self.out.lines
-            self.address = f"127.0.0.1:{port}"
 
     def says(self, words, timeout=TIMEOUT):
         """Waits for a line with these words; the line."""
@@ -75,6 +72,19 @@ class Program:
         self.process.stdin.close()
 
 
+def at_free_port(stack, command, folder=None, kind="tcp"):
+    """A program that has to be told its port: command(port) gives its words. Somebody else may
+    have taken the port when it comes to it: then it ends, and another one is tried."""
+    for _ in range(5):
+        port = free_port(socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+        program = Program(stack, command(port), folder)
+        eventually(lambda: is_listening(port, kind) or program.process.poll() is not None)
+        if program.process.poll() is None:
+            program.address = f"127.0.0.1:{port}"
+            return program
+    raise AssertionError(program.out.lines)
+
+
 class Settings:
     """What a server is to be: `pair` its certificate and key, `version` the only one that it
     speaks, `client_ca` whose certificates clients have to show, `alpn` what it knows, `folder`
@@ -92,16 +102,15 @@ class Openssl:
     said, heard, needs = "warp\n", "praw\n", ("openssl", "openssl")
 
     def __init__(self, stack, s, *more):
-        port = free_port()
-        words = ["-rev"] if not more else more
+        words = more or ["-rev"]
         if s.version:
             words = [*words, "-tls" + s.version.replace(".", "_")]
         if s.client_ca:
             words = [*words, "-Verify", "1", "-verify_return_error", "-CAfile", s.client_ca]
-        self.program = Program(stack, ["openssl", "s_server", "-accept", f"127.0.0.1:{port}",
-                                       "-cert", s.pair[0], "-key", s.pair[1], "-alpn", s.alpn,
-                                       *words], port, s.folder)
-        self.address = self.program.address
+        self.program = Program(stack, ["openssl", "s_server", "-accept", "127.0.0.1:0", "-cert",
+                                       s.pair[0], "-key", s.pair[1], "-alpn", s.alpn, *words],
+                               s.folder)
+        self.address = self.program.says("ACCEPT ").partition(" ")[2]
 
     def saw(self, name):
         return name in self.program.says("Peer certificate: ")
@@ -111,14 +120,14 @@ class Gnutls:
     said, heard, needs = "warp\n", "warp\n", ("gnutls-serv", "gnutls-bin")
 
     def __init__(self, stack, s, *more):
-        port = free_port()
         words = more or ["--echo"]
         if s.version:
             words = [*words, f"--priority=NORMAL:-VERS-ALL:+VERS-TLS{s.version}"]
         words = [*words, "--require-client-cert", "--verify-client-cert", "--x509cafile",
                  s.client_ca] if s.client_ca else [*words, "--disable-client-cert"]
-        self.program = Program(stack, ["gnutls-serv", "--port", port, "--x509certfile", s.pair[0],
-                                       "--x509keyfile", s.pair[1], "--alpn", s.alpn, *words], port)
+        self.program = at_free_port(stack, lambda port: [
+            "gnutls-serv", "--port", port, "--x509certfile", s.pair[0], "--x509keyfile", s.pair[1],
+            "--alpn", s.alpn, *words])
         self.address = self.program.address
 
     def saw(self, name):
@@ -204,7 +213,7 @@ class Python:
 
 
 class Nginx:
-    said, needs = REQUEST, ("nginx", "nginx-light")
+    said, needs = REQUEST, (NGINX, "nginx-light")
     heard = "warp\n"  # the end of what comes
 
     CONF = """daemon off; master_process off; pid {folder}/pid; error_log stderr info;
@@ -225,15 +234,17 @@ http {{
 """
 
     def __init__(self, stack, s, folder, more=""):
-        port = free_port()
         if s.client_ca:
             more += f" ssl_client_certificate {s.client_ca}; ssl_verify_client on;"
         protocols = f"TLSv{s.version}" if s.version else "TLSv1.2 TLSv1.3"
         (folder / "small").write_text("warp\n")
-        (folder / "nginx.conf").write_text(self.CONF.format(
-            folder=folder, port=port, cert=s.pair[0], key=s.pair[1], protocols=protocols, more=more))
-        self.program = Program(stack, [shutil.which("nginx") or "/usr/sbin/nginx", "-p", folder,
-                                       "-c", folder / "nginx.conf", "-e", "stderr"], port)
+
+        def command(port):
+            conf = folder / "nginx.conf"
+            conf.write_text(self.CONF.format(folder=folder, port=port, cert=s.pair[0],
+                                             key=s.pair[1], protocols=protocols, more=more))
+            return [NGINX, "-p", folder, "-c", conf, "-e", "stderr"]
+        self.program = at_free_port(stack, command)
         self.address = self.program.address
 
 
