@@ -162,6 +162,46 @@ def test_the_server_is_told_what_is_bad(serve, ask, authority, tmp_path, version
     assert server.program.says(f"alert {alert}")
 
 
+# ---- what servers say about revocation
+
+# How a server is given a response to staple.
+STAPLED = {"openssl": ["-rev", "-status_file"],
+           "gnutls": ["--echo", "--ignore-ocsp-response-errors", "--ocsp-response"]}
+stapling = pytest.mark.parametrize("kind", ["openssl", pytest.param("gnutls", marks=gnutls)])
+
+
+@pytest.fixture
+def serve_stapled(serve, pairs, authority):
+    def start(kind, version, **more):
+        response = authority.ocsp(pairs["p256"][0], **more)
+        return serve(ALL[kind], version=version, more=(*STAPLED[kind], response))
+    return start
+
+
+@stapling
+@version
+def test_a_stapled_response_is_good(serve_stapled, ask, kind, version):
+    answers(serve_stapled(kind, version), ask, ocsp="required")
+
+
+@stapling
+@version
+def test_a_revoked_certificate_is_refused(serve_stapled, ask, kind, version):
+    server = serve_stapled(kind, version, revoked=True)
+    one = ask(server.address, ocsp="ask")[0]
+    assert one["error"] == "TH_ETLS" and "revoked" in one["detail"], one
+    answers(server, ask)  # who does not ask does not hear of it
+
+
+@stapling
+@version
+def test_without_a_response_one_that_demands_it_fails(serve, ask, kind, version):
+    server = serve(ALL[kind], version=version)
+    one = ask(server.address, ocsp="required")[0]
+    assert one["error"] == "TH_ETLS" and "OCSP" in one["detail"], one
+    answers(server, ask, ocsp="ask")
+
+
 # ---- much
 
 @pytest.mark.parametrize("kind", [pytest.param("go", marks=golang), "python"])

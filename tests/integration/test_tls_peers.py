@@ -36,10 +36,10 @@ def serve(start, thrum_bin, www, authority):
     (www / "some").write_bytes(content(SOME))
     (www / "big").write_bytes(content(BIG))
 
-    def start_serve(*options, pair=None):
+    def start_serve(*options, pair=None, **more):
         cert, key = pair or authority.server
         server = start(thrum_bin, "serve", "--listen", "127.0.0.1:0", "--access-log", "off",
-                       "--cert", cert, "--key", key, *options, www)
+                       "--cert", cert, "--key", key, *options, www, **more)
         return tls_wire.secured(server, authority.client())
     return start_serve
 
@@ -221,3 +221,37 @@ def test_openssl(serve, authority, version, tmp_path):
         assert word in done.stdout and b"ALPN protocol: http/1.1" in done.stdout
         assert b"HTTP/1.1 200 " in done.stdout
         assert done.stdout.rstrip().endswith(b"closed"), done.stdout[-300:]
+
+
+# ---- stapled responses about revocation
+
+@pytest.fixture
+def stapled(serve, authority, tmp_path):
+    """A server whose chain has the issuer in it, so that it can verify the response itself."""
+    cert, key = authority.server
+    chain = tmp_path / "chain.pem"
+    chain.write_bytes(cert.read_bytes() + authority.cert.read_bytes())
+
+    def start(**more):
+        return serve("--ocsp", authority.ocsp(cert, **more), pair=(chain, key), well=not more)
+    return start
+
+
+@version
+def test_openssl_sees_the_stapled_response(stapled, authority, version):
+    host, port = stapled().address
+    shown = tls_wire.openssl("s_client", "-connect", f"{host}:{port}", "-CAfile", authority.cert,
+                             "-status", "-tls" + version.replace(".", "_"), data=b"")
+    assert b"OCSP Response Status: successful" in shown and b"Cert Status: good" in shown
+
+
+@gnutls
+@version
+def test_gnutls_believes_the_stapled_response(stapled, authority, version):
+    ask = ASK % b"small"
+    done = gnutls_client(stapled(), GNUTLS_VERSION[version], data=ask, authority=authority)
+    assert b"HTTP/1.1 200 " in done.stdout and done.returncode == 0
+    server = stapled(revoked=True)  # it says so, and shows it
+    done = gnutls_client(server, GNUTLS_VERSION[version], data=ask, authority=authority)
+    assert b"revoked" in done.stdout and b"HTTP/1.1" not in done.stdout and done.returncode == 1
+    assert server.err.wait(lambda lines: "was revoked on 2025-01-01" in "".join(lines))

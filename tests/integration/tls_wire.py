@@ -154,6 +154,17 @@ class Authority:
                 "-out", cert)
         return cert, keyfile
 
+    def ocsp(self, cert, revoked=False):
+        """A response about one of its certificates, as it is stapled: the file."""
+        serial = openssl("x509", "-in", cert, "-noout", "-serial").decode().strip().split("=")[1]
+        state = "R\t401231235959Z\t250101000000Z" if revoked else "V\t401231235959Z\t"
+        index, response = (cert.with_suffix(f"{'.bad' if revoked else '.good'}{end}")
+                           for end in (".index", ".ocsp"))
+        index.write_text(f"{state}\t{serial}\tunknown\t/CN=x\n")
+        openssl("ocsp", "-index", index, "-rsigner", self.cert, "-rkey", self.key, "-CA", self.cert,
+                "-issuer", self.cert, "-cert", cert, "-respout", response, "-ndays", "2")
+        return response
+
     def client(self, cert=None, key=None, **settings):
         """A context of clients that believe this authority, perhaps with a certificate."""
         context = ssl.create_default_context(cafile=str(self.cert))

@@ -10,10 +10,10 @@
  * not said), sends `then`, says its own end, and reads to the end. `much` is instead a number of
  * bytes that are sent while those that come back are read and compared.
  *
- * Of the context: ca, cert, key, min and max ("1.2"), alpn (with commas), pha, early. Of the
- * connection: name, and first, which is sent early if that is possible. With dtls, datagrams: each
- * `say` is one, and what comes back until `until` bytes are there. `save` names a file for what
- * came.
+ * Of the context: ca, cert, key, min and max ("1.2"), alpn (with commas), pha, early, ocsp ("ask",
+ * "required"). Of the connection: name, and first, which is sent early if that is possible. With
+ * dtls, datagrams: each `say` is one, and what comes back until `until` bytes are there. `save`
+ * names a file for what came.
  */
 #include <thrum.h>
 
@@ -82,6 +82,8 @@ static bool set_tls(settings *s, const char *name, char *value)
         s->tls.post_handshake_auth = 1;
     else if (strcmp(name, "early") == 0)
         s->tls.early_data_max = 1;
+    else if (strcmp(name, "ocsp") == 0)
+        s->tls.ocsp = strcmp(value, "ask") == 0 ? TH_TLS_OCSP_ASK : TH_TLS_OCSP_REQUIRED;
     else
         return false;
     return true;
