@@ -6,10 +6,8 @@ import pytest
 from tls_ends import IDENTITY
 from tls_link import Alert, Alerted
 from tls_messages import (
-    ALPN, CERTIFICATE, CERTIFICATE_VERIFY, CHANGE_CIPHER_SPEC, DATA, EARLY_DATA, ECDSA_P256,
-    ENCRYPTED_EXTENSIONS, FINISHED, GROUPS, HANDSHAKE, KEY_UPDATE, P256, PSK, RENEGOTIATION, RETRY,
-    SERVER_HELLO, SERVER_HELLO_DONE, SERVER_KEY_EXCHANGE, SHARE, SIGNATURES, VERSIONS, X25519,
-    certificate12, certificate13, extensions, listed, message, numbers, server_hello, share, signed)
+    ALPN, DATA, EARLY_DATA, GROUPS, P256, PSK, RENEGOTIATION, RETRY, SHARE, VERSIONS, X25519,
+    certificate12, certificate13, listed, message, numbers, server_hello, share)
 from tls_script import Identity
 from tls_script12 import Client12, Server12
 from tls_script13 import Client13, Server13
@@ -21,7 +19,10 @@ OTHER = Identity()  # whom nobody knows
 
 def flipped(at):
     """A change: one bit of a message."""
-    return lambda data: data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
+    def change(data):
+        place = at % len(data)
+        return data[:place] + bytes([data[place] ^ 1]) + data[place + 1:]
+    return change
 
 
 def instead(data):
@@ -33,8 +34,11 @@ def body(change):
     return lambda data: message(data[0], change(data[4:]))
 
 
+def twice(data):
+    return data * 2
+
+
 ABSENT = instead(b"")
-TWICE = lambda data: data * 2
 
 
 # ---- Finished
@@ -43,7 +47,7 @@ TWICE = lambda data: data * 2
 @pytest.mark.parametrize("at", [4, 9, -1])
 def test_finished_with_a_wrong_bit(ends, kind, at):
     with ends.meet(kind) as peer:
-        ends.refuse(peer, Alert.DECRYPT_ERROR, finished=lambda data: flipped(at % len(data))(data))
+        ends.refuse(peer, Alert.DECRYPT_ERROR, finished=flipped(at))
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -115,7 +119,7 @@ BAD_VERIFY = {
     "too long": (body(lambda data: data + b"x"), Alert.DECODE_ERROR),
     "too short": (body(lambda data: data[:-1]), Alert.DECODE_ERROR),
     "empty": (body(lambda data: b""), Alert.DECODE_ERROR),
-    "twice": (TWICE, Alert.UNEXPECTED_MESSAGE),
+    "twice": (twice, Alert.UNEXPECTED_MESSAGE),
 }
 
 
@@ -136,7 +140,8 @@ def test_a_certificate_without_its_key(asking, kind):
 
 
 def chain(*certificates, kind):
-    return instead((certificate13 if kind in (Client13, Server13) else certificate12)(*certificates))
+    make = certificate13 if kind in (Client13, Server13) else certificate12
+    return instead(make(*certificates))
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -154,7 +159,7 @@ def test_certificates_in_bad_form(asking, kind):
             (body(lambda data: data[:width] + b"\xff\xff\xff" + data[width + 3:]),
              Alert.DECODE_ERROR),  # a list without an end
             (body(lambda data: b""), Alert.DECODE_ERROR),
-            (TWICE, Alert.UNEXPECTED_MESSAGE)]:
+            (twice, Alert.UNEXPECTED_MESSAGE)]:
         with asking.meet(kind) as peer:
             asking.refuse(peer, alert, *words, certificate=change)
 

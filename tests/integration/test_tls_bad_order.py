@@ -80,6 +80,13 @@ def test_a_request_for_a_hello_in_the_handshake(ends, kind, state):
         assert peer.expect(DATA) == b"hello"
 
 
+def test_a_flood_of_requests_for_a_hello(ends):
+    with come_to(ends.meet(Server12), "server_hello_done") as peer:
+        peer.records(HANDSHAKE, *[message(HELLO_REQUEST)] * 4200)
+        peer.drain()
+        assert ends.outcome(peer.port)[1] == "TH_ELIMIT"
+
+
 # ---- messages and records
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 5, 33])
@@ -93,7 +100,8 @@ def test_messages_in_pieces(ends, kind, piece):
 
 
 @pytest.mark.parametrize("kind, first, last", [
-    (Server12, "server_hello", "server_hello_done"), (Server13, "encrypted_extensions", "finished")])
+    (Server12, "server_hello", "server_hello_done"),
+    (Server13, "encrypted_extensions", "finished")])
 def test_messages_in_one_record(ends, kind, first, last):
     with ends.meet(kind) as peer:
         peer.handshake(until=first).gathers = True

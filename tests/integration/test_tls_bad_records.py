@@ -32,10 +32,9 @@ def protected(ends, kind):
 
 
 def refuse(ends, peer, alert, words=""):
-    """As ends.refuse(), without going on."""
+    """As it stands, without going on."""
     with peer:
-        peer.steps, peer.held = iter(()), None
-        ends.refuse(peer, alert, words)
+        ends.refused(peer, alert, words)
 
 
 def goes_on(peer):

@@ -48,9 +48,13 @@ class Ends:
         return words[0], words[2], words[3]
 
     def refuse(self, peer, alert, words="", **changes):
-        """Goes on with the handshake: Thrum's end sends this alert as its last, and tells why."""
-        got = peer.fail(**changes)
-        assert got == alert, (got, self.outcome(peer.port))
+        """Goes on with the handshake as far as Thrum's end lets it, which refuses it."""
+        peer.fail(**changes)
+        self.refused(peer, alert, words)
+
+    def refused(self, peer, alert, words=""):
+        """Thrum's end has sent this alert as its last word, and tells why."""
+        assert peer.end() == alert, (peer.alerted, self.outcome(peer.port))
         _, error, detail = self.outcome(peer.port)
         assert error == "TH_ETLS" and words in detail, (error, detail)
         doing, _, why = detail.partition(": ")
@@ -99,7 +103,8 @@ class Several:
         which = tuple(settings.items())
         if which not in self.started:
             trust = "client_ca" if settings.pop("asks", False) else "ca"
-            words = {"workers": WORKERS, "cert": self.cert, "key": self.key, trust: self.cert, **settings}
+            words = {"workers": WORKERS, "cert": self.cert, "key": self.key, trust: self.cert,
+                     **settings}
             self.started[which] = Ends(serving.Server(
                 [self.program, *(f"{name}={value}" for name, value in words.items())], count=3))
         return self.started[which]

@@ -146,10 +146,10 @@ class Server13(Peer13):
     def take_hello(self):
         self.hello = read_hello(self.take(CLIENT_HELLO), server=False)
 
-    def retry(self, group, **more):
+    def retry(self, group):
         """Asks for another hello, with a share of this group, and takes it."""
         self.retried(self.transcript)
-        table = {VERSIONS: numbers(0x0304), SHARE: numbers(group), **more}
+        table = {VERSIONS: numbers(0x0304), SHARE: numbers(group)}
         self.message(server_hello(RETRY, self.cipher, table, self.hello.session))
         self.take_hello()
         self.share = Share(group)
