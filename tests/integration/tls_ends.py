@@ -9,6 +9,7 @@ from tls_script13 import Client13, Server13
 
 IDENTITY = Identity()  # that both sides believe
 WORKERS = 2
+HEAP_MAX = 1_000_000  # bytes that a process may have more than at its beginning
 ROLES = ("server", "client", "counters")
 
 
@@ -19,6 +20,7 @@ class Ends:
         self.running = running
         self.begun = {}  # by port, which comes again one day: the lines that were told before
         self.quiet = serving.eventually(self.begun_state)
+        self.heap = self.counters()["heap_bytes"]  # with a sanitizer it is always 0
 
     def connect(self, role, room=0):
         """`room`: bytes that come and are not read, about."""
@@ -110,9 +112,10 @@ class Several:
         return self.started[which]
 
     def stop(self):
-        """All of them have to end well, and with nothing left over."""
+        """All of them have to end well, and with nothing left over but a few sessions."""
         for ends in self.started.values():
             ends.is_well()
+            assert ends.counters()["heap_bytes"] < ends.heap + HEAP_MAX
             ends.running.stop()
 
     def kill(self):
