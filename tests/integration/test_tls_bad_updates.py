@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from serving import TIMEOUT
 from tls_link import Alert, Alerted
 from tls_messages import (
     CERTIFICATE, CERTIFICATE_VERIFY, DATA, EARLY_DATA, FINISHED, HANDSHAKE, HELLO_REQUEST,
@@ -113,6 +114,7 @@ def test_updates_among_data_of_a_peer_that_never_reads(several_ends, sanitized, 
                     peer.sealing = peer.sealing.updated()
                     data += peer.sealed(DATA, b"x")
                 peer.raw(data)
+        peer.socket.settimeout(TIMEOUT)
         assert sanitized or ends.counters()["heap_bytes"] < before + 300000
         for _ in range(1000):  # they come
             while peer.take_record() != (HANDSHAKE, message(KEY_UPDATE, b"\0")):
