@@ -120,7 +120,7 @@ def start(kernel, disk, seconds):
     # Words without a meaning to the kernel that have a "=" are the environment of /init.
     words = ["console=ttyS0", "quiet", "panic=-1", *ENVIRONMENT]
     command = ["timeout", str(seconds), "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max",
-               "-smp", "2", "-m", "768", "-nodefaults", "-no-reboot", "-display", "none",
+               "-smp", "2", "-m", "1536", "-nodefaults", "-no-reboot", "-display", "none",
                "-serial", "stdio", "-kernel", str(image), "-initrd", str(disk),
                "-append", " ".join(words)]
     result = None
