@@ -402,7 +402,8 @@ KERNEL_TEST(a_write_to_one_who_is_gone_fails_as_ever)
     peer p = { .script = go_away };
     ssize_t n = 0;
     open_by_kernel(&p, version);
-    (void)!th_stream_write(server_side, "x", 1); /* it may be gone already */
+    write_data(server_side, 0, 10);
+    tell(&p);
     join(&p);
     for (int i = 0; i < 4; i++) { /* each of its words is said once */
         while ((n = th_stream_write(server_side, "x", 1)) > 0)
