@@ -73,8 +73,9 @@ enum {
 
 /* Does a client ask for a stapled OCSP response? */
 enum {
-    TH_TLS_OCSP_OFF = 0,     /* unless the certificate is known to demand it (must-staple) */
-    TH_TLS_OCSP_ASK = 1,     /* asks; one that comes has to be good */
+    TH_TLS_OCSP_OFF = 0,     /* no; nor does it look whether the certificate demands one */
+    TH_TLS_OCSP_ASK = 1,     /* asks; one that comes has to be good, and where the certificate
+                                demands one (must-staple) it has to come */
     TH_TLS_OCSP_REQUIRED = 2 /* and where none comes the handshake fails */
 };
 

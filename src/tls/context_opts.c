@@ -4,6 +4,7 @@
 #include "tls/context_opts.h"
 
 #include "base/error.h"
+#include "tls/tickets.h"
 #include "tls/trust.h"
 
 #include <thrum/time.h>
@@ -19,9 +20,8 @@
 #define VERIFY_DEPTH      10
 #define VERIFY_DEPTH_MOST 100
 #define TICKETS           2
-#define TICKETS_MOST      16
 #define SESSION_TIME      (12 * 3600 * TH_SECOND)
-#define SESSION_TIME_MOST (7 * 24 * 3600 * TH_SECOND)
+#define CERTS_MOST        100000
 #define SESSION_ID_MOST   32
 
 static int wrong(const char *what)
@@ -60,9 +60,9 @@ static int check_limits(const th_tls_opts *opts)
         return wrong("record_max is not between 512 and 16384");
     if (opts->verify_depth > VERIFY_DEPTH_MOST)
         return wrong("verify_depth is more than 100");
-    if (opts->tickets < TH_TLS_NO_TICKETS || opts->tickets > TICKETS_MOST)
+    if (opts->tickets < TH_TLS_NO_TICKETS || opts->tickets > THI_TLS_TICKETS_MAX)
         return wrong("tickets is not between 0 and 16, or TH_TLS_NO_TICKETS");
-    if (opts->session_time < 0 || opts->session_time > SESSION_TIME_MOST ||
+    if (opts->session_time < 0 || opts->session_time > THI_TLS_SESSION_MAX ||
         (opts->session_time > 0 && opts->session_time < TH_SECOND))
         return wrong("session_time is not between a second and 7 days");
     if (opts->session_id && (!*opts->session_id || strlen(opts->session_id) > SESSION_ID_MOST))
@@ -90,7 +90,7 @@ static int check_certs(const th_tls_opts *opts)
 {
     if (opts->key && !opts->cert)
         return wrong("a key without a certificate");
-    if ((opts->certs_count > 0) != (opts->certs != NULL) || opts->certs_count > THI_TLS_CERTS_MAX)
+    if ((opts->certs_count > 0) != (opts->certs != NULL) || opts->certs_count > CERTS_MOST)
         return wrong("certs and certs_count do not fit");
     return 0;
 }

@@ -16,7 +16,4 @@
  */
 TH_MUST int thi_tls_opts_read(const th_tls_opts *opts, th_tls_facts *facts, thi_tls_policy *policy);
 
-/* Most certificates of one's own. */
-#define THI_TLS_CERTS_MAX 100000
-
 #endif

@@ -8,9 +8,9 @@
  */
 #include "tls/dtls_cookie.h"
 
-#include "base/error.h"
 #include "base/util.h"
 #include "sys/sys.h"
+#include "tls/slot.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -27,8 +27,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of these */
 static secret current, previous;
 static int64_t changes_at; /* 0: there is none yet */
 
-static int peer_index = -1; /* of SSL */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static thi_slot peer_of = { .class = CRYPTO_EX_INDEX_SSL };
 
 /* Changes the secrets when it is time; under the lock. */
 static bool renew(int64_t now)
@@ -94,35 +93,26 @@ bool thi_dtls_cookie_check(const th_addr *peer, int64_t now, const unsigned char
 
 /* ---- for OpenSSL ---- */
 
-static void prepare(void)
-{
-    peer_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-}
-
 static int on_make(SSL *ssl, unsigned char *cookie, unsigned *size)
 {
-    const th_addr *peer = SSL_get_ex_data(ssl, peer_index);
+    const th_addr *peer = thi_slot_ssl(&peer_of, ssl);
     *size = THI_DTLS_COOKIE;
     return peer && thi_dtls_cookie_make(peer, thi_sys_clock(), cookie);
 }
 
 static int on_check(SSL *ssl, const unsigned char *cookie, unsigned size)
 {
-    const th_addr *peer = SSL_get_ex_data(ssl, peer_index);
+    const th_addr *peer = thi_slot_ssl(&peer_of, ssl);
     return peer && thi_dtls_cookie_check(peer, thi_sys_clock(), cookie, size);
 }
 
 void thi_dtls_cookie_attach(SSL_CTX *ctx)
 {
-    pthread_once(&once, prepare);
     SSL_CTX_set_cookie_generate_cb(ctx, on_make);
     SSL_CTX_set_cookie_verify_cb(ctx, on_check);
 }
 
 int thi_dtls_cookie_set_peer(SSL *ssl, const th_addr *peer)
 {
-    pthread_once(&once, prepare);
-    if (peer_index < 0 || !SSL_set_ex_data(ssl, peer_index, (void *)(uintptr_t)peer))
-        return thi_err_clear(-ENOMEM);
-    return 0;
+    return thi_slot_put_ssl(&peer_of, ssl, (void *)(uintptr_t)peer);
 }

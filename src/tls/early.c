@@ -14,24 +14,17 @@
 #include "sys/sys.h"
 #include "tls/early_once.h"
 #include "tls/ossl.h"
+#include "tls/slot.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <pthread.h>
 
-static int register_index = -1; /* of SSL_CTX */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void forget_register(void *ctx, void *ptr, CRYPTO_EX_DATA *data, int index, long l, void *p)
+static void forget(void *hellos)
 {
-    (void)ctx, (void)data, (void)index, (void)l, (void)p;
-    thi_early_once_unref(ptr);
+    thi_early_once_unref(hellos);
 }
 
-static void prepare(void)
-{
-    register_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, forget_register);
-}
+static thi_slot slot = { .class = CRYPTO_EX_INDEX_SSL_CTX, .forget = forget };
 
 /* Asked when all else speaks for taking it. */
 static int on_offer(SSL *ssl, void *arg)
@@ -44,15 +37,13 @@ static int on_offer(SSL *ssl, void *arg)
 
 int thi_tls_early_attach(SSL_CTX *ctx, uint32_t max, thi_early_once *hellos)
 {
-    pthread_once(&once, prepare);
-    if (register_index < 0)
-        return thi_err_clear(-ENOMEM);
     thi_ossl_begin();
-    thi_early_once_ref(hellos);
-    if (!SSL_CTX_set_max_early_data(ctx, max) || !SSL_CTX_set_recv_max_early_data(ctx, max) ||
-        !SSL_CTX_set_ex_data(ctx, register_index, hellos)) {
-        thi_early_once_unref(hellos);
+    if (!SSL_CTX_set_max_early_data(ctx, max) || !SSL_CTX_set_recv_max_early_data(ctx, max))
         return thi_ossl_fail(-ENOMEM, "early data");
+    int err = thi_slot_put_ctx(&slot, ctx, thi_early_once_ref(hellos));
+    if (err < 0) {
+        thi_early_once_unref(hellos);
+        return err;
     }
     SSL_CTX_set_options(ctx, SSL_OP_NO_ANTI_REPLAY);
     SSL_CTX_set_allow_early_data_cb(ctx, on_offer, hellos);
@@ -61,7 +52,7 @@ int thi_tls_early_attach(SSL_CTX *ctx, uint32_t max, thi_early_once *hellos)
 
 bool thi_tls_early_adopt(SSL *ssl, const SSL_CTX *ctx)
 {
-    thi_early_once *hellos = register_index < 0 ? NULL : SSL_CTX_get_ex_data(ctx, register_index);
+    thi_early_once *hellos = thi_slot_ctx(&slot, ctx);
     uint32_t max = hellos ? SSL_CTX_get_max_early_data(ctx) : 0;
     SSL_set_options(ssl, SSL_OP_NO_ANTI_REPLAY);
     SSL_set_allow_early_data_cb(ssl, hellos ? on_offer : NULL, hellos);

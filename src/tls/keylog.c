@@ -14,11 +14,11 @@
 #include "base/log.h"
 #include "sys/sys.h"
 #include "tls/ossl.h"
+#include "tls/slot.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -31,19 +31,12 @@ struct thi_tls_keylog {
 
 #define LINE_MAX_ 512 /* the longest label, the random in hex, the longest secret in hex */
 
-static int log_index = -1; /* of SSL_CTX */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void forget_log(void *ctx, void *log, CRYPTO_EX_DATA *data, int index, long l, void *p)
+static void forget(void *log)
 {
-    (void)ctx, (void)data, (void)index, (void)l, (void)p;
     thi_tls_keylog_unref(log);
 }
 
-static void prepare(void)
-{
-    log_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, forget_log);
-}
+static thi_slot slot = { .class = CRYPTO_EX_INDEX_SSL_CTX, .forget = forget };
 
 /* ---- the file ---- */
 
@@ -93,7 +86,7 @@ static void append(int fd, const char *line)
 
 static void on_line(const SSL *ssl, const char *line)
 {
-    const thi_tls_keylog *log = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), log_index);
+    const thi_tls_keylog *log = thi_slot_ctx(&slot, SSL_get_SSL_CTX(ssl));
     if (!log)
         return;
     if (log->fd >= 0)
@@ -133,12 +126,12 @@ void thi_tls_keylog_unref(thi_tls_keylog *log)
 
 int thi_tls_keylog_attach(SSL_CTX *ctx, thi_tls_keylog *log)
 {
-    pthread_once(&once, prepare);
     thi_ossl_begin();
     atomic_fetch_add_explicit(&log->refs, 1, memory_order_relaxed);
-    if (log_index < 0 || !SSL_CTX_set_ex_data(ctx, log_index, log)) {
+    int err = thi_slot_put_ctx(&slot, ctx, log);
+    if (err < 0) {
         thi_tls_keylog_unref(log);
-        return thi_ossl_fail(-ENOMEM, "key log");
+        return err;
     }
     SSL_CTX_set_keylog_callback(ctx, on_line);
     return 0;

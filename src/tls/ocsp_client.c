@@ -13,25 +13,13 @@
 #include "base/error.h"
 #include "sys/sys.h"
 #include "tls/ossl.h"
+#include "tls/slot.h"
 
 #include <thrum/time.h>
 
 #include <errno.h>
-#include <pthread.h>
 
-static int client_index = -1; /* of SSL_CTX */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void forget(void *ctx, void *ptr, CRYPTO_EX_DATA *data, int index, long l, void *p)
-{
-    (void)ctx, (void)data, (void)index, (void)l, (void)p;
-    thi_free(ptr);
-}
-
-static void prepare(void)
-{
-    client_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, forget);
-}
+static thi_slot slot = { .class = CRYPTO_EX_INDEX_SSL_CTX, .forget = thi_free };
 
 static th_str response_of(SSL *ssl)
 {
@@ -85,15 +73,15 @@ static int on_response(SSL *ssl, void *arg)
 
 int thi_ocsp_client_attach(SSL_CTX *ctx, const thi_ocsp_client *client)
 {
-    pthread_once(&once, prepare);
-    thi_ocsp_client *copy = client_index < 0 ? NULL : thi_alloc(sizeof *copy);
+    thi_ocsp_client *copy = thi_alloc(sizeof *copy);
     if (!copy)
         return thi_err_clear(-ENOMEM);
     *copy = *client;
     thi_ossl_begin();
-    if (!SSL_CTX_set_ex_data(ctx, client_index, copy)) {
+    int err = thi_slot_put_ctx(&slot, ctx, copy);
+    if (err < 0) {
         thi_free(copy);
-        return thi_ossl_fail(-ENOMEM, "OCSP");
+        return err;
     }
     SSL_CTX_set_tlsext_status_type(ctx, TLSEXT_STATUSTYPE_ocsp);
     SSL_CTX_set_tlsext_status_cb(ctx, on_response);

@@ -11,26 +11,19 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "tls/ossl.h"
+#include "tls/slot.h"
 
 #include <errno.h>
-#include <pthread.h>
 
-static int server_index = -1; /* of SSL_CTX */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void forget(void *ctx, void *ptr, CRYPTO_EX_DATA *data, int index, long l, void *p)
+static void forget(void *what)
 {
-    thi_ocsp_server *server = ptr;
-    (void)ctx, (void)data, (void)index, (void)l, (void)p;
-    for (size_t i = 0; server && i < THI_OCSP_FILES; i++)
+    thi_ocsp_server *server = what;
+    for (size_t i = 0; i < THI_OCSP_FILES; i++)
         thi_ocsp_file_unref(server->files[i]);
     thi_free(server);
 }
 
-static void prepare(void)
-{
-    server_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, forget);
-}
+static thi_slot slot = { .class = CRYPTO_EX_INDEX_SSL_CTX, .forget = forget };
 
 /* Hands a response over, a copy of OpenSSL's; an empty one is none. */
 static int show(SSL *ssl, unsigned char *copy, size_t size)
@@ -72,17 +65,17 @@ static int on_request(SSL *ssl, void *arg)
 
 int thi_ocsp_server_attach(SSL_CTX *ctx, const thi_ocsp_server *server)
 {
-    pthread_once(&once, prepare);
-    thi_ocsp_server *copy = server_index < 0 ? NULL : thi_alloc(sizeof *copy);
+    thi_ocsp_server *copy = thi_alloc(sizeof *copy);
     if (!copy)
         return thi_err_clear(-ENOMEM);
     *copy = *server;
     for (size_t i = 0; i < THI_OCSP_FILES; i++)
         (void)thi_ocsp_file_ref(copy->files[i]);
     thi_ossl_begin();
-    if (!SSL_CTX_set_ex_data(ctx, server_index, copy)) {
-        forget(NULL, copy, NULL, 0, 0, NULL);
-        return thi_ossl_fail(-ENOMEM, "OCSP");
+    int err = thi_slot_put_ctx(&slot, ctx, copy);
+    if (err < 0) {
+        forget(copy);
+        return err;
     }
     SSL_CTX_set_tlsext_status_cb(ctx, on_request);
     SSL_CTX_set_tlsext_status_arg(ctx, copy);

@@ -17,9 +17,9 @@
 #include "tls/ossl.h"
 #include "tls/session.h"
 #include "tls/sessions_cache.h"
+#include "tls/slot.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
@@ -38,25 +38,16 @@ typedef struct visit {
     char where[]; /* the destination, then the name */
 } visit;
 
-static int visit_index = -1;  /* of SSL */
-static int number_index = -1; /* of SSL_CTX: a number, not a pointer */
-static _Atomic uintptr_t last_number;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void forget_visit(void *ssl, void *ptr, CRYPTO_EX_DATA *data, int index, long l, void *p)
+static void forget_visit(void *what)
 {
-    visit *v = ptr;
-    (void)ssl, (void)data, (void)index, (void)l, (void)p;
-    if (v)
-        th_tls_sessions_unref(v->sessions);
+    visit *v = what;
+    th_tls_sessions_unref(v->sessions);
     thi_free(v);
 }
 
-static void prepare(void)
-{
-    visit_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, forget_visit);
-    number_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-}
+static thi_slot visit_of = { .class = CRYPTO_EX_INDEX_SSL, .forget = forget_visit };
+static thi_slot number_of = { .class = CRYPTO_EX_INDEX_SSL_CTX }; /* a number, not a pointer */
+static _Atomic uintptr_t last_number;
 
 static th_str where_of(const visit *v)
 {
@@ -83,7 +74,7 @@ static bool fits_a_hello(const SSL_SESSION *session)
 /* Does not take the reference that comes with the session. */
 static int on_session(SSL *ssl, SSL_SESSION *session)
 {
-    visit *v = SSL_get_ex_data(ssl, visit_index);
+    visit *v = thi_slot_ssl(&visit_of, ssl);
     if (!v || !fits_a_hello(session))
         return 0;
     v->fresh = true;
@@ -94,12 +85,10 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 
 int thi_tls_sessions_attach(SSL_CTX *ctx)
 {
-    pthread_once(&once, prepare);
     uintptr_t number = atomic_fetch_add(&last_number, 1) + 1;
-    thi_ossl_begin();
-    if (visit_index < 0 || number_index < 0 ||
-        !SSL_CTX_set_ex_data(ctx, number_index, (void *)number)) /* NOLINT: a number */
-        return thi_ossl_fail(-ENOMEM, "sessions");
+    int err = thi_slot_put_ctx(&number_of, ctx, (void *)number); /* NOLINT: a number */
+    if (err < 0)
+        return err;
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL |
                                             SSL_SESS_CACHE_NO_AUTO_CLEAR);
     SSL_CTX_sess_set_new_cb(ctx, on_session);
@@ -109,7 +98,7 @@ int thi_tls_sessions_attach(SSL_CTX *ctx)
 
 uint64_t thi_tls_sessions_number(const SSL_CTX *ctx)
 {
-    return number_index < 0 ? 0 : (uint64_t)(uintptr_t)SSL_CTX_get_ex_data(ctx, number_index) << 1;
+    return (uint64_t)(uintptr_t)thi_slot_ctx(&number_of, ctx) << 1;
 }
 
 /* ---- where to ---- */
@@ -190,23 +179,23 @@ int thi_tls_sessions_begin(SSL *ssl, const thi_tls_destination *to, th_tls_sessi
                            th_tls_session *session)
 {
     uint64_t context = thi_tls_sessions_number(SSL_get_SSL_CTX(ssl));
-    if (context == 0 || SSL_get_ex_data(ssl, visit_index))
+    if (context == 0 || thi_slot_ssl(&visit_of, ssl))
         return thi_err_clear(-EINVAL);
     /* What was not verified is not for who verifies. */
     visit *v = make_visit(context | to->insecure, to, sessions);
     if (!v)
         return thi_err_clear(-ENOMEM);
-    thi_ossl_begin();
-    if (!SSL_set_ex_data(ssl, visit_index, v)) {
-        forget_visit(NULL, v, NULL, 0, 0, NULL);
-        return thi_ossl_fail(-ENOMEM, "a session");
+    int err = thi_slot_put_ssl(&visit_of, ssl, v);
+    if (err < 0) {
+        forget_visit(v);
+        return err;
     }
     return offer(ssl, v, session);
 }
 
 void thi_tls_sessions_forget(SSL *ssl)
 {
-    visit *v = visit_index >= 0 ? SSL_get_ex_data(ssl, visit_index) : NULL;
+    visit *v = thi_slot_ssl(&visit_of, ssl);
     if (v && v->sessions)
         thi_sessions_drop(v->sessions, where_of(v));
 }
@@ -222,7 +211,7 @@ static bool has_session(SSL *ssl, const visit *v)
 
 int thi_tls_session_of(SSL *ssl, th_tls_session **session)
 {
-    visit *v = visit_index >= 0 ? SSL_get_ex_data(ssl, visit_index) : NULL;
+    visit *v = thi_slot_ssl(&visit_of, ssl);
     if (!v)
         return thi_err_clear(-EINVAL);
     if (!has_session(ssl, v))

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/util.h"
 #include "tls/ossl.h"
+#include "tls/slot.h"
 
 #include <thrum/time.h>
 
@@ -24,23 +25,26 @@
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
-#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
-static int keys_index = -1; /* of SSL_CTX: its keys */
-static EVP_CIPHER *cipher;  /* fetched once: that takes a lock and a search by name */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void forget_keys(void *ctx, void *keys, CRYPTO_EX_DATA *data, int index, long l, void *p)
+static void forget_keys(void *keys)
 {
-    (void)ctx, (void)data, (void)index, (void)l, (void)p;
     th_tls_ticket_keys_unref(keys);
 }
 
-static void prepare(void)
+static thi_slot keys_of = { .class = CRYPTO_EX_INDEX_SSL_CTX, .forget = forget_keys };
+
+/* Fetched once, which takes a lock and a search by name, and there until the process ends. */
+static _Atomic(EVP_CIPHER *) cipher;
+
+static bool have_cipher(void)
 {
-    keys_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, forget_keys);
-    cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+    EVP_CIPHER *there = atomic_load(&cipher);
+    EVP_CIPHER *made = there ? NULL : EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+    if (made && !atomic_compare_exchange_strong(&cipher, &there, made))
+        EVP_CIPHER_free(made);
+    return there || made;
 }
 
 static int set_mac(EVP_MAC_CTX *mac, const th_tls_ticket_key *key)
@@ -87,7 +91,7 @@ static int take(th_tls_ticket_keys *keys, const SSL *ssl, const unsigned char *n
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *crypt,
                      EVP_MAC_CTX *mac, int encrypts)
 {
-    th_tls_ticket_keys *keys = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), keys_index);
+    th_tls_ticket_keys *keys = thi_slot_ctx(&keys_of, SSL_get_SSL_CTX(ssl));
     if (!keys)
         return encrypts ? -1 : 0;
     return encrypts ? make(keys, name, iv, crypt, mac) : take(keys, ssl, name, iv, crypt, mac);
@@ -117,17 +121,17 @@ int thi_tls_tickets_attach(SSL_CTX *ctx, th_tls_ticket_keys *keys,
 {
     if (!keys || !are_valid(rules))
         return thi_err_clear(-EINVAL);
-    pthread_once(&once, prepare);
-    if (keys_index < 0 || !cipher)
-        return thi_err_clear(-ENOMEM);
     thi_ossl_begin();
+    if (!have_cipher())
+        return thi_ossl_fail(-ENOMEM, "tickets");
     if (!SSL_CTX_set_session_id_context(ctx, rules->id, (unsigned)rules->id_size) ||
         !SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket))
         return thi_ossl_fail(TH_ETLS, "tickets");
-    th_tls_ticket_keys *before = SSL_CTX_get_ex_data(ctx, keys_index);
-    if (!SSL_CTX_set_ex_data(ctx, keys_index, th_tls_ticket_keys_ref(keys))) {
+    th_tls_ticket_keys *before = thi_slot_ctx(&keys_of, ctx);
+    int err = thi_slot_put_ctx(&keys_of, ctx, th_tls_ticket_keys_ref(keys));
+    if (err < 0) {
         th_tls_ticket_keys_unref(keys);
-        return thi_ossl_fail(-ENOMEM, "tickets");
+        return err;
     }
     th_tls_ticket_keys_unref(before);
     set_rules(ctx, rules);

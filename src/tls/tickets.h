@@ -17,10 +17,8 @@ typedef struct thi_tls_ticket_rules {
     size_t id_size;       /* 1 to 32 bytes */
 } thi_tls_ticket_rules;
 
-#define THI_TLS_TICKETS_MAX     16
-#define THI_TLS_TICKETS_DEFAULT 2
-#define THI_TLS_SESSION_DEFAULT (12 * 3600 * INT64_C(1000000000))
-#define THI_TLS_SESSION_MAX     (7 * 24 * 3600 * INT64_C(1000000000))
+#define THI_TLS_TICKETS_MAX 16
+#define THI_TLS_SESSION_MAX (7 * 24 * 3600 * INT64_C(1000000000))
 
 /*
  * Makes a server's SSL_CTX give and take stateless tickets with the keys, of which it takes a

@@ -222,6 +222,19 @@ START_TEST(without_memory_of_openssl)
 }
 END_TEST
 
+/* What is made once in a process is made at the next use when there was no memory at the first. */
+START_TEST(a_lack_at_the_first_use_does_not_last)
+{
+    int err = -ENOMEM;
+    for (int64_t n = 1; n < 5000 && err < 0; n++) {
+        (void)openssl_fail_at(n);
+        err = build(NULL);
+        (void)openssl_fail_at(0);
+    }
+    ck_ok(build(NULL));
+}
+END_TEST
+
 static void fill(Suite *suite)
 {
     TCase *tcase = thi_check_case(suite, "memory");
@@ -229,6 +242,7 @@ static void fill(Suite *suite)
     tcase_add_checked_fixture(tcase, prepare, finish);
     tcase_add_loop_test(tcase, without_memory_of_ours, 0, BODIES);
     tcase_add_loop_test(tcase, without_memory_of_openssl, 0, BODIES);
+    tcase_add_test(tcase, a_lack_at_the_first_use_does_not_last);
 }
 
 int main(void)
