@@ -70,7 +70,7 @@ static int add_certs(thi_tls_trust *trust, th_str text, const char *what)
     if (err < 0)
         return err;
     thi_ossl_begin();
-    bool good = err == 0;
+    bool good = true;
     for (int i = 0; good && i < sk_X509_num(certs); i++) {
         X509_NAME *name = X509_NAME_dup(X509_get_subject_name(sk_X509_value(certs, i)));
         good = name && X509_STORE_add_cert(trust->store, sk_X509_value(certs, i)) == 1;
@@ -80,8 +80,6 @@ static int add_certs(thi_tls_trust *trust, th_str text, const char *what)
         }
     }
     sk_X509_pop_free(certs, X509_free);
-    if (err < 0)
-        return err;
     return good ? 0 : thi_ossl_fail(TH_ETLS, "%s", what);
 }
 
@@ -161,12 +159,6 @@ static int add_store(thi_tls_trust *trust, const th_cert_store *from)
 
 /* ---- the system's ---- */
 
-static bool is_there(const char *path, bool want_dir, struct statx *info)
-{
-    return thi_sys_statx(AT_FDCWD, path, 0, info) == 0 &&
-           (S_ISDIR(info->stx_mode) != 0) == want_dir;
-}
-
 /* What the system's store is made of, as a text to compare; NULL: no memory. */
 static char *key_of(const thi_system_trust *paths)
 {
@@ -174,8 +166,7 @@ static char *key_of(const thi_system_trust *paths)
     const char *file = paths->file ? paths->file : "";
     const char *dir = paths->dir ? paths->dir : "";
     struct statx info;
-    memset(&info, 0, sizeof info);
-    if (paths->file && !is_there(paths->file, false, &info))
+    if (!paths->file || thi_sys_statx(AT_FDCWD, paths->file, 0, &info) < 0)
         memset(&info, 0, sizeof info);
     size_t size = strlen(file) + strlen(dir) + 80;
     char *key = thi_alloc(size);
@@ -185,19 +176,16 @@ static char *key_of(const thi_system_trust *paths)
     return key;
 }
 
-static int load_system(const thi_system_trust *paths, X509_STORE **store)
+/* Into a store; nobody is told the names of these authorities. */
+static int add_system(X509_STORE *store, const thi_system_trust *paths)
 {
-    thi_tls_trust trust = { .store = X509_STORE_new(), .names = sk_X509_NAME_new_null() };
-    int err = trust.store && trust.names ? 0 : thi_err_clear(-ENOMEM);
+    thi_tls_trust into = { .store = store, .names = sk_X509_NAME_new_null() };
+    int err = into.names ? 0 : thi_err_clear(-ENOMEM);
     if (err == 0 && paths->file)
-        err = add_file(&trust, paths->file, add_certs);
+        err = add_file(&into, paths->file, add_certs);
     if (err == 0 && paths->dir)
-        err = add_dirs(trust.store, paths->dir);
-    if (err == 0) {
-        *store = trust.store;
-        trust.store = NULL;
-    }
-    thi_tls_trust_deinit(&trust);
+        err = add_dirs(store, paths->dir);
+    sk_X509_NAME_pop_free(into.names, X509_NAME_free);
     return err;
 }
 
@@ -209,10 +197,12 @@ static char *kept_key;
 /* With the lock. The key is taken on success. */
 static int renew_kept(const thi_system_trust *paths, char *key)
 {
-    X509_STORE *loaded = NULL;
-    int err = load_system(paths, &loaded);
-    if (err < 0)
+    X509_STORE *loaded = X509_STORE_new();
+    int err = loaded ? add_system(loaded, paths) : thi_err_clear(-ENOMEM);
+    if (err < 0) {
+        X509_STORE_free(loaded);
         return err;
+    }
     X509_STORE_free(kept);
     thi_free(kept_key);
     kept = loaded;
@@ -237,19 +227,6 @@ int thi_tls_trust_system(X509_STORE **store)
     if (key != kept_key)
         thi_free(key);
     pthread_mutex_unlock(&kept_lock);
-    return err;
-}
-
-static int add_system(X509_STORE *store)
-{
-    thi_system_trust paths = thi_system_trust_find();
-    thi_tls_trust trust = { .store = store, .names = sk_X509_NAME_new_null() };
-    int err = trust.names ? 0 : thi_err_clear(-ENOMEM);
-    if (err == 0 && paths.file)
-        err = add_file(&trust, paths.file, add_certs);
-    if (err == 0 && paths.dir)
-        err = add_dirs(store, paths.dir);
-    sk_X509_NAME_pop_free(trust.names, X509_NAME_free);
     return err;
 }
 
@@ -287,8 +264,10 @@ static int fill(thi_tls_trust *trust, const th_tls_trust *opts)
         if (err == 0)
             err = mix(trust, opts->dirs[i], strlen(opts->dirs[i]));
     }
-    if (err == 0 && opts->system)
-        err = add_system(trust->store);
+    if (err == 0 && opts->system) {
+        thi_system_trust paths = thi_system_trust_find();
+        err = add_system(trust->store, &paths);
+    }
     if (err == 0 && opts->system)
         err = mix(trust, "system", strlen("system"));
     if (err == 0)

@@ -201,8 +201,9 @@ static int judge(X509_STORE_CTX *store, void *arg)
     if (good && !is_pinned(link, store)) {
         X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
         blame(link, store, X509_V_ERR_APPLICATION_VERIFICATION, 0);
-        return thi_tls_link_fail(link, TH_ETLS, "no key of the peer's is among the pins: %s",
-                                 link->detail) > 0;
+        (void)thi_tls_link_fail(link, TH_ETLS, "no key of the peer's is among the pins: %s",
+                                link->detail);
+        good = false;
     }
     if (!good && X509_STORE_CTX_get_error(store) == X509_V_OK)
         X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
