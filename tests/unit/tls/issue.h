@@ -4,15 +4,12 @@
 #ifndef THI_TEST_TLS_ISSUE_H
 #define THI_TEST_TLS_ISSUE_H
 
-#include "check_main.h"
+#include "minting.h"
 
 #include <thrum/error.h>
 #include <thrum/str.h>
 
-#include <openssl/ec.h>
 #include <openssl/pem.h>
-#include <openssl/rsa.h>
-#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,7 +19,7 @@
 typedef struct wish {
     const char *cn;
     const char *alts;  /* "DNS:a.test,IP:127.0.0.1" */
-    const char *key;   /* "ec" (also by NULL), "ec384", "rsa", "rsa1024", "ed25519" */
+    const char *key;   /* as mint_key() has it; NULL: "ec" */
     const char *usage; /* extended: "serverAuth"; NULL: none */
     bool ca;
     long from, to; /* seconds from now; both 0: an hour ago to a day ahead */
@@ -34,63 +31,18 @@ typedef struct issued {
     EVP_PKEY *key;
 } issued;
 
-static inline EVP_PKEY *new_key(const char *kind)
-{
-    EVP_PKEY *key = NULL;
-    if (!kind || strcmp(kind, "ec") == 0)
-        key = EVP_EC_gen("P-256");
-    else if (strcmp(kind, "ec384") == 0)
-        key = EVP_EC_gen("P-384");
-    else if (strcmp(kind, "rsa") == 0)
-        key = EVP_RSA_gen(2048);
-    else if (strcmp(kind, "rsa1024") == 0)
-        key = EVP_RSA_gen(1024);
-    else if (strcmp(kind, "ed25519") == 0)
-        key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-    ck_assert_ptr_nonnull(key);
-    return key;
-}
-
-static inline void add_ext(X509 *cert, X509 *issuer, int nid, const char *value)
-{
-    X509V3_CTX ctx;
-    X509V3_set_ctx(&ctx, issuer, cert, NULL, NULL, 0);
-    X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
-    ck_assert_ptr_nonnull(ext);
-    ck_assert_int_eq(X509_add_ext(cert, ext, -1), 1);
-    X509_EXTENSION_free(ext);
-}
-
-static inline const EVP_MD *digest_for(EVP_PKEY *key)
-{
-    return EVP_PKEY_get_base_id(key) == EVP_PKEY_ED25519 ? NULL : EVP_sha256();
-}
-
 /* Signed by `by`, or by itself. */
 static inline issued issue(const issued *by, wish w)
 {
-    static long serials = 100;
-    issued made = { X509_new(), new_key(w.key) };
-    X509 *issuer = by ? by->cert : made.cert;
-    EVP_PKEY *signer = by ? by->key : made.key;
-    bool dated = w.from != 0 || w.to != 0;
-    X509_set_version(made.cert, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(made.cert), w.serial ? w.serial : ++serials);
-    X509_gmtime_adj(X509_getm_notBefore(made.cert), dated ? w.from : -3600);
-    X509_gmtime_adj(X509_getm_notAfter(made.cert), dated ? w.to : 24L * 3600);
-    X509_set_pubkey(made.cert, made.key);
-    if (w.cn)
-        X509_NAME_add_entry_by_txt(X509_get_subject_name(made.cert), "CN", MBSTRING_UTF8,
-                                   (const unsigned char *)w.cn, -1, -1, 0);
-    X509_set_issuer_name(made.cert, X509_get_subject_name(issuer));
-    add_ext(made.cert, issuer, NID_basic_constraints,
-            w.ca ? "critical,CA:TRUE" : "critical,CA:FALSE");
-    add_ext(made.cert, issuer, NID_subject_key_identifier, "hash");
-    if (w.alts)
-        add_ext(made.cert, issuer, NID_subject_alt_name, w.alts);
-    if (w.usage)
-        add_ext(made.cert, issuer, NID_ext_key_usage, w.usage);
-    ck_assert_int_gt(X509_sign(made.cert, signer, digest_for(signer)), 0);
+    issued made = { .key = mint_key(w.key) };
+    made.cert = mint_cert(made.key, by ? by->cert : NULL, by ? by->key : NULL,
+                          (minting){ .cn = w.cn,
+                                     .alts = w.alts,
+                                     .usage = w.usage,
+                                     .ca = w.ca,
+                                     .from = w.from,
+                                     .to = w.to,
+                                     .serial = w.serial });
     return made;
 }
 
@@ -117,7 +69,7 @@ static inline X509_CRL *issue_crl(const issued *by, const issued *revoked)
         X509_REVOKED_set_revocationDate(entry, now);
         ck_assert_int_eq(X509_CRL_add0_revoked(crl, entry), 1);
     }
-    ck_assert_int_gt(X509_CRL_sign(crl, by->key, digest_for(by->key)), 0);
+    ck_assert_int_gt(X509_CRL_sign(crl, by->key, mint_digest(by->key)), 0);
     ASN1_TIME_free(now);
     ASN1_TIME_free(then);
     return crl;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /* Certificates and requests: made, read, told, compared, refused. */
-#include "tls_certs.h"
+#include "authorities.h"
 
 #include "base/alloc.h"
 

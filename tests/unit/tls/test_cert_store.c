@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /* Stores and the check of a chain: who is trusted, what is found out, in which words. */
-#include "tls_certs.h"
+#include "authorities.h"
 
 #include "base/alloc.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /* Contexts: what they are built from, that they never change, and how one takes another's place. */
-#include "pair.h"
+#include "links.h"
 
 #include "base/alloc.h"
 #include "runtime/in_fiber.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /* Revocation lists: made, read, told, refused. */
-#include "tls_certs.h"
+#include "authorities.h"
 
 #include "base/alloc.h"
 

@@ -7,7 +7,7 @@
  * Whatever comes, the connection fails with words, goes on failing with the same ones, and has no
  * more to send than an alert.
  */
-#include "pair.h"
+#include "links.h"
 
 #include <thrum/tls_engine.h>
 

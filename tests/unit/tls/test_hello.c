@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /* What a server chooses by the client's hello: certificate, context, protocol; and refusals. */
-#include "pair.h"
+#include "links.h"
 
 static issued ca, first, second, rsa;
 static th_tls *client;

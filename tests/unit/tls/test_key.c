@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /* Keys: making, reading and writing them, pass phrases, what is refused. */
-#include "tls_files.h"
+#include "texts.h"
 
 #include "base/alloc.h"
 

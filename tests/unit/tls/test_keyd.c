@@ -2,7 +2,7 @@
 
 /* The key process and those who ask it: messages, what it signs, handshakes, its end and return. */
 #define OPENSSL_SUPPRESS_DEPRECATED
-#include "tls/pairs.h"
+#include "tls/ssl_pair.h"
 
 #include "runtime/in_fiber.h"
 
@@ -130,7 +130,7 @@ START_TEST(padded_blocks_are_signed_if_they_are_those_of_tls)
 {
     const size_t sizes[] = { 2048, 2049, 2050, 2055 };
     for (size_t i = 0; i < thi_array_len(sizes); i++) {
-        EVP_PKEY *key = new_key("RSA", sizes[i]);
+        EVP_PKEY *key = EVP_RSA_gen(sizes[i]);
         RSA *rsa = EVP_PKEY_get1_RSA(key);
         check_pss(rsa, EVP_sha256(), 32, true);
         check_pss(rsa, EVP_sha384(), 48, true);
@@ -146,7 +146,7 @@ END_TEST
 START_TEST(what_is_to_be_decrypted_is_not_signed)
 {
     uint8_t secret[256];
-    EVP_PKEY *key = new_key("RSA", 2048);
+    EVP_PKEY *key = mint_key("rsa");
     RSA *rsa = EVP_PKEY_get1_RSA(key);
     ck_assert_int_eq(
         RSA_public_encrypt(sizeof some_data, some_data, secret, rsa, RSA_PKCS1_PADDING), 256);
@@ -202,8 +202,8 @@ static void make_files(void)
 {
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(address, sizeof address, "unix:%s/keyd", folder);
-    keys[0] = new_key("RSA", 2048);
-    keys[1] = new_key("P-256", 0);
+    keys[0] = mint_key("rsa");
+    keys[1] = mint_key("P-256");
     snprintf(files[0], sizeof files[0], "%s/web.pem", folder);
     snprintf(files[1], sizeof files[1], "%s/mail.pem", folder);
     write_key(files[0], keys[0], NULL);
@@ -264,17 +264,16 @@ static int shake_with(const char *which, int key, int version)
 {
     char spec[256];
     EVP_PKEY *remote = NULL;
-    pair p;
     snprintf(spec, sizeof spec, "keyd:%s%s", address, which);
     int err = thi_keyd_key(spec, keys[key], &remote);
     if (err < 0)
         return err;
     SSL_CTX *server = new_server_ctx(keys[key], remote);
     SSL_CTX *client = new_client_ctx(version);
-    make_pair(&p, server, client);
+    ssl_pair p = tie(server, client);
     if (shake_hands(&p) < 0)
         err = thi_ossl_fail(TH_ETLS, "handshake");
-    free_pair(&p);
+    untie(&p);
     EVP_PKEY_free(remote);
     SSL_CTX_free(server);
     SSL_CTX_free(client);
@@ -331,7 +330,7 @@ KEYD_TEST(another_name_and_another_key_are_refused)
     ck_assert_int_eq(shake_with("#mail", 1, TLS1_3_VERSION), TH_ETLS);
     ck_assert_ptr_nonnull(strstr(th_err_detail(), "no key for this certificate by that name"));
     EVP_PKEY *own = keys[0];
-    keys[0] = new_key("RSA", 2048);
+    keys[0] = mint_key("rsa");
     ck_assert_int_eq(shake_with("", 0, TLS1_3_VERSION), TH_ETLS);
     ck_assert_ptr_nonnull(strstr(th_err_detail(), "no key for this certificate"));
     EVP_PKEY_free(keys[0]);
@@ -509,7 +508,7 @@ FIBER_TEST(what_cannot_be_held_is_told)
 {
     char other[80];
     make_files();
-    EVP_PKEY *ed = new_key("ED25519", 0);
+    EVP_PKEY *ed = mint_key("ED25519");
     snprintf(other, sizeof other, "%s/other", folder);
     write_key(other, ed, NULL);
     const th_keyd_key a[] = { { .file = other } };
@@ -562,8 +561,8 @@ FIBER_TEST(a_key_with_a_pass_phrase_can_be_held)
 
 START_TEST(addresses_of_keys_are_checked)
 {
-    EVP_PKEY *key = new_key("P-256", 0);
-    EVP_PKEY *ed = new_key("ED25519", 0);
+    EVP_PKEY *key = mint_key("P-256");
+    EVP_PKEY *ed = mint_key("ED25519");
     EVP_PKEY *remote = NULL;
     ck_assert(thi_keyd_is_spec("keyd:unix:/a"));
     ck_assert(!thi_keyd_is_spec("/etc/key.pem"));
@@ -589,7 +588,7 @@ END_TEST
 
 START_TEST(without_memory_there_is_no_key_and_no_leak)
 {
-    EVP_PKEY *key = new_key("P-256", 0);
+    EVP_PKEY *key = mint_key("P-256");
     EVP_PKEY *remote = NULL;
     int64_t live = thi_alloc_live();
     for (int64_t n = 1;; n++) {

@@ -2,7 +2,7 @@
 
 /* Keys, certificates and contexts without memory: ours, and OpenSSL's. */
 #include "starving.h"
-#include "tls_certs.h"
+#include "authorities.h"
 
 #include <thrum/cert_store.h>
 #include <thrum/crl.h>
@@ -45,7 +45,8 @@ static int read_key(void *text)
     th_key *read = NULL;
     int err = th_key_parse(*(th_str *)text, &phrase, &read);
     th_key_unref(read);
-    /* What OpenSSL could not parse for lack of memory looks to it like what a wrong phrase gives. */
+    /* What OpenSSL could not parse for lack of memory looks to it like what a wrong phrase gives.
+     */
     return err == -EACCES ? TH_ETLS : err;
 }
 

@@ -96,7 +96,7 @@ static char path[96];
 static void set_up_with(int nid, const char *value)
 {
     make_authority();
-    key = make_key();
+    key = mint_key("ec");
     cert = make_cert(key, 4711, 24L * 3600, nid, value);
     snprintf(folder, sizeof folder, "/tmp/thrum-ocsp-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
@@ -202,17 +202,14 @@ END_TEST
 /* A certificate of the authority's with an extended key usage, or none. */
 static X509 *delegate(EVP_PKEY *its_key, const char *usage)
 {
-    X509 *made = begin_cert("responder", its_key, 99, 3600);
-    if (usage)
-        add_extension(made, NID_ext_key_usage, usage);
-    ck_assert_int_gt(X509_sign(made, authority_key, EVP_sha256()), 0);
-    return made;
+    return mint_cert(its_key, authority, authority_key,
+                     (minting){ .cn = "responder", .usage = usage, .serial = 99 });
 }
 
 START_TEST(the_issuer_signs_or_whom_it_has_delegated)
 {
     set_up();
-    EVP_PKEY *other_key = make_key();
+    EVP_PKEY *other_key = mint_key("ec");
     X509 *good = delegate(other_key, "OCSPSigning");
     X509 *bad = delegate(other_key, "serverAuth");
     recipe r = { .signer = good, .signer_key = other_key };

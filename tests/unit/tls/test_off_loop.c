@@ -2,7 +2,7 @@
 
 /* Streams of TLS whose private key is used off the loop: by the pool, and by a key process. */
 #define OPENSSL_SUPPRESS_DEPRECATED
-#include "tls/pairs.h"
+#include "tls/ssl_pair.h"
 
 #include "runtime/in_fiber.h"
 
@@ -35,8 +35,8 @@ static th_tls *client_tls;
 
 static void make_files(const char *kind)
 {
-    EVP_PKEY *key = new_key(kind, 2048);
-    X509 *cert = new_cert(key);
+    EVP_PKEY *key = mint_key(kind);
+    X509 *cert = mint_cert(key, NULL, NULL, (minting){ .cn = "test" });
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(cert_file, sizeof cert_file, "%s/cert.pem", folder);
     snprintf(key_file, sizeof key_file, "%s/key.pem", folder);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /* PKCS#12: what goes in comes out; phrases; what others write and read. */
-#include "tls_certs.h"
+#include "authorities.h"
 
 #include "base/alloc.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /* What is spoken: profiles, versions, ciphers, suites, groups, and failures to agree. */
-#include "pair.h"
+#include "links.h"
 
 static issued ca, leaf, rsa;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /* Private keys off the loop: parked inside of OpenSSL, cancelled there, used by several workers. */
-#include "tls/pairs.h"
+#include "tls/ssl_pair.h"
 
 #include "runtime/in_fiber.h"
 
@@ -67,23 +67,22 @@ typedef struct hall {
     atomic_int done;
 } hall;
 
-static int shake(void *arg)
+static int meet(void *arg)
 {
     hall *h = arg;
-    pair p;
-    make_pair(&p, h->server, h->client);
+    ssl_pair p = tie(h->server, h->client);
     atomic_fetch_add(&h->inside, 1);
     ck_assert_int_eq(shake_hands(&p), 0);
     ck_assert_uint_eq(thi_ossl_peek(), 0);
     atomic_fetch_add(&h->done, 1);
-    free_pair(&p);
+    untie(&p);
     return 0;
 }
 
 /* Opens a hall for a key of that kind. */
-static void open_hall(hall *h, const char *kind, size_t bits, int version)
+static void open_hall(hall *h, const char *kind, int version)
 {
-    EVP_PKEY *key = new_key(kind, bits);
+    EVP_PKEY *key = mint_key(kind);
     EVP_PKEY *wrapped = wrap(key, THI_SIGNER_OFF_LOOP);
     ck_assert(thi_signer_has(wrapped));
     ck_assert(!thi_signer_has(key));
@@ -98,16 +97,16 @@ static void close_hall(hall *h)
     SSL_CTX_free(h->client);
 }
 
-static void shake_many(const char *kind, size_t bits, int version, unsigned workers)
+static void shake_many(const char *kind, int version, unsigned workers)
 {
     hall h;
     th_scope scope;
-    open_hall(&h, kind, bits, version);
+    open_hall(&h, kind, version);
     int64_t before = thi_metric_read(THI_M_TLS_SIGNED_POOL);
     hold_pool();
     open_scope(&scope);
     for (int i = 0; i < SHAKERS; i++)
-        spawn_on(&scope, (unsigned)i % workers, shake, &h);
+        spawn_on(&scope, (unsigned)i % workers, meet, &h);
     while (atomic_load(&h.inside) < SHAKERS) /* all are parked in there */
         th_yield();
     ck_assert_int_eq(atomic_load(&h.done), 0);
@@ -120,32 +119,32 @@ static void shake_many(const char *kind, size_t bits, int version, unsigned work
 
 FIBER_TEST(twenty_fibers_park_inside_of_handshakes_with_rsa)
 {
-    shake_many("RSA", 2048, TLS1_3_VERSION, 1);
+    shake_many("rsa", TLS1_3_VERSION, 1);
 }
 
 FIBER_TEST(twenty_fibers_park_inside_of_handshakes_with_ec)
 {
-    shake_many("P-256", 0, TLS1_3_VERSION, 1);
+    shake_many("P-256", TLS1_3_VERSION, 1);
 }
 
 FIBER_TEST(the_older_version_signs_with_the_other_padding)
 {
-    shake_many("RSA", 2048, TLS1_2_VERSION, 1);
-    shake_many("P-384", 0, TLS1_2_VERSION, 1);
+    shake_many("rsa", TLS1_2_VERSION, 1);
+    shake_many("P-384", TLS1_2_VERSION, 1);
 }
 
 FIBER_TEST_ON(3, several_workers_use_one_key)
 {
-    shake_many("RSA", 2048, TLS1_3_VERSION, 3);
-    shake_many("P-256", 0, TLS1_3_VERSION, 3);
+    shake_many("rsa", TLS1_3_VERSION, 3);
+    shake_many("P-256", TLS1_3_VERSION, 3);
 }
 
 START_TEST(outside_of_a_fiber_the_key_is_used_in_place)
 {
     hall h;
     int64_t before = thi_metric_read(THI_M_TLS_SIGNED_HERE);
-    open_hall(&h, "RSA", 2048, TLS1_3_VERSION);
-    shake(&h);
+    open_hall(&h, "rsa2048", TLS1_3_VERSION);
+    meet(&h);
     ck_assert_int_eq(thi_metric_read(THI_M_TLS_SIGNED_HERE) - before, 1);
     close_hall(&h);
 }
@@ -162,21 +161,20 @@ typedef struct lone_shaker {
 static int shake_and_tell(void *arg)
 {
     lone_shaker *s = arg;
-    pair p;
-    make_pair(&p, s->hall->server, s->hall->client);
+    ssl_pair p = tie(s->hall->server, s->hall->client);
     if (shake_hands(&p) == 0)
         s->result = 1;
     else
         s->result = thi_ossl_fail(TH_ETLS, "handshake");
     snprintf(s->detail, sizeof s->detail, "%s", th_err_detail());
-    free_pair(&p);
+    untie(&p);
     return 0;
 }
 
 FIBER_TEST(a_fiber_that_waits_for_its_signature_can_be_cancelled)
 {
     hall h;
-    open_hall(&h, "RSA", 2048, TLS1_3_VERSION);
+    open_hall(&h, "rsa2048", TLS1_3_VERSION);
     hold_pool();
     lone_shaker s = { &h, 0, "" };
     th_scope scope;
@@ -194,7 +192,7 @@ FIBER_TEST(a_fiber_that_waits_for_its_signature_can_be_cancelled)
 FIBER_TEST(a_deadline_ends_the_wait_for_a_signature)
 {
     hall h;
-    open_hall(&h, "P-384", 0, TLS1_3_VERSION);
+    open_hall(&h, "P-384", TLS1_3_VERSION);
     hold_pool();
     lone_shaker s = { &h, 0, "" };
     th_scope scope;
@@ -223,7 +221,7 @@ static void cancel_after(hall *h, int64_t span)
 FIBER_TEST(work_that_has_begun_is_waited_for)
 {
     hall h;
-    open_hall(&h, "RSA", 4096, TLS1_3_VERSION);
+    open_hall(&h, "rsa4096", TLS1_3_VERSION);
     for (int i = 0; i < 20; i++)
         cancel_after(&h, i * 200 * TH_MICROSECOND);
     close_hall(&h);
@@ -242,9 +240,9 @@ FIBER_TEST(errors_of_other_fibers_are_not_found_in_the_handshake)
 {
     hall h;
     th_scope scope;
-    open_hall(&h, "RSA", 2048, TLS1_3_VERSION);
+    open_hall(&h, "rsa2048", TLS1_3_VERSION);
     open_scope(&scope);
-    spawn(&scope, shake, &h); /* wants an empty queue at its end */
+    spawn(&scope, meet, &h); /* wants an empty queue at its end */
     spawn(&scope, leave_an_error, NULL);
     close_scope(&scope);
     ck_assert_int_eq(atomic_load(&h.done), 1);
@@ -271,7 +269,7 @@ START_TEST(the_failure_of_a_signer_is_that_of_the_handshake)
     const char *const kinds[] = { "RSA", "P-256" };
     for (int i = 0; i < 2; i++) {
         thi_signer signer = { &failing, 1 };
-        EVP_PKEY *key = new_key(kinds[i], 2048);
+        EVP_PKEY *key = mint_key(kinds[i]);
         EVP_PKEY *wrapped = NULL;
         ck_assert_int_eq(thi_signer_key(key, &signer, &wrapped), 0);
         hall h = { .server = new_server_ctx(key, wrapped),
@@ -294,10 +292,10 @@ START_TEST(the_certificate_fits_the_key_with_a_signer)
 {
     const char *const kinds[] = { "RSA", "P-256", "P-521" };
     for (int i = 0; i < 3; i++) {
-        EVP_PKEY *key = new_key(kinds[i], 2048);
-        EVP_PKEY *other = new_key(kinds[i], 2048);
-        X509 *cert = new_cert(key);
-        X509 *wrong = new_cert(other);
+        EVP_PKEY *key = mint_key(kinds[i]);
+        EVP_PKEY *other = mint_key(kinds[i]);
+        X509 *cert = mint_cert(key, NULL, NULL, (minting){ .cn = "test" });
+        X509 *wrong = mint_cert(other, NULL, NULL, (minting){ .cn = "test" });
         EVP_PKEY *wrapped = wrap(key, THI_SIGNER_OFF_LOOP);
         ck_assert_int_eq(X509_check_private_key(cert, wrapped), 1);
         ck_assert_int_ne(X509_check_private_key(wrong, wrapped), 1);
@@ -313,14 +311,14 @@ END_TEST
 
 START_TEST(a_key_outlives_who_made_it_and_is_wrapped_once)
 {
-    EVP_PKEY *key = new_key("RSA", 2048);
+    EVP_PKEY *key = mint_key("rsa");
     EVP_PKEY *wrapped = wrap(key, THI_SIGNER_OFF_LOOP);
     EVP_PKEY *again = wrap(wrapped, THI_SIGNER_OFF_LOOP);
     ck_assert_ptr_eq(again, wrapped);
     EVP_PKEY_free(key);
     EVP_PKEY_free(wrapped);
     EVP_PKEY *copy = EVP_PKEY_dup(again);
-    X509 *cert = new_cert(again); /* signs */
+    X509 *cert = mint_cert(again, NULL, NULL, (minting){ .cn = "test" }); /* signs */
     ck_assert_int_eq(X509_verify(cert, again), 1);
     X509_free(cert);
     EVP_PKEY_free(again);
@@ -330,7 +328,7 @@ END_TEST
 
 START_TEST(a_public_key_is_refused)
 {
-    EVP_PKEY *key = new_key("RSA", 2048);
+    EVP_PKEY *key = mint_key("rsa");
     unsigned char *der = NULL;
     int len = i2d_PUBKEY(key, &der);
     const unsigned char *at = der;
@@ -347,7 +345,7 @@ END_TEST
 
 START_TEST(without_memory_there_is_no_signer_and_no_leak)
 {
-    EVP_PKEY *key = new_key("P-384", 0);
+    EVP_PKEY *key = mint_key("P-384");
     EVP_PKEY *wrapped = NULL;
     int64_t live = thi_alloc_live();
     thi_alloc_fail_at(1);
@@ -363,8 +361,8 @@ END_TEST
 
 START_TEST(cheap_keys_stay_as_they_are_and_dear_ones_do_not)
 {
-    EVP_PKEY *cheap = new_key("ED25519", 0);
-    EVP_PKEY *dear = new_key("RSA", 4096);
+    EVP_PKEY *cheap = mint_key("ED25519");
+    EVP_PKEY *dear = mint_key("rsa4096");
     EVP_PKEY *same = wrap(cheap, THI_SIGNER_AS_MEASURED);
     EVP_PKEY *wrapped = wrap(dear, THI_SIGNER_AS_MEASURED);
     ck_assert_ptr_eq(same, cheap);
@@ -381,7 +379,7 @@ END_TEST
 /* P-256 has code of its own in OpenSSL, other curves of its size are slower by far. */
 START_TEST(curves_of_one_size_are_measured_each)
 {
-    EVP_PKEY *usual = new_key("P-256", 0);
+    EVP_PKEY *usual = mint_key("P-256");
     EVP_PKEY *other = EVP_EC_gen("brainpoolP256r1");
     ck_assert_ptr_nonnull(other);
     ck_assert_int_ne(thi_sign_cost(usual), thi_sign_cost(other));
@@ -432,7 +430,7 @@ FIBER_TEST(a_cancelled_fiber_measures_nothing)
     open_cancelled_scope(&scope);
     ck_assert_int_eq(th_key_costs(costs, &handoff), -ECANCELED);
     ck_assert_int_eq(handoff, -1);
-    EVP_PKEY *key = new_key("RSA", 2048);
+    EVP_PKEY *key = mint_key("rsa");
     EVP_PKEY *wrapped = wrap(key, THI_SIGNER_AS_MEASURED);
     ck_assert(thi_signer_has(wrapped)); /* by its size */
     EVP_PKEY_free(key);

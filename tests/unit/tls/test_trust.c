@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /* Whom contexts believe: files, directories, memory, the system; and what has been revoked. */
-#include "pair.h"
+#include "links.h"
 
 #include "tls/trust.h"
 

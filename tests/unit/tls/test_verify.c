@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /* The verdict on a peer's chain, and its words: names, dates, trust, pins, lists, callbacks. */
-#include "pair.h"
+#include "links.h"
 
 #include "base/alloc.h"
 #include "tls/verify_words.h"
@@ -201,7 +201,7 @@ END_TEST
 START_TEST(a_name_with_a_nul_inside_does_not_match_what_is_before_it)
 {
     pair p;
-    issued evil = { X509_new(), new_key(NULL) };
+    issued evil = { X509_new(), mint_key(NULL) };
     GENERAL_NAMES *alts = sk_GENERAL_NAME_new_null();
     GENERAL_NAME *alt = GENERAL_NAME_new();
     ASN1_IA5STRING *text = ASN1_IA5STRING_new();

@@ -4,7 +4,7 @@
  * No secret stays in memory that was given back: an allocator looks at each block that is freed.
  * What OpenSSL frees is not looked at: it makes copies of its own when it reads a key.
  */
-#include "tls_files.h"
+#include "texts.h"
 
 #include "tls/whole.h"
 

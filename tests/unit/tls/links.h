@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /* Two connections that shake hands in memory, one step of OpenSSL at a time. */
-#ifndef THI_TEST_TLS_PAIR_H
-#define THI_TEST_TLS_PAIR_H
+#ifndef THI_TEST_TLS_LINKS_H
+#define THI_TEST_TLS_LINKS_H
 
 #include "issue.h"
 

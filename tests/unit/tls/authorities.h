@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 
 /* What tests of certificates share: authorities, names, looking at what was made. */
-#ifndef THI_TEST_TLS_CERTS_H
-#define THI_TEST_TLS_CERTS_H
+#ifndef THI_TEST_TLS_AUTHORITIES_H
+#define THI_TEST_TLS_AUTHORITIES_H
 
-#include "tls_files.h"
+#include "texts.h"
 
 /* A key and a certificate that may sign others. */
 typedef struct authority {

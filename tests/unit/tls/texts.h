@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
 /* What tests of keys and certificates share: an arena, a folder of their own, texts and keys. */
-#ifndef THI_TEST_TLS_FILES_H
-#define THI_TEST_TLS_FILES_H
+#ifndef THI_TEST_TLS_TEXTS_H
+#define THI_TEST_TLS_TEXTS_H
 
 #include "check_main.h"
 
