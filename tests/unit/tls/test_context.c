@@ -2,6 +2,7 @@
 
 /* Contexts: what they are built from, that they never change, and how one takes another's place. */
 #include "links.h"
+#include "starving.h"
 
 #include "base/alloc.h"
 #include "runtime/in_fiber.h"
@@ -444,7 +445,15 @@ END_TEST
 
 /* ---- without memory ---- */
 
-/* Every allocation of ours fails once; OpenSSL's own are another matter. */
+static int build_context(void *opts)
+{
+    th_tls *tls = NULL;
+    int err = th_tls_new(opts, &tls);
+    ck_assert(err == 0 || !tls);
+    th_tls_unref(tls);
+    return err;
+}
+
 START_TEST(without_memory_nothing_is_built_and_nothing_left)
 {
     const char *const protocols[] = { "h2", "http/1.1", NULL };
@@ -455,54 +464,26 @@ START_TEST(without_memory_nothing_is_built_and_nothing_left)
                          .certs_count = 2,
                          .alpn = protocols,
                          .trust = { .memory = th_str_of(trust), .pins = pins } };
-    th_tls *tls = NULL;
-    ck_assert_int_eq(th_tls_new(&opts, &tls), 0); /* what is made once per process */
-    th_tls_unref(tls);
-    (void)thi_alloc_fail_at(0);
-    int64_t before = thi_alloc_live();
-    int failures = 0;
-    for (int64_t n = 1;; n++) {
-        tls = NULL;
-        thi_alloc_fail_at(n);
-        int err = th_tls_new(&opts, &tls);
-        bool untouched = thi_alloc_fail_at(0) > 0;
-        if (err == 0)
-            th_tls_unref(tls);
-        else
-            ck_assert_msg(err == -ENOMEM && !tls, "%lld: %s: %s", (long long)n, th_errname(err),
-                          th_err_detail());
-        ck_assert_int_eq(thi_alloc_live(), before);
-        if (untouched)
-            break;
-        failures++;
-    }
-    ck_assert_int_gt(failures, 10);
+    ck_assert_int_gt(starve(thi_alloc_fail_at, build_context, &opts), 10);
 }
 END_TEST
 
-START_TEST(without_memory_no_connection_is_opened)
+static int open_link(void *config)
 {
     thi_tls_link link;
     const char *const protocols[] = { "h2", NULL };
     thi_tls_link_opts opts = { .name = "one.test", .alpn = protocols };
+    int err = thi_tls_link_open(&link, config, false, &opts);
+    if (err == 0)
+        thi_tls_link_close(&link);
+    return err;
+}
+
+START_TEST(without_memory_no_connection_is_opened)
+{
     th_tls *client = new_client(&ca, (th_tls_opts){ 0 });
     thi_tls_config *config = thi_tls_config_of(client);
-    ck_assert_int_eq(thi_tls_link_open(&link, config, false, &opts), 0);
-    thi_tls_link_close(&link);
-    (void)thi_alloc_fail_at(0);
-    int64_t before = thi_alloc_live();
-    for (int64_t n = 1;; n++) {
-        thi_alloc_fail_at(n);
-        int err = thi_tls_link_open(&link, config, false, &opts);
-        bool untouched = thi_alloc_fail_at(0) > 0;
-        if (err == 0)
-            thi_tls_link_close(&link);
-        else
-            ck_assert_int_eq(err, -ENOMEM);
-        ck_assert_int_eq(thi_alloc_live(), before);
-        if (untouched)
-            break;
-    }
+    ck_assert_int_gt(starve(thi_alloc_fail_at, open_link, config), 2);
     thi_tls_config_unref(config);
     th_tls_unref(client);
 }
