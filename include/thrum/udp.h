@@ -86,11 +86,15 @@ typedef struct th_udp_opts {
  *
  * @param address  where: `udp://HOST:PORT`, `HOST:PORT`, `unix:/path`, `unix:@abstract`, with HOST
  *                 as th_addr_parse() reads it; port 0 lets the system choose one, and `unix:`
- *                 alone an abstract name. A Unix socket file that no socket holds is replaced
+ *                 alone an abstract name. A Unix socket file that no socket holds is replaced.
+ *                 `systemd:NAME` and `fd:N` take a socket over that the process was given, as
+ *                 th_listen() does
  * @param opts     options, or NULL for the defaults; read during the call only
  * @param udp      out: the socket, to be given back with th_udp_free()
  * @return 0; TH_EADDRESS; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -ENODEV and other -errno with the
- *         address as detail; -EINVAL for NULL or wrong options; -EPERM outside a worker; -ENOMEM
+ *         address as detail; -ENOENT, -EBUSY, -EPROTOTYPE, -ENOTSOCK, -EBADF for sockets that the
+ *         process was or was not given; -EINVAL for NULL, wrong options, or such as come too late
+ *         for a socket that is bound; -EPERM outside a worker; -ENOMEM
  *
  * Suspends: no
  * Thread: worker
@@ -477,7 +481,7 @@ typedef struct th_udp_serve_opts {
  * The kernel shares what arrives among the sockets by sender, so that one sender's datagrams all
  * come to one worker, in their order. After an orderly stop (th_stop(), SIGTERM) receiving returns
  * what has arrived until then, and then TH_EOF; whoever goes on for longer than the time of grace
- * is cancelled. A Unix socket is served by one worker.
+ * is cancelled. A Unix socket, and one that the process was given, is served by one worker.
  *
  * @param address  where, as th_udp_open() takes it; another process that has it is -EADDRINUSE
  * @param fn       what serves on one worker; it may start fibers, but must await them. When it

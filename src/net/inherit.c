@@ -8,8 +8,9 @@
  * sockets, which is why the process is compared. Nothing in the environment is changed: that could
  * not be done safely once there are threads.
  *
- * Who has taken which is noted, because two listeners on one descriptor would close it twice.
- * Several sockets may have one name (an IPv4 and an IPv6 one, say); each taking gives the next.
+ * Who has taken which is noted, because two users of one descriptor would close it twice.
+ * Several sockets may have one name (an IPv4 and an IPv6 one, or one of streams and one of
+ * datagrams); each taking gives the next of the kind that is wanted.
  */
 #include "net/inherit.h"
 
@@ -55,16 +56,24 @@ void thi_inherit_release(int fd)
     (void)pthread_mutex_unlock(&lock);
 }
 
-static int prepare(int fd, const char *address)
+/* SOCK_STREAM and the like, or -errno. */
+static int type_of(int fd)
 {
     int type = 0;
     socklen_t len = sizeof type;
     int err = thi_sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
-    if (err < 0)
-        return thi_err_set(err, "%.100s: descriptor %d", address, fd);
-    if (type != SOCK_STREAM)
-        return thi_err_set(-EPROTOTYPE, "%.100s: descriptor %d carries no streams", address, fd);
-    err = thi_sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return err < 0 ? err : type;
+}
+
+static int prepare(int fd, const char *address, int want)
+{
+    int type = type_of(fd);
+    if (type < 0)
+        return thi_err_set(type, "%.100s: descriptor %d", address, fd);
+    if (type != want)
+        return thi_err_set(-EPROTOTYPE, "%.100s: descriptor %d carries no %s", address, fd,
+                           want == SOCK_STREAM ? "streams" : "datagrams");
+    int err = thi_sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
     int flags = err < 0 ? err : thi_sys_fcntl(fd, F_GETFL, 0);
     if (flags >= 0)
         err = thi_sys_fcntl(fd, F_SETFL, flags | O_NONBLOCK);
@@ -73,7 +82,7 @@ static int prepare(int fd, const char *address)
     return fd;
 }
 
-static int take_number(const char *address)
+static int take_number(const char *address, int type)
 {
     uint64_t n;
     if (th_str_to_u64(th_str_of(address + 3), &n) < 0 || n >= FD_LIMIT)
@@ -82,7 +91,7 @@ static int take_number(const char *address)
     int fd = (int)n;
     if (!claim(fd))
         return thi_err_set(-EBUSY, "%.100s is used already", address);
-    int err = prepare(fd, address);
+    int err = prepare(fd, address, type);
     if (err < 0)
         thi_inherit_release(fd);
     return err;
@@ -108,34 +117,43 @@ static th_str next_name(th_str *names)
     return name;
 }
 
-static int take_named(const char *address)
+/* Whether one of this name is another kind of socket: then it is somebody else's. */
+static bool is_other(int fd, int want)
+{
+    int type = type_of(fd);
+    return type >= 0 && type != want;
+}
+
+static int take_named(const char *address, int type)
 {
     th_str want = th_str_of(address + 8);
     const char *list = getenv("LISTEN_FDNAMES");
     th_str names = list ? th_str_of(list) : th_str_make(NULL, 0);
     int64_t count = number_in("LISTEN_FDS");
-    bool seen = false;
+    const char *why = "no socket of this name was passed";
     if (count < 1 || number_in("LISTEN_PID") != thi_machine_process())
         return thi_err_set(-ENOENT, "%.100s: this process was passed no sockets", address);
     for (int fd = FIRST; fd < FIRST + thi_min(count, INT64_C(1) * FD_LIMIT - FIRST); fd++) {
         th_str name = next_name(&names);
         if (want.len > 0 && !th_str_eq(name, want))
             continue;
-        seen = true;
+        if (is_other(fd, type)) {
+            why = type == SOCK_STREAM ? "no socket of this name carries streams"
+                                      : "no socket of this name carries datagrams";
+            continue;
+        }
+        why = "all sockets of this name are used already";
         if (!claim(fd))
             continue;
-        int err = prepare(fd, address);
+        int err = prepare(fd, address, type);
         if (err < 0)
             thi_inherit_release(fd);
         return err;
     }
-    return thi_err_set(-ENOENT,
-                       seen ? "%.100s: all sockets of this name are used already"
-                            : "%.100s: no socket of this name was passed",
-                       address);
+    return thi_err_set(-ENOENT, "%.100s: %s", address, why);
 }
 
-int thi_inherit_take(const char *address)
+int thi_inherit_take(const char *address, int type)
 {
-    return strncmp(address, "fd:", 3) == 0 ? take_number(address) : take_named(address);
+    return strncmp(address, "fd:", 3) == 0 ? take_number(address, type) : take_named(address, type);
 }

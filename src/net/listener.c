@@ -265,7 +265,7 @@ static int listen_inherited(const char *address, const th_listen_opts *opts, th_
     th_listener *l = prepare(opts, &err);
     if (!l)
         return err;
-    int fd = thi_inherit_take(address);
+    int fd = thi_inherit_take(address, SOCK_STREAM);
     if (fd < 0) {
         th_listener_close(l);
         return fd;

@@ -17,6 +17,7 @@
 #include "base/metrics.h"
 #include "base/util.h"
 #include "net/addr.h"
+#include "net/inherit.h"
 #include "sys/sys.h"
 
 #include <thrum/fiber.h>
@@ -400,6 +401,8 @@ static int let_go(th_udp *u)
     thi_loop_unwatch(&u->worker->loop, &u->watch);
     wake_all(&u->readers, -ECANCELED);
     wake_all(&u->writers, -ECANCELED);
+    if (u->inherited)
+        thi_inherit_release(fd);
     return fd;
 }
 

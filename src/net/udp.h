@@ -27,6 +27,7 @@ struct th_udp {
     bool coalesce; /* made so: a message may be several datagrams */
     bool told;     /* something is told with each datagram */
     bool closed;
+    bool inherited;     /* its number is free to be taken again when it is let go */
     bool ending;        /* receiving is over when nothing is left */
     bool returned_news; /* `returned` has not been reported yet */
     bool returned_any;

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "net/addr.h"
+#include "net/inherit.h"
 #include "sys/sys.h"
 
 #include <thrum/names.h>
@@ -47,12 +48,33 @@ static int may_open(const char *address, const th_udp_opts *opts, th_udp **udp)
     return thi_worker_self ? 0 : -EPERM;
 }
 
+/* One that the process was given: it stays its owner's if it cannot be used. */
+static int open_inherited(const char *address, const th_udp_opts *opts, th_udp **udp)
+{
+    th_addr local;
+    thi_sockaddr sa;
+    socklen_t len = sizeof sa;
+    int fd = thi_udp_inherit(address, opts, &local);
+    int err = fd < 0 ? fd : thi_udp_new(fd, thi_addr_family(&local), opts, udp);
+    if (fd >= 0 && err < 0) {
+        thi_inherit_release(fd);
+        return thi_err_set(err, "no datagram socket at %.100s", address);
+    }
+    if (err < 0)
+        return err;
+    (*udp)->inherited = true;
+    (*udp)->connected = thi_sys_getpeername(fd, &sa.sa, &len) == 0;
+    return 0;
+}
+
 int th_udp_open(const char *address, const th_udp_opts *opts, th_udp **udp)
 {
     th_addr local;
     int err = may_open(address, opts, udp);
     if (err < 0)
         return thi_err_clear(err);
+    if (thi_inherit_means(address))
+        return open_inherited(address, opts, udp);
     err = thi_udp_address(address, &local);
     if (err < 0)
         return err;

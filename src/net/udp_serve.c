@@ -15,12 +15,15 @@
  * The sockets are all bound before anybody receives, and closed only after all have received what
  * there was: the kernel shares out by the number of sockets, and a change of that sends what one
  * sender sends to another worker.
+ *
+ * A socket that the process was given is one, and has one worker.
  */
 #include "net/udp.h"
 
 #include "base/alloc.h"
 #include "base/error.h"
 #include "net/addr.h"
+#include "net/inherit.h"
 #include "runtime/stop.h"
 #include "sys/sys.h"
 
@@ -40,6 +43,7 @@ struct udp_service {
     th_udp_fn fn;
     void *arg;
     const th_udp_opts *opts;
+    const char *given; /* the address of a socket that the process was given; else NULL */
     th_addr addr;
     thi_sockfile file;
     unsigned count;
@@ -58,6 +62,10 @@ static int share_port(int fd)
 static int bind_first(udp_service *s)
 {
     udp_part *part = &s->parts[0];
+    if (s->given) {
+        part->fd = thi_udp_inherit(s->given, s->opts, &s->addr);
+        return part->fd < 0 ? part->fd : 0;
+    }
     part->fd = thi_udp_socket(thi_addr_family(&s->addr), s->opts);
     if (part->fd < 0)
         return part->fd;
@@ -111,6 +119,7 @@ static int run_part(void *arg)
     if (err < 0)
         return err;
     part->fd = -1;
+    part->udp->inherited = s->given != NULL;
     thi_stopper_add(&part->stopper, on_stop);
     err = s->fn(part->udp, s->arg);
     thi_stopper_remove(&part->stopper);
@@ -152,22 +161,26 @@ static int make_parts(udp_service *s)
 static void drop_parts(udp_service *s)
 {
     for (unsigned i = 0; i < s->count; i++)
-        if (s->parts[i].fd >= 0)
+        if (s->parts[i].fd >= 0) {
             thi_sys_close(s->parts[i].fd);
+            if (s->given)
+                thi_inherit_release(s->parts[i].fd);
+        }
     thi_sockfile_remove(&s->file, &s->addr);
     thi_free(s->parts);
 }
 
 static int serve(udp_service *s, const char *address, const th_udp_serve_opts *opts)
 {
-    s->count = s->addr.kind == TH_ADDR_UNIX ? 1 : thi_sched_self()->worker->runtime->count;
+    bool one = s->given || s->addr.kind == TH_ADDR_UNIX;
+    s->count = one ? 1 : thi_sched_self()->worker->runtime->count;
     int err = make_parts(s);
     if (err < 0)
         return thi_err_clear(err);
     err = bind_all(s);
     if (err < 0) {
         drop_parts(s);
-        return thi_udp_say(err, "at", address);
+        return s->given ? err : thi_udp_say(err, "at", address);
     }
     if (opts && opts->listening)
         opts->listening(&s->addr, s->arg);
@@ -185,6 +198,9 @@ int th_udp_serve(const char *address, th_udp_fn fn, void *arg, const th_udp_serv
     int err = thi_sched_may_park();
     if (err < 0)
         return thi_err_clear(err);
-    err = thi_udp_address(address, &s.addr);
+    if (thi_inherit_means(address))
+        s.given = address;
+    else
+        err = thi_udp_address(address, &s.addr);
     return err < 0 ? err : serve(&s, address, opts);
 }

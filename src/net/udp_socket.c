@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "net/addr.h"
+#include "net/inherit.h"
 #include "net/tune.h"
 #include "sys/sys.h"
 
@@ -128,6 +129,38 @@ int thi_udp_socket(int family, const th_udp_opts *opts)
     if (err < 0) {
         thi_sys_close(fd);
         return err;
+    }
+    return fd;
+}
+
+/* The rest of the options, those of a socket that is bound. */
+static int fit(int fd, const th_udp_opts *opts, th_addr *addr)
+{
+    int err = thi_udp_name(fd, addr);
+    if (err == 0 && addr->kind == TH_ADDR_NONE)
+        err = -EPROTOTYPE;
+    if (err < 0 || addr->kind == TH_ADDR_UNIX)
+        return thi_err_clear(err);
+    int family = thi_addr_family(addr);
+    hear_own_groups_only(fd, family);
+    err = opts ? set_ip_options(fd, family, opts) : 0;
+    if (err < 0)
+        return thi_err_clear(err);
+    return opts && opts->tune ? thi_tune_apply(fd, opts->tune) : 0;
+}
+
+int thi_udp_inherit(const char *address, const th_udp_opts *opts, th_addr *addr)
+{
+    if (opts && (opts->reuse_addr || opts->dual_stack || opts->device || opts->mode))
+        return thi_err_set(-EINVAL, "%.100s is bound already, with its own mode and options",
+                           address);
+    int fd = thi_inherit_take(address, SOCK_DGRAM);
+    if (fd < 0)
+        return fd;
+    int err = fit(fd, opts, addr);
+    if (err < 0) { /* it stays whose it was */
+        thi_inherit_release(fd);
+        return thi_udp_say(err, "at", address);
     }
     return fd;
 }

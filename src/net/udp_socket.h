@@ -22,6 +22,12 @@ bool thi_udp_opts_valid(const th_udp_opts *opts);
  * detail where an option of opts->tune is to blame, and else with none. */
 TH_MUST int thi_udp_socket(int family, const th_udp_opts *opts);
 
+/*
+ * Takes one over that the process was given (see net/inherit.h), whose address *addr becomes. What
+ * has to be there before it is bound is -EINVAL. A descriptor, or an error with a detail.
+ */
+TH_MUST int thi_udp_inherit(const char *address, const th_udp_opts *opts, th_addr *addr);
+
 /* Binds it; *addr becomes the real address. */
 TH_MUST int thi_udp_bind(int fd, const th_udp_opts *opts, th_addr *addr, thi_sockfile *file);
 

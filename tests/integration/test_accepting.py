@@ -206,6 +206,35 @@ def test_systemd_itself_passes_a_socket(thrum_bin):
         process.wait()
 
 
+def test_systemd_itself_passes_a_socket_of_datagrams(build):
+    tool = shutil.which("systemd-socket-activate")
+    if not tool:
+        pytest.skip("there is no systemd-socket-activate")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.bind(("127.0.0.1", 0))
+        client.settimeout(0.2)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+            free.bind(("127.0.0.1", 0))
+            address = free.getsockname()
+        process = subprocess.Popen([tool, "--datagram", "-l", f"{address[0]}:{address[1]}",
+                                    build / "examples" / "udp_echo", "systemd:"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def answered():
+            client.sendto(b"warp", address)
+            try:
+                return client.recv(100) == b"warp"
+            except (TimeoutError, ConnectionRefusedError):
+                return False
+        try:
+            assert eventually(answered)
+            process.terminate()
+            assert process.wait(TIMEOUT) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
 # ---- options of sockets and limits
 
 

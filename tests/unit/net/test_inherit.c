@@ -271,6 +271,24 @@ CHILD_TEST(sockets_are_found_by_their_names)
     MUST(taken_by_name("fd:4") == -EBUSY);
 }
 
+/* One name for both kinds, as a unit has by default. */
+CHILD_TEST(each_finds_the_kind_that_it_wants)
+{
+    pass(3, "dns:dns:dns");
+    close(4);
+    MUST(socket(AF_INET, SOCK_DGRAM, 0) == 4);
+    MUST(thi_inherit_take("systemd:dns", SOCK_DGRAM) == 4);
+    MUST(thi_inherit_take("systemd:", SOCK_DGRAM) == -ENOENT);
+    MUST(strstr(th_err_detail(), "used already") || strstr(th_err_detail(), "datagrams"));
+    MUST(taken_by_name("systemd:dns") == 3);
+    MUST(taken_by_name("systemd:") == 5);
+    MUST(taken_by_name("systemd:dns") == -ENOENT);
+    pass(1, "web");
+    thi_inherit_release(3);
+    MUST(thi_inherit_take("systemd:web", SOCK_DGRAM) == -ENOENT);
+    MUST(strstr(th_err_detail(), "carries datagrams") != NULL);
+}
+
 CHILD_TEST(a_prefix_of_a_name_is_another_name)
 {
     pass(2, "web2:web");
@@ -391,6 +409,7 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, each_system_call_may_fail);
     tcase = thi_check_case(suite, "by name");
     tcase_add_test(tcase, sockets_are_found_by_their_names);
+    tcase_add_test(tcase, each_finds_the_kind_that_it_wants);
     tcase_add_test(tcase, a_prefix_of_a_name_is_another_name);
     tcase_add_test(tcase, without_names_all_are_unknown);
     tcase_add_test(tcase, sockets_beyond_the_names_are_unknown);
