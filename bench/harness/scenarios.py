@@ -109,7 +109,6 @@ ALL += (
              "forward", ("--connections", "64", "--size", "64")),
 )
 
-BY_NAME = {s.row.name: s for s in ALL}
 ROWS = tuple(s.row for s in ALL)
 
 

@@ -70,7 +70,6 @@ ALL = (
     _case("storm-rate", "Handshakes in that storm", "rsa2048", "storm", unit="per second"),
 )
 
-BY_NAME = {c.row.name: c for c in ALL}
 ROWS = tuple(c.row for c in ALL)
 MEASURED = tuple(c for c in ALL if c.row.name != "storm-rate")  # that is read off another sample
 
