@@ -56,14 +56,11 @@ void thi_race_init(thi_race *race, const thi_race_opts *opts, thi_bell *bell)
 
 int thi_race_add(thi_race *race, const th_addr *addr)
 {
-    if (race->attempts == race->opts->attempts_max)
-        return 0;
     thi_attempt *a = thi_calloc(1, sizeof *a);
     if (!a)
         return -ENOMEM;
     a->race = race;
     a->addr = *addr;
-    race->attempts++;
     thi_list_push_back(&race->waiting[addr->kind == TH_ADDR_IP6 ? THI_RACE_IP6 : THI_RACE_IP4],
                        &a->link);
     return 0;
@@ -222,9 +219,18 @@ static bool look_at_all(thi_race *race)
     return false;
 }
 
-/* Whose turn it is among those that wait; NULL when none does. */
+static bool may_start_more(const thi_race *race)
+{
+    bool waits = !thi_list_empty(&race->waiting[THI_RACE_IP6]) ||
+                 !thi_list_empty(&race->waiting[THI_RACE_IP4]);
+    return waits && race->attempts < race->opts->attempts_max;
+}
+
+/* Whose turn it is among those that wait; NULL when no more is started. */
 static thi_attempt *next(thi_race *race)
 {
+    if (!may_start_more(race))
+        return NULL;
     for (int i = 0; i < THI_RACE_QUEUES; i++) {
         int queue = (race->turn + i) % THI_RACE_QUEUES;
         thi_list *first = thi_list_pop_front(&race->waiting[queue]);
@@ -240,6 +246,7 @@ static void begin_next(thi_race *race, thi_attempt *a)
 {
     thi_loop *loop = &race->bell->fiber->worker->loop;
     thi_list_push_back(&race->running, &a->link);
+    race->attempts++;
     race->may_start = false;
     if (race->opts->delay != TH_NEVER)
         thi_loop_timer(loop, &race->timer, th_after(race->opts->delay));
@@ -256,8 +263,7 @@ const th_addr *thi_race_next(const thi_race *race, int family)
 
 bool thi_race_is_on(const thi_race *race)
 {
-    return !thi_list_empty(&race->running) || !thi_list_empty(&race->waiting[THI_RACE_IP6]) ||
-           !thi_list_empty(&race->waiting[THI_RACE_IP4]);
+    return !thi_list_empty(&race->running) || may_start_more(race);
 }
 
 int thi_race_step(thi_race *race, bool open)

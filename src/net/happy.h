@@ -38,7 +38,7 @@ typedef struct thi_race {
     thi_list waiting[THI_RACE_QUEUES]; /* attempts to be made */
     thi_list running;
     thi_list failed;   /* in the order in which they did */
-    unsigned attempts; /* made or waiting */
+    unsigned attempts; /* made so far */
     int turn;          /* whose turn it is */
     thi_timer timer;   /* when the next one joins in */
     bool may_start;    /* it need not wait for that */
@@ -47,7 +47,7 @@ typedef struct thi_race {
 
 void thi_race_init(thi_race *race, const thi_race_opts *opts, thi_bell *bell);
 
-/* Adds an address that may be tried; what is one too many is left out. -ENOMEM. */
+/* Adds an address that may be tried. -ENOMEM. */
 TH_MUST int thi_race_add(thi_race *race, const th_addr *addr);
 
 /* The address of a family that would be tried next; NULL: there is none. */

@@ -341,6 +341,10 @@ FIBER_TEST(the_family_with_the_better_address_begins)
     ck_assert_int_lt(th_dial("better.test:1", &opts, &stream), 0);
     ck_assert_str_eq(th_err_detail(), "cannot connect to better.test:1; 127.0.0.9:1: ECONNREFUSED; "
                                       "[fe80::1]:1: EINVAL");
+    opts.attempts_max = 1;
+    ck_assert_int_lt(th_dial("better.test:1", &opts, &stream), 0);
+    ck_assert_str_eq(th_err_detail(), "cannot connect to better.test:1; 127.0.0.9:1: ECONNREFUSED");
+    opts.attempts_max = 0;
     ck_assert_int_lt(th_dial("home.test:1", &opts, &stream), 0);
     const char *six = strstr(th_err_detail(), "[::1]:1: ");
     ck_assert_msg(six && six < strstr(th_err_detail(), "127.0.0.9:1"), "%s", th_err_detail());
