@@ -14,10 +14,11 @@
  * ours, the type and the length, and sent with their type beside them, a record at a time. Nobody
  * gives the user's bytes to the socket before wire->out is empty, so the order stays.
  *
- * The kernel cannot be given another key (before Linux 6.14, and OpenSSL 3.0 never does). A peer
- * that wants one has its answer put into wire->out by OpenSSL, which believes to have changed it;
- * this answer is thrown away. No byte of the user's may follow (RFC 8446, 4.6.3): writing fails
- * from then on. What the peer sends is still read, and the end can be said, with the old key.
+ * The kernel cannot be given another key (before Linux 6.14, and OpenSSL 3.0 never does). When a
+ * peer wants one, its message is seen as it comes. OpenSSL would answer sooner or later, and
+ * believe to have changed the key; its answer is thrown away. No byte of the user's may follow (RFC
+ * 8446, 4.6.3): writing fails from then on. What the peer sends is still read, and the end can be
+ * said, with the old key.
  *
  * That a kernel has no TLS is asked once in the life of a process.
  */
