@@ -341,10 +341,10 @@ START_TEST(there_is_no_session_of_13_before_a_ticket_has_come)
     for (int i = 0; i < 2; i++) {
         ssl_pair p = begin(&usual_one, sessions, NULL);
         while (!SSL_is_init_finished(p.client))
-            ck_assert(step(p.client) && step(p.server));
+            ck_assert(step(p.client) >= 0 && step(p.server) >= 0);
         ck_assert_int_eq(SSL_session_reused(p.client), i);
         ck_assert_int_eq(thi_tls_session_of(p.client, &session), -EAGAIN);
-        ck_assert(step(p.server));
+        ck_assert_int_ge(step(p.server), 0);
         ck_assert_int_le(SSL_read(p.client, &byte, 1), 0);
         ck_assert_int_eq(thi_tls_session_of(p.client, &session), 0);
         th_tls_session_unref(session);
