@@ -169,7 +169,8 @@ typedef struct th_tls_opts {
     int dtls;             /* 1: also for datagrams, DTLS 1.2 (thrum/dtls.h) */
     int min_version;      /* TH_TLS_1_2, ...; 0: as the profile says */
     int max_version;      /* 0: no limit */
-    const char *ciphers;  /* for 1.2, as openssl-ciphers(1) reads them, best first; NULL: the
+    const char *ciphers;  /* for 1.2, as openssl-ciphers(1) reads them, best first, but for those
+                             whose key exchange is RSA's, which are never spoken; NULL: the
                              profile's. A server takes its own best that the client has, but ChaCha20
                              for a client that puts this first */
     const char *suites13; /* for 1.3, names separated by colons, best first, likewise; NULL: the

@@ -14,9 +14,14 @@
  *
  * What the machine's openssl.cnf says about security levels is overridden: the same options mean
  * the same on every host.
+ *
+ * Where somebody names ciphers himself, those of the key exchange by RSA are taken out of what he
+ * names: there the private key decrypts, which none does that is used elsewhere (signer.h), and who
+ * gets hold of it reads what was recorded before.
  */
 #include "tls/policy.h"
 
+#include "base/alloc.h"
 #include "tls/ossl.h"
 
 #include <errno.h>
@@ -103,6 +108,24 @@ static bool has_cipher12(SSL_CTX *ctx)
     return false;
 }
 
+static int set_ciphers(const thi_tls_policy *policy, SSL_CTX *ctx)
+{
+    static const char never[] = ":!kRSA";
+    size_t len = strlen(policy->ciphers);
+    char *list = thi_alloc(len + sizeof never);
+    if (!list)
+        return thi_err_clear(-ENOMEM);
+    memcpy(list, policy->ciphers, len);
+    memcpy(list + len, never, sizeof never);
+    int good = SSL_CTX_set_cipher_list(ctx, list);
+    thi_free(list);
+    if (good != 1)
+        return thi_ossl_fail(TH_ETLS, "ciphers '%.80s'", policy->ciphers);
+    return has_cipher12(ctx)
+               ? 0
+               : thi_err_set(TH_ETLS, "ciphers '%.80s': no cipher match", policy->ciphers);
+}
+
 static void set_fixed(SSL_CTX *ctx)
 {
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
@@ -140,10 +163,9 @@ int thi_tls_policy_apply(const thi_tls_policy *policy, bool dtls, SSL_CTX *ctx)
         return err;
     if (SSL_CTX_set_ciphersuites(ctx, policy->suites13) != 1)
         return thi_ossl_fail(TH_ETLS, "suites '%.80s'", policy->suites13);
-    if (SSL_CTX_set_cipher_list(ctx, policy->ciphers) != 1)
-        return thi_ossl_fail(TH_ETLS, "ciphers '%.80s'", policy->ciphers);
-    if (!has_cipher12(ctx))
-        return thi_err_set(TH_ETLS, "ciphers '%.80s': no cipher match", policy->ciphers);
+    err = set_ciphers(policy, ctx);
+    if (err < 0)
+        return err;
     if (SSL_CTX_set1_sigalgs_list(ctx, SIGNATURES) != 1)
         return thi_ossl_fail(TH_ETLS, "signatures");
     if (SSL_CTX_set1_groups_list(ctx, policy->groups) != 1)

@@ -28,9 +28,7 @@ typedef struct thi_signer thi_signer;
 typedef enum thi_sign_op {
     THI_SIGN_RSA_PKCS1 = 1, /* `in` is a DigestInfo, to be padded as PKCS #1 1.5 says */
     THI_SIGN_RSA_RAW = 2,   /* `in` is padded, of the modulus's size: PSS */
-    THI_SIGN_ECDSA = 3,     /* `in` is a digest, `out` a signature in DER */
-    THI_DECRYPT_RSA_PKCS1 = 4,
-    THI_DECRYPT_RSA_RAW = 5
+    THI_SIGN_ECDSA = 3      /* `in` is a digest, `out` a signature in DER */
 } thi_sign_op;
 
 /* The largest result: RSA of 8192 bits. Larger keys are used by the fiber itself, for seconds. */

@@ -48,10 +48,6 @@ static int compute_rsa(RSA *rsa, const thi_sign_request *r)
         return RSA_private_encrypt(len, r->in, r->out, rsa, RSA_PKCS1_PADDING);
     case THI_SIGN_RSA_RAW:
         return RSA_private_encrypt(len, r->in, r->out, rsa, RSA_NO_PADDING);
-    case THI_DECRYPT_RSA_PKCS1:
-        return RSA_private_decrypt(len, r->in, r->out, rsa, RSA_PKCS1_PADDING);
-    case THI_DECRYPT_RSA_RAW:
-        return RSA_private_decrypt(len, r->in, r->out, rsa, RSA_NO_PADDING);
     default:
         return -1;
     }

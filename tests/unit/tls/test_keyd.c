@@ -126,6 +126,9 @@ static void check_pss(RSA *rsa, const EVP_MD *md, int salt, bool allowed)
         !thi_keyd_may_sign(THI_SIGN_RSA_RAW, em, (size_t)RSA_size(rsa), (unsigned)RSA_bits(rsa)));
 }
 
+/* What somebody might try as well. */
+enum { DECRYPT_PKCS1 = 4, DECRYPT_RAW = 5 };
+
 START_TEST(padded_blocks_are_signed_if_they_are_those_of_tls)
 {
     const size_t sizes[] = { 2048, 2049, 2050, 2055 };
@@ -151,8 +154,8 @@ START_TEST(what_is_to_be_decrypted_is_not_signed)
     ck_assert_int_eq(
         RSA_public_encrypt(sizeof some_data, some_data, secret, rsa, RSA_PKCS1_PADDING), 256);
     ck_assert(!thi_keyd_may_sign(THI_SIGN_RSA_RAW, secret, 256, 2048));
-    ck_assert(!thi_keyd_may_sign(THI_DECRYPT_RSA_RAW, secret, 256, 2048));
-    ck_assert(!thi_keyd_may_sign(THI_DECRYPT_RSA_PKCS1, secret, 256, 2048));
+    ck_assert(!thi_keyd_may_sign(DECRYPT_RAW, secret, 256, 2048));
+    ck_assert(!thi_keyd_may_sign(DECRYPT_PKCS1, secret, 256, 2048));
     memset(secret, 0, sizeof secret);
     secret[255] = 0xbc;
     ck_assert(!thi_keyd_may_sign(THI_SIGN_RSA_RAW, secret, 256, 2048));
@@ -438,7 +441,7 @@ KEYD_TEST(it_does_not_decrypt)
         RSA_public_encrypt(sizeof some_data, some_data, secret, rsa, RSA_PKCS1_PADDING), 256);
     RSA_free(rsa);
     ck_assert_int_eq(th_dial(address, NULL, &stream), 0);
-    for (int op = 0; op <= THI_DECRYPT_RSA_RAW; op++) {
+    for (int op = 0; op <= DECRYPT_RAW; op++) {
         thi_keyd_request r = {
             .kind = THI_KEYD_SIGN, .name = "", .op = op, .data = secret, .len = sizeof secret
         };

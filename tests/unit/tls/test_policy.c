@@ -28,6 +28,29 @@ static void meet(pair *p, th_tls_opts serving, th_tls_opts calling)
     th_tls_unref(client);
 }
 
+static bool knows_cipher(const SSL_CTX *ctx, const char *name)
+{
+    STACK_OF(SSL_CIPHER) *all = SSL_CTX_get_ciphers(ctx);
+    for (int i = 0; i < sk_SSL_CIPHER_num(all); i++)
+        if (strcmp(SSL_CIPHER_get_name(sk_SSL_CIPHER_value(all, i)), name) == 0)
+            return true;
+    return false;
+}
+
+/* With a signer behind the key their handshakes would fail, whoever names them. */
+START_TEST(a_private_key_never_decrypts)
+{
+    const char *ciphers = "AES128-GCM-SHA256:ECDHE-ECDSA-AES128-GCM-SHA256";
+    th_tls *tls = new_server(&leaf, (th_tls_opts){ .ciphers = ciphers });
+    thi_tls_config *config = thi_tls_config_of(tls);
+    ck_assert(knows_cipher(config->server, "ECDHE-ECDSA-AES128-GCM-SHA256"));
+    ck_assert(!knows_cipher(config->server, "AES128-GCM-SHA256"));
+    thi_tls_config_unref(config);
+    th_tls_unref(tls);
+    EXPECT_REFUSED(TH_ETLS, "no cipher match", { .ciphers = "AES128-GCM-SHA256" });
+}
+END_TEST
+
 START_TEST(ciphers_that_match_nothing_are_refused)
 {
     EXPECT_REFUSED(TH_ETLS, "no cipher match", { .ciphers = "NONSENSE" });
@@ -230,6 +253,7 @@ static void fill(Suite *suite)
 {
     TCase *tcase = thi_check_case(suite, "policy");
     tcase_add_unchecked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, a_private_key_never_decrypts);
     tcase_add_test(tcase, ciphers_that_match_nothing_are_refused);
     tcase_add_loop_test(tcase, a_server_takes_its_own_best_cipher, 0, 5);
     tcase_add_test(tcase, the_lists_of_1_2_and_1_3_do_not_touch_each_other);
