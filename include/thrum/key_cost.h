@@ -5,7 +5,8 @@
  *
  * A signature that takes twice as long as to hand it to the pool "crypto", and more than 100 us, is
  * computed there, while the fiber that is in a handshake stays parked and its worker serves others.
- * Both are measured when keys are loaded. Here the same is measured for the usual kinds of keys, for people to see.
+ * Both are measured when keys are loaded. Here the same is measured for the usual kinds of keys,
+ * for people to see.
  */
 #ifndef THRUM_KEY_COST_H
 #define THRUM_KEY_COST_H

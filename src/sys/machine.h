@@ -34,8 +34,8 @@ int thi_machine_threads(void);
  * cannot be had. */
 int64_t thi_machine_run_delay(int thread);
 
-/* Makes the calling thread `steps` nicer. In real time that changes nothing, and nothing else must be
- * done there: a thread of higher priority would spin for ever for a lock that this one has. */
+/* Makes the calling thread `steps` nicer. In real time that changes nothing, and nothing else must
+ * be done there: a thread of higher priority would spin for ever for a lock that this one has. */
 TH_MUST int thi_machine_give_way(unsigned steps);
 
 /* Raises the soft limit of open descriptors to the hard one; the limit then in force, or -errno. */
