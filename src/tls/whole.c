@@ -52,40 +52,39 @@ static int fail(int err, const char *path)
     return thi_err_set(err, "%s: %s", path, th_strerror(err));
 }
 
-/* Room for `room` bytes and a NUL; the former bytes are wiped, which realloc() would not do. */
-static int grow(thi_whole *whole, size_t room)
+/* Room for `room` bytes and a NUL; the former bytes are wiped, which realloc() would not do. False
+ * without memory. */
+static bool grow(thi_whole *whole, size_t room)
 {
     thi_whole larger = { .data = thi_alloc(room + 1), .size = whole->size, .stamp = whole->stamp };
     if (!larger.data)
-        return thi_err_clear(-ENOMEM);
+        return false;
     if (whole->size > 0)
         memcpy(larger.data, whole->data, whole->size);
     thi_whole_free(whole);
     *whole = larger;
-    return 0;
+    return true;
 }
 
 /* To the end, or to one byte beyond the limit. */
 static int read_all(int fd, const char *path, size_t limit, size_t room, thi_whole *whole)
 {
-    int err = grow(whole, room);
-    while (err == 0) {
-        ssize_t n = thi_sys_read(fd, whole->data + whole->size, room - whole->size);
+    while (grow(whole, room)) {
+        ssize_t n = 1;
+        while (n > 0 && whole->size < room) {
+            n = thi_sys_read(fd, whole->data + whole->size, room - whole->size);
+            whole->size += n > 0 ? (size_t)n : 0;
+        }
+        whole->data[whole->size] = '\0';
         if (n < 0)
             return fail((int)n, path);
-        whole->size += (size_t)n;
         if (whole->size > limit)
             return thi_err_set(TH_ELIMIT, "%s: more than %zu bytes", path, limit);
         if (n == 0)
-            break;
-        if (whole->size == room) {
-            room = room > limit / 2 ? limit + 1 : 2 * room;
-            err = grow(whole, room);
-        }
+            return 0;
+        room = room > limit / 2 ? limit + 1 : 2 * room;
     }
-    if (err == 0)
-        whole->data[whole->size] = '\0';
-    return err;
+    return thi_err_clear(-ENOMEM);
 }
 
 static int read_open(int fd, const char *path, size_t limit, const struct stat *st,
