@@ -119,7 +119,8 @@ def start(kernel, disk, seconds):
     image = next((kernel / "boot").glob("vmlinuz-*"))
     # Words without a meaning to the kernel that have a "=" are the environment of /init.
     words = ["console=ttyS0", "quiet", "panic=-1", *ENVIRONMENT]
-    command = ["timeout", str(seconds), "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max",
+    command = ["timeout", "--foreground", str(seconds), "qemu-system-x86_64",
+               "-accel", "tcg", "-cpu", "max",
                "-smp", "2", "-m", "1536", "-nodefaults", "-no-reboot", "-display", "none",
                "-serial", "stdio", "-kernel", str(image), "-initrd", str(disk),
                "-append", " ".join(words)]

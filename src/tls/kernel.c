@@ -201,12 +201,16 @@ static size_t pieces_of(const thi_tls_wire *wire, struct iovec iov[PIECES])
 }
 
 /*
- * A record that could not be handed to TCP makes Linux say EBADMSG from then on. There is one
- * reason for that, which TCP itself has another word for: nobody is there to take it.
+ * Linux tells once that the peer is gone; what is written after that it takes, makes into records,
+ * and cannot hand to TCP, of which it says nothing or EBADMSG. So the first word is kept.
  */
-ssize_t thi_tls_kernel_result(ssize_t n)
+ssize_t thi_tls_kernel_result(thi_tls_wire *wire, ssize_t n)
 {
-    return n == -EBADMSG ? thi_err_clear(-EPIPE) : n;
+    if (n == -EBADMSG)
+        n = thi_err_clear(-EPIPE);
+    if (n == -EPIPE || n == -ECONNRESET)
+        wire->kernel.broken = (int)n;
+    return n;
 }
 
 ssize_t thi_tls_kernel_send_over(thi_tls_wire *wire, int fd)
@@ -223,7 +227,7 @@ ssize_t thi_tls_kernel_send_over(thi_tls_wire *wire, int fd)
     beside->cmsg_type = TLS_SET_RECORD_TYPE;
     beside->cmsg_len = CMSG_LEN(1);
     *CMSG_DATA(beside) = wire->kernel.front;
-    ssize_t n = thi_tls_kernel_result(thi_sys_sendmsg(fd, &msg, 0));
+    ssize_t n = thi_tls_kernel_result(wire, thi_sys_sendmsg(fd, &msg, 0));
     if (n > 0) {
         thi_buf_consume(&wire->out, (size_t)n);
         wire->kernel.left -= (size_t)n;
@@ -259,6 +263,8 @@ ssize_t thi_tls_kernel_try_send(thi_tls_wire *wire, th_stream *below)
 
 int thi_tls_kernel_refuses(const thi_tls_wire *wire)
 {
+    if (wire->kernel.broken < 0)
+        return thi_err_clear(wire->kernel.broken);
     if (!wire->kernel.outdated)
         return 0;
     return thi_err_set(TH_ETLS, "the peer wants new keys, which cannot be given to the kernel");

@@ -39,10 +39,11 @@ TH_MUST ssize_t thi_tls_kernel_try_send(thi_tls_wire *wire, th_stream *below);
 /* The same over a descriptor that somebody else waits for. */
 TH_MUST ssize_t thi_tls_kernel_send_over(thi_tls_wire *wire, int fd);
 
-/* What a step of the stream below has returned, in the words of a stream. */
-ssize_t thi_tls_kernel_result(ssize_t n);
+/* What a step of the stream below has returned, in the words of a stream; a failure is kept. */
+ssize_t thi_tls_kernel_result(thi_tls_wire *wire, ssize_t n);
 
-/* Why the user's bytes must not be given to the socket any more: TH_ETLS with a detail, or 0. */
+/* Why the user's bytes must not be given to the socket any more: the peer is gone, or TH_ETLS with
+ * a detail for one that wants new keys; 0: they may. */
 TH_MUST int thi_tls_kernel_refuses(const thi_tls_wire *wire);
 
 #endif

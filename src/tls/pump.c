@@ -219,7 +219,7 @@ static ssize_t end_plain(thi_tls_pump *p, ssize_t n)
 {
     p->flushing = false;
     thi_tls_pump_turn(p);
-    return p->closed ? thi_err_clear(-ECANCELED) : thi_tls_kernel_result(n);
+    return p->closed ? thi_err_clear(-ECANCELED) : thi_tls_kernel_result(&p->engine.wire, n);
 }
 
 ssize_t thi_tls_pump_plain_writev(thi_tls_pump *p, const struct iovec *iov, int count)
@@ -239,7 +239,9 @@ ssize_t thi_tls_pump_plain_try_writev(thi_tls_pump *p, const struct iovec *iov, 
     if (p->flushing)
         return thi_err_clear(-EAGAIN);
     int err = thi_tls_engine_may_write(&p->engine);
-    return err < 0 ? err : thi_tls_kernel_result(p->below->ops->try_writev(p->below, iov, count));
+    return err < 0 ? err
+                   : thi_tls_kernel_result(&p->engine.wire,
+                                           p->below->ops->try_writev(p->below, iov, count));
 }
 
 static void limit_linger(thi_tls_pump *p)

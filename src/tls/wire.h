@@ -16,6 +16,7 @@ typedef struct thi_tls_kernel {
     struct thi_socket *socket; /* which may be given the key; NULL: none may */
     const bool *sending;       /* somebody is in the middle of sending what is in `out` */
     bool sends;                /* the socket has the key: it encrypts all that it is given */
+    int broken;                /* why nothing reaches the peer any more, negative; 0: it does */
     bool outdated;             /* the peer wants another key, which the kernel cannot be given */
     unsigned char next;        /* the type of the record that OpenSSL writes next */
     unsigned char front;       /* the type of the record at the front of `out`, whose head is off */
