@@ -20,7 +20,7 @@ options-tsan    := -Dwerror=true -Doptimization=1 -Db_sanitize=thread
 options-fuzz    := -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true -Dexamples=false
 options-bench   := -Db_ndebug=true -Dtests=false -Dexamples=false -Dbench=true
 # What `make ktls` runs.
-in-vm           := $(addprefix tests/unit/unit_,tls_kernel http_https_kernel tls_stream tls_handshake \
+in-vm           := $(addprefix tests/unit/unit_,tls_kernel http_https_kernel tls_stream \
                    tls_capture callback_tls tls_torture)
 sysroot         := build/sysroot-aarch64
 options-aarch64 := -Dwerror=true --cross-file $(sysroot)/where.ini --cross-file tools/aarch64.ini
