@@ -38,29 +38,27 @@ static int guess(th_file *file, size_t limit, size_t *room)
     return 0;
 }
 
-/* Moves what has been read to more room. An arena gives nothing back, so it is wiped there: who
- * reads a secret can wipe only what he gets. */
-static int move_on(th_arena *arena, size_t room, th_str *content)
+/* Moves what has been read to more room; NULL when there is none. An arena gives nothing back, so
+ * it is wiped there: who reads a secret can wipe only what he gets. */
+static char *move_on(th_arena *arena, size_t room, th_str *content)
 {
     char *more = room < SIZE_MAX ? th_arena_alloc(arena, room + 1) : NULL;
-    if (!more)
-        return thi_err_clear(-ENOMEM);
-    if (content->len > 0) {
+    if (more && content->ptr) {
         memcpy(more, content->ptr, content->len);
         explicit_bzero((char *)(uintptr_t)content->ptr, content->len);
     }
-    content->ptr = more;
-    return 0;
+    if (more)
+        content->ptr = more;
+    return more;
 }
 
 /* Reads on until there is no more, or one byte beyond the limit. */
 static int read_rest(th_file *file, size_t limit, th_arena *arena, size_t room, th_str *content)
 {
     for (;;) {
-        int err = move_on(arena, room, content);
-        if (err < 0)
-            return err;
-        char *buf = (char *)(uintptr_t)content->ptr;
+        char *buf = move_on(arena, room, content);
+        if (!buf)
+            return thi_err_clear(-ENOMEM);
         ssize_t n = th_file_read(file, buf + content->len, room - content->len);
         if (n < 0)
             return (int)n;
