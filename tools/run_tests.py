@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+JOBS_MAX = 4
 VALGRIND = "valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite"
 
 
@@ -26,10 +27,11 @@ def run_meson(build, valgrind, slow):
     return subprocess.run(command, env=env).returncode
 
 
-def run_pytest(build, folder, report):
+def run_pytest(build, folder, report, jobs):
+    """Tests of one file stay in one process: they share servers, and some count what is there."""
     env = dict(os.environ, THRUM_BUILD=str(build), THRUM_BIN=str(build / "thrum" / "thrum"))
     command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider",
-               "--junitxml", str(report), str(folder)]
+               "-n", str(jobs), "--dist", "loadfile", "--junitxml", str(report), str(folder)]
     status = subprocess.run(command, env=env, cwd=ROOT).returncode
     return 0 if status == 5 else status  # 5: there are no tests yet to collect
 
@@ -47,8 +49,10 @@ def main():
     results.mkdir()
     status = run_meson(args.build, args.valgrind, args.slow)
     if not args.unit and not args.valgrind:
+        # A sanitizer takes the CPUs for itself, and has tests wait long enough as it is.
+        jobs = len(os.sched_getaffinity(0)) if args.slow == 1 else 1
         status |= run_pytest(args.build, ROOT / "tests" / "integration",
-                             results / "integration.xml")
+                             results / "integration.xml", min(jobs, JOBS_MAX))
     return subprocess.run([ROOT / "tools" / "results.py", "--status", str(status),
                            args.build]).returncode
 

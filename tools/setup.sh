@@ -9,7 +9,7 @@ declare -A groups=(
     # The library and the program.
     [build]="gcc libc6-dev libc-ares-dev libdw-dev libssl-dev meson ninja-build pkg-config python3"
     # Unit tests, and real clients for the integration tests.
-    [test]="check libhttp-parser-dev python3-cryptography python3-pytest python3-requests
+    [test]="check libhttp-parser-dev python3-cryptography python3-pytest python3-pytest-xdist python3-requests
             python3-jsonschema curl wget
             chromium cmake gdb gnutls-bin golang-go haproxy libcurl4-openssl-dev libevent-dev libglib2.0-dev
             libnss3-tools libpq-dev libuv1-dev nginx-light postgresql sslscan systemd testssl.sh tshark"
