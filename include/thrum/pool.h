@@ -62,9 +62,9 @@ typedef struct th_pool_opts {
     int64_t idle_time;    /* after which a thread beyond threads_min ends, ns; 0: 10 s */
     size_t queue_max;     /* jobs that may wait for a thread; 0: 1024; SIZE_MAX: no bound */
     int when_full;        /* TH_POOL_WAIT, TH_POOL_REFUSE, TH_POOL_RUN_HERE */
-    unsigned gives_way;   /* how much nicer its threads are, 0 to 19, setpriority(2); if not 0, they
-                             let others run after each job, sched_yield(2) */
-    size_t stack_size;    /* of a thread, PTHREAD_STACK_MIN to 1 GiB; 0: the system's default */
+    unsigned gives_way; /* how much nicer its threads are, 0 to 19, setpriority(2); in real time, if
+                           not 0, they let others run after each job, sched_yield(2) */
+    size_t stack_size;  /* of a thread, PTHREAD_STACK_MIN to 1 GiB; 0: the system's default */
 } th_pool_opts;
 
 /* What a pool is at and has done. */

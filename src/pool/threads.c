@@ -40,12 +40,15 @@ static void *serve(void *arg)
     th_pool *pool = arg;
     thi_server self = { .threaded = true, .stays = true, .fresh = true, .thread = pthread_self() };
     thi_job *job = NULL;
+    /* In real time nobody else of the process would run before the queue is empty. Else niceness is
+     * enough, and a yield may cost a whole slice of time: Linux 6.18 takes it from the thread. */
+    bool yields = pool->gives_way > 0 && thi_machine_is_realtime();
     begin(pool);
     for (;;) {
         job = thi_crew_next(pool, &self, job);
         if (job) {
             thi_crew_run(pool, job);
-            if (pool->gives_way > 0) /* whoever waits for it may run, in real time, too */
+            if (yields)
                 (void)thi_sys_yield();
         } else if (self.left)
             break;

@@ -190,6 +190,12 @@ int thi_machine_thread(void)
     return gettid();
 }
 
+bool thi_machine_is_realtime(void)
+{
+    int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+    return policy == SCHED_FIFO || policy == SCHED_RR;
+}
+
 /* To these calls 0 is the thread, not the process: setpriority(2), "C library/kernel differences".
  */
 int thi_machine_give_way(unsigned steps)

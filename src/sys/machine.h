@@ -6,6 +6,7 @@
 
 #include <thrum/defs.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,9 @@ int thi_machine_threads(void);
 /* For how long a thread of this process was ready to run and had no CPU, so far, ns; 0 when that
  * cannot be had. */
 int64_t thi_machine_run_delay(int thread);
+
+/* Whether the calling thread runs in real time: SCHED_FIFO or SCHED_RR. */
+bool thi_machine_is_realtime(void);
 
 /* Makes the calling thread `steps` nicer. In real time that changes nothing, and nothing else must
  * be done there: a thread of higher priority would spin for ever for a lock that this one has. */
