@@ -98,6 +98,13 @@ def tls_probe(start, servers, authority):
 
 
 @pytest.fixture(scope="session")
+def pairs(authority):
+    """Certificates for this host with their keys, by the kind of key in tls_wire.KINDS."""
+    return {name: authority.issue("localhost", "127.0.0.1", key=key)
+            for name, key in tls_wire.KINDS.items()}
+
+
+@pytest.fixture(scope="session")
 def go_peer(tmp_path_factory):
     """Go's crypto/tls as a peer: the program."""
     return tls_peers.build_go(tmp_path_factory.mktemp("go"), "tls_peer.go")

@@ -10,8 +10,10 @@ import subprocess
 import pytest
 
 from serving import TIMEOUT, eventually
+from tls_peers import needs
 from wire import Client
 
+systemd = needs("systemd-socket-activate", "systemd")
 HAPROXY = shutil.which("haproxy") or "/usr/sbin/haproxy"
 
 
@@ -188,13 +190,11 @@ def test_nobody_is_refused_while_the_service_is_restarted(thrum_bin):
             client.close()
 
 
+@systemd
 def test_systemd_itself_passes_a_socket(thrum_bin):
-    tool = shutil.which("systemd-socket-activate")
-    if not tool:
-        pytest.skip("there is no systemd-socket-activate")
     port = free_port()
-    process = subprocess.Popen([tool, "-l", f"127.0.0.1:{port}", "--fdname=web", thrum_bin, "serve",
-                                "--listen", "systemd:web"], stdout=subprocess.DEVNULL,
+    process = subprocess.Popen(["systemd-socket-activate", "-l", f"127.0.0.1:{port}",
+                                "--fdname=web", thrum_bin, "serve", "--listen", "systemd:web"], stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)
     try:
         eventually(lambda: answers(port))
@@ -206,18 +206,16 @@ def test_systemd_itself_passes_a_socket(thrum_bin):
         process.wait()
 
 
+@systemd
 def test_systemd_itself_passes_a_socket_of_datagrams(build):
-    tool = shutil.which("systemd-socket-activate")
-    if not tool:
-        pytest.skip("there is no systemd-socket-activate")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.bind(("127.0.0.1", 0))
         client.settimeout(0.2)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
             free.bind(("127.0.0.1", 0))
             address = free.getsockname()
-        process = subprocess.Popen([tool, "--datagram", "-l", f"{address[0]}:{address[1]}",
-                                    build / "examples" / "udp_echo", "systemd:"],
+        process = subprocess.Popen(["systemd-socket-activate", "--datagram", "-l",
+                                    f"{address[0]}:{address[1]}", build / "examples" / "udp_echo", "systemd:"],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
         def answered():

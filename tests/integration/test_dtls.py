@@ -9,7 +9,7 @@ import pytest
 from serving import TIMEOUT, eventually
 from tls_peers import needs
 from tls_servers import Ask, at_free_port, free_port
-from tls_wire import Authority
+from tls_wire import KINDS, Authority
 
 
 class Certs:
@@ -138,13 +138,6 @@ def connected(program, port, ca):
 # ---- as a client, with all that is told of a connection
 
 gnutls = needs("gnutls-serv", "gnutls-bin")
-KEYS = {"p256": "ec", "rsa": "rsa", "ed25519": "ed25519"}
-
-
-@pytest.fixture(scope="session")
-def pairs(authority):
-    """By kind of key."""
-    return {name: authority.issue("localhost", "127.0.0.1", key=key) for name, key in KEYS.items()}
 
 
 @pytest.fixture
@@ -172,7 +165,7 @@ def other():
 
 
 @gnutls
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", KINDS)
 @pytest.mark.parametrize("more", [(), ("--noticket",)], ids=["tickets", "ids"])
 def test_a_client_of_gnutls(other, client, pairs, key, more):
     """Sessions are resumed, be it the client that keeps them in a ticket or the server."""

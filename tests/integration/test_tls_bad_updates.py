@@ -131,6 +131,12 @@ def hello_again(client):
     return client.hello()
 
 
+def is_told_no(peer):
+    with pytest.raises(Alerted) as alert:
+        peer.take_record()
+    assert (alert.value.level, alert.value.description) == (1, Alert.NO_RENEGOTIATION)
+
+
 def test_renegotiation_that_a_client_wants(ends):
     """It is told no, as often as it asks, and the connection goes on; but not for ever."""
     with ends.meet(Client12) as peer:
@@ -139,9 +145,7 @@ def test_renegotiation_that_a_client_wants(ends):
         peer.verified = said[0][4:]
         for _ in range(3):
             peer.message(hello_again(peer))
-            with pytest.raises(Alerted) as alert:
-                peer.take_record()
-            assert (alert.value.level, alert.value.description) == (1, Alert.NO_RENEGOTIATION)
+            is_told_no(peer)
         echoes(peer)
         for _ in range(FLOOD):
             peer.message(hello_again(peer))
@@ -152,9 +156,7 @@ def test_renegotiation_that_a_server_wants(ends):
     with ready(ends, Server12) as peer:
         for _ in range(3):
             peer.message(message(HELLO_REQUEST))
-            with pytest.raises(Alerted) as alert:
-                peer.take_record()
-            assert (alert.value.level, alert.value.description) == (1, Alert.NO_RENEGOTIATION)
+            is_told_no(peer)
         echoes(peer)
         peer.records(HANDSHAKE, *[message(HELLO_REQUEST)] * FLOOD)
         limited(ends, peer)

@@ -18,7 +18,6 @@ from tls_peers import needs
 from tls_servers import ALL, REQUEST, VERSIONS, Ask, Go, Gnutls, Nginx, Openssl, Python, Settings
 
 BIG = 20_000_000
-KEYS = {"p256": "ec", "rsa": "rsa", "ed25519": "ed25519"}
 
 version = pytest.mark.parametrize("version", VERSIONS)
 peer = pytest.mark.parametrize("kind", [pytest.param(kind, marks=needs(*cls.needs))
@@ -26,12 +25,6 @@ peer = pytest.mark.parametrize("kind", [pytest.param(kind, marks=needs(*cls.need
 golang = needs(*Go.needs)
 gnutls = needs(*Gnutls.needs)
 nginx = needs(*Nginx.needs)
-
-
-@pytest.fixture(scope="session")
-def pairs(authority):
-    """By kind of key."""
-    return {name: authority.issue("localhost", "127.0.0.1", key=key) for name, key in KEYS.items()}
 
 
 @pytest.fixture
@@ -66,7 +59,7 @@ def answers(server, ask, **settings):
 
 @peer
 @version
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", tls_wire.KINDS)
 def test_what_is_agreed_on(serve, ask, kind, version, key):
     server = serve(ALL[kind], key=key, version=version)
     found = answers(server, ask, times=3, alpn="h2,http/1.1")

@@ -125,6 +125,10 @@ def openssl(*words, data=None):
     return done.stdout
 
 
+# Kinds of keys that servers have, and what Authority.issue() calls them.
+KINDS = {"p256": "ec", "rsa": "rsa", "ed25519": "ed25519"}
+
+
 class Authority:
     """A certificate authority in a folder, for a test."""
 
