@@ -34,9 +34,9 @@ typedef struct post {
     char *address;
     th_stream *idle[IDLE_MAX];
     unsigned idle_count;
-    int64_t not_before; /* no attempt to connect; 0: no failure yet */
-    int64_t pause;      /* the last one; 0 after a success */
-    int failure;        /* what came of the last attempt */
+    int64_t not_before; /* no attempt to connect */
+    int64_t pause;      /* the last one; 0 after an answer */
+    int failure;        /* what came of the last attempt; TH_ETLS: no answer in time */
 } post;
 
 typedef struct posts {
@@ -100,29 +100,44 @@ static post *find_post(const char *address)
 
 /* ---- connections ----------------------------------------------------------------------------- */
 
-static void note_failure(post *p, int err)
+/* Never -ETIMEDOUT: that would be the end of the caller's time, and this is of the request's. */
+static int tell(const post *p, const char *more)
+{
+    if (p->failure == TH_ETLS)
+        return thi_err_set(TH_ETLS, "the key process at %s does not answer%s", p->address, more);
+    return thi_err_set(p->failure, "the key process at %s is not there: %s%s", p->address,
+                       th_strerror(p->failure), more);
+}
+
+static void begin_pause(post *p)
 {
     p->pause = p->pause == 0 ? PAUSE_FIRST : thi_min(p->pause * 2, PAUSE_MAX);
     p->not_before = th_now() + p->pause;
-    p->failure = err;
 }
 
+/* Of several that fail together, the first begins the pause. */
+static int note_failure(post *p, int err)
+{
+    if (th_now() >= p->not_before)
+        begin_pause(p);
+    p->failure = err;
+    return tell(p, "");
+}
+
+/*
+ * After a failure, one request at a time finds out whether there are answers again. A connection
+ * alone tells nothing: the kernel makes one to a process that hangs as well.
+ */
 static int connect_to(post *p, th_stream **stream)
 {
     if (p->pause > 0 && th_now() < p->not_before)
-        return thi_err_set(p->failure,
-                           "the key process at %s is not there: %s; it will be asked "
-                           "again in a moment",
-                           p->address, th_strerror(p->failure));
+        return tell(p, "; it will be asked again in a moment");
+    if (p->pause > 0)
+        begin_pause(p);
     int err = th_dial(p->address, NULL, stream);
-    if (err == 0) {
-        p->pause = 0;
-        return 0;
-    }
-    if (err == -ECANCELED || (err == -ETIMEDOUT && th_check() < 0))
-        return err; /* that says nothing of the process */
-    note_failure(p, err);
-    return thi_err_set(err, "the key process at %s is not there: %s", p->address, th_strerror(err));
+    if (err == 0 || err == -ECANCELED || err == -ETIMEDOUT)
+        return err;
+    return note_failure(p, err);
 }
 
 int thi_keyd_exchange(th_stream *stream, const thi_keyd_request *request, uint8_t *reply,
@@ -193,6 +208,8 @@ static int ask_over(const call *c, th_stream *stream, bool *dead)
     memcpy(full.id, s->id, sizeof full.id);
     int status = thi_keyd_exchange(stream, &full, c->buf, &data, &len);
     *dead = status == TH_EOF || status == -EPIPE || status == -ECONNRESET;
+    if (status >= 0)
+        c->post->pause = 0;
     if (status < 0 || status == THI_KEYD_MALFORMED || c->post->idle_count == IDLE_MAX)
         th_stream_free(stream);
     else
@@ -231,8 +248,7 @@ static int ask_in_time(const call *c)
     (void)th_scope_close(&scope);
     if (result != -ETIMEDOUT || th_check() < 0)
         return result;
-    note_failure(c->post, result);
-    return thi_err_set(TH_ETLS, "the key process at %s does not answer", c->signer->address);
+    return note_failure(c->post, TH_ETLS);
 }
 
 static int sign(thi_signer *signer, const thi_sign_request *request)

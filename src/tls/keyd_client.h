@@ -8,10 +8,11 @@
  * fibers are under way at once, each on its own connection. A connection whose fiber was cancelled
  * in between is closed: its reply would be another one's.
  *
- * A key process may be restarted. A connection that was kept and turns out to be dead is replaced
- * by a new one at once. When that cannot be made, requests fail without another attempt for a
- * while that grows from 20 ms to a second: a crowd of handshakes does not wait for a process that
- * is not there, and is served soon after it is.
+ * A key process may be restarted, or hang. A connection that was kept and turns out to be dead is
+ * replaced by a new one at once. When that cannot be made, or no answer came in time, requests fail
+ * without another attempt for a while that grows from 20 ms to a second; then one of them tries. So
+ * a crowd of handshakes does not wait for a process that is not there, and is served soon after it
+ * is.
  */
 #ifndef THI_TLS_KEYD_CLIENT_H
 #define THI_TLS_KEYD_CLIENT_H
