@@ -213,43 +213,15 @@ int th_dtls_peer(th_dtls *d, th_addr *addr)
     return 0;
 }
 
-static void tell(const th_dtls *d, th_tls_info *info)
-{
-    SSL *ssl = d->core.link.ssl;
-    const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
-    const unsigned char *alpn = NULL;
-    unsigned alpn_len = 0;
-    int group = (int)SSL_get_negotiated_group(ssl);
-    info->version = TH_TLS_1_2;
-    info->version_name = SSL_get_version(ssl);
-    info->cipher = cipher ? SSL_CIPHER_get_name(cipher) : NULL;
-    info->bits = cipher ? SSL_CIPHER_get_bits(cipher, NULL) : 0;
-    info->group = group > 0 ? SSL_group_to_name(ssl, group) : NULL;
-    SSL_get0_alpn_selected(ssl, &alpn, &alpn_len);
-    info->alpn = th_str_make((const char *)alpn, alpn_len);
-    info->resumed = SSL_session_reused(ssl);
-    info->verify_error = SSL_get_verify_result(ssl);
-    info->verified =
-        SSL_get0_peer_certificate(ssl) && info->verify_error == X509_V_OK && !d->core.link.insecure;
-    info->peer_certs = (size_t)thi_max(sk_X509_num(SSL_get_peer_cert_chain(ssl)), 0);
-    info->verified_certs = (size_t)thi_max(sk_X509_num(SSL_get0_verified_chain(ssl)), 0);
-}
-
 int th_dtls_info(th_dtls *d, th_tls_info *info)
 {
-    if (!d || !info || (info->size != 0 && info->size != sizeof *info))
+    if (!d || !info)
         return thi_err_clear(-EINVAL);
-    *info = (th_tls_info){ .size = info->size,
-                           .server = d->core.link.server,
-                           .done = d->core.done,
-                           .sent_close = d->core.sent_close,
-                           .received_close = d->core.received_close,
-                           .verify_error = d->core.link.verdict };
-    info->name = SSL_get_servername(d->core.link.ssl, TLSEXT_NAMETYPE_host_name);
-    thi_ossl_begin();
-    if (d->core.done)
-        tell(d, info);
-    thi_ossl_begin();
+    int err = thi_tls_link_info(&d->core.link, d->core.done, info);
+    if (err < 0)
+        return err;
+    info->sent_close = d->core.sent_close;
+    info->received_close = d->core.received_close;
     return 0;
 }
 

@@ -163,8 +163,8 @@ static int set_alpn(thi_tls_link *link, const thi_tls_link_opts *opts)
 static int be_client(thi_tls_link *link, const thi_tls_link_opts *opts)
 {
     link->insecure = !link->config->facts.verifies_servers;
-    if (opts->verify != THI_TLS_VERIFY_AS_CONTEXT)
-        link->insecure = opts->verify == THI_TLS_VERIFY_NONE_INSECURE;
+    if (opts->verify != TH_TLS_VERIFY_AS_CONTEXT)
+        link->insecure = opts->verify == TH_TLS_VERIFY_NONE_INSECURE;
     SSL_set_connect_state(link->ssl);
     /* Also of a peer that is believed in any case, so that pins and callbacks see its chain. */
     SSL_set_verify(link->ssl, SSL_VERIFY_PEER, NULL);
@@ -174,10 +174,10 @@ static int be_client(thi_tls_link *link, const thi_tls_link_opts *opts)
 
 static int be_server(thi_tls_link *link, const thi_tls_link_opts *opts)
 {
-    static const int modes[] = { [THI_TLS_VERIFY_NONE_INSECURE] = TH_TLS_CLIENT_AUTH_OFF,
-                                 [THI_TLS_VERIFY_OPTIONAL] = TH_TLS_CLIENT_AUTH_OPTIONAL,
-                                 [THI_TLS_VERIFY_REQUIRED] = TH_TLS_CLIENT_AUTH_REQUIRED };
-    link->has_verify = opts->verify != THI_TLS_VERIFY_AS_CONTEXT;
+    static const int modes[] = { [TH_TLS_VERIFY_NONE_INSECURE] = TH_TLS_CLIENT_AUTH_OFF,
+                                 [TH_TLS_VERIFY_OPTIONAL] = TH_TLS_CLIENT_AUTH_OPTIONAL,
+                                 [TH_TLS_VERIFY_REQUIRED] = TH_TLS_CLIENT_AUTH_REQUIRED };
+    link->has_verify = opts->verify != TH_TLS_VERIFY_AS_CONTEXT;
     SSL_set_accept_state(link->ssl);
     if (link->has_verify)
         SSL_set_verify(link->ssl, thi_tls_verify_mode(modes[opts->verify]), NULL);
@@ -189,7 +189,7 @@ static int be_server(thi_tls_link *link, const thi_tls_link_opts *opts)
 int thi_tls_link_open(thi_tls_link *link, thi_tls_config *config, bool server,
                       const thi_tls_link_opts *opts)
 {
-    if (opts->verify < 0 || opts->verify > THI_TLS_VERIFY_REQUIRED)
+    if (opts->verify < 0 || opts->verify > TH_TLS_VERIFY_REQUIRED)
         return thi_err_set(-EINVAL, "an unknown kind of verification");
     if (opts->dtls && !config->dtls_client)
         return thi_err_set(-EINVAL, "the context was made without DTLS");

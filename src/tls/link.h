@@ -13,13 +13,7 @@
 #include "base/error.h"
 #include "tls/context.h"
 
-/* Verification on one connection; the numbers are those of th_tls_stream_opts.verify. */
-enum {
-    THI_TLS_VERIFY_AS_CONTEXT,
-    THI_TLS_VERIFY_NONE_INSECURE,
-    THI_TLS_VERIFY_OPTIONAL, /* of a server's certificate: required */
-    THI_TLS_VERIFY_REQUIRED
-};
+#include <thrum/tls_stream.h>
 
 /* What one connection wants otherwise than its context; all zero: nothing. Read during the call. */
 typedef struct thi_tls_link_opts {
@@ -27,7 +21,7 @@ typedef struct thi_tls_link_opts {
                                 chain nor names are verified */
     const char *sent_name;   /* client: told to the server instead of `name`; "": nothing */
     const char *const *alpn; /* client: ended by NULL; NULL: the context's */
-    int verify;              /* THI_TLS_VERIFY_* */
+    int verify;              /* TH_TLS_VERIFY_* */
     uint16_t port;           /* client: of the server, as far as sessions are concerned; 0: none */
     bool dtls;               /* for datagrams */
     struct th_tls_session *session; /* client: to be resumed; NULL: one of the context's cache */
@@ -85,6 +79,12 @@ int thi_tls_link_fail(thi_tls_link *link, int code, const char *format, ...) TH_
  *  - TH_ETLS and OpenSSL's reason; -ENOMEM.
  */
 int thi_tls_link_failure(thi_tls_link *link, const char *doing);
+
+/*
+ * In peer_info.c: fills in what the SSL knows; what is not known before the handshake is `done`
+ * is absent. 0; -EINVAL for an info of another size.
+ */
+TH_MUST int thi_tls_link_info(const thi_tls_link *link, bool done, th_tls_info *info);
 
 /* The name of an alert in plain words, "unknown ca"; never NULL. */
 const char *thi_tls_alert_name(int number);

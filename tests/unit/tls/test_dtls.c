@@ -20,7 +20,8 @@ typedef struct server {
     int result;
     atomic_int guests;
     atomic_int present;
-    atomic_int last; /* what receiving ended with */
+    atomic_int last;   /* what receiving ended with */
+    th_tls_info *seen; /* of the last guest, on one worker; NULL: of no interest */
     th_scope scope;
 } server;
 
@@ -36,6 +37,7 @@ static int echo(th_dtls *dtls, void *arg)
     server *s = arg;
     char buf[2048];
     ssize_t n;
+    ck_assert_int_eq(s->seen ? th_dtls_info(dtls, s->seen) : 0, 0);
     atomic_fetch_add(&s->guests, 1);
     atomic_fetch_add(&s->present, 1);
     while ((n = th_dtls_recv(dtls, buf, sizeof buf)) > 0)
@@ -170,6 +172,25 @@ FIBER_TEST(what_was_agreed_upon_is_told)
     ck_assert_int_eq(th_dtls_set_mtu(dtls, 500), 0);
     ck_assert_int_lt(th_dtls_payload(dtls), 500);
     th_dtls_free(dtls);
+    stop(&s);
+}
+
+FIBER_TEST(a_server_sees_all_that_its_client_has_sent)
+{
+    th_tls_info seen = { 0 };
+    server s = { .seen = &seen };
+    th_dtls *dtls = NULL;
+    start(&s, (th_tls_opts){ .client_auth = TH_TLS_CLIENT_AUTH_REQUIRED });
+    th_tls *known = test_tls(&test_client, (th_tls_opts){ .dtls = 1 });
+    ck_assert_int_eq(dial_with(&s, (th_dtls_opts){ .tls = known }, &dtls), 0);
+    ask(dtls, "hello");
+    ck_assert_int_eq(seen.server, 1);
+    ck_assert_int_eq(seen.version, TH_TLS_1_2);
+    ck_assert_int_eq(seen.verified, 1);
+    ck_assert_uint_eq(seen.peer_certs, 1);
+    ck_assert_uint_eq(seen.verified_certs, 2);
+    th_dtls_free(dtls);
+    th_tls_unref(known);
     stop(&s);
 }
 
@@ -487,6 +508,7 @@ static void fill(Suite *suite)
     add_on_engines(tcase, many_clients_are_served_and_hear_of_the_end);
     add_on_engines(tcase, a_client_that_leaves_ends_what_serves_it);
     tcase_add_test(tcase, what_was_agreed_upon_is_told);
+    tcase_add_test(tcase, a_server_sees_all_that_its_client_has_sent);
     tcase_add_test(tcase, who_believes_anybody_has_verified_nobody);
     tcase_add_test(tcase, all_connections_but_the_first_are_resumed);
     tcase_add_test(tcase, sizes_at_the_limit_and_beyond_it);

@@ -292,8 +292,8 @@ START_TEST(a_connection_may_differ_from_its_context)
     pair p;
     th_tls *strict = new_tls((th_tls_opts){ 0 });
     th_tls *open = new_tls((th_tls_opts){ .insecure_no_verification = 1 });
-    thi_tls_link_opts none = { .verify = THI_TLS_VERIFY_NONE_INSECURE };
-    thi_tls_link_opts full = { .name = "db.test", .verify = THI_TLS_VERIFY_REQUIRED };
+    thi_tls_link_opts none = { .verify = TH_TLS_VERIFY_NONE_INSECURE };
+    thi_tls_link_opts full = { .name = "db.test", .verify = TH_TLS_VERIFY_REQUIRED };
     open_pair(&p, server, NULL, strict, &none);
     shake(&p);
     EXPECT_DONE(&p);
