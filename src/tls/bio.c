@@ -16,13 +16,10 @@
 #include "tls/bio.h"
 
 #include "base/util.h"
+#include "tls/bio_kind.h"
 #include "tls/kernel.h"
 
-#include <stdatomic.h>
 #include <string.h>
-
-/* Made when it is first wanted, and kept as long as the process. */
-static _Atomic(BIO_METHOD *) wire_method;
 
 /* Keeps the head of the first record, or of what is none. */
 static void note_first(thi_tls_wire *wire, const char *buf, size_t n)
@@ -74,40 +71,10 @@ static long wire_ctrl(BIO *bio, int what, long number, void *arg)
     return thi_tls_kernel_ctrl(BIO_get_data(bio), what, number, arg);
 }
 
-static int wire_create(BIO *bio)
-{
-    BIO_set_init(bio, 1);
-    return 1;
-}
-
-static BIO_METHOD *make_method(void)
-{
-    BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "thrum");
-    if (method && BIO_meth_set_read(method, wire_read) && BIO_meth_set_write(method, wire_write) &&
-        BIO_meth_set_ctrl(method, wire_ctrl) && BIO_meth_set_create(method, wire_create))
-        return method;
-    BIO_meth_free(method);
-    return NULL;
-}
-
-/* Of two threads that make it at the same time, one throws its own away. */
-static BIO_METHOD *method_of_all(void)
-{
-    BIO_METHOD *there = atomic_load(&wire_method);
-    BIO_METHOD *made = there ? NULL : make_method();
-    if (!made)
-        return there;
-    if (atomic_compare_exchange_strong(&wire_method, &there, made))
-        return made;
-    BIO_meth_free(made);
-    return there;
-}
-
 BIO *thi_tls_bio_new(thi_tls_wire *wire)
 {
-    BIO_METHOD *method = method_of_all();
-    BIO *bio = method ? BIO_new(method) : NULL;
-    if (bio)
-        BIO_set_data(bio, wire);
-    return bio;
+    static thi_bio_kind kind = {
+        .name = "thrum", .read = wire_read, .write = wire_write, .ctrl = wire_ctrl
+    };
+    return thi_bio_new(&kind, wire);
 }

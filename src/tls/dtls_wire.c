@@ -5,12 +5,9 @@
 
 #include "base/alloc.h"
 #include "base/util.h"
+#include "tls/bio_kind.h"
 
-#include <pthread.h>
 #include <string.h>
-
-static BIO_METHOD *method;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static thi_datagram *datagram_of(thi_list *link)
 {
@@ -99,27 +96,10 @@ static long wire_ctrl(BIO *bio, int what, long number, void *arg)
     return what == BIO_CTRL_FLUSH;
 }
 
-static int wire_create(BIO *bio)
-{
-    BIO_set_init(bio, 1);
-    return 1;
-}
-
-static void make_method(void)
-{
-    BIO_METHOD *made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "datagrams");
-    if (made && BIO_meth_set_read(made, wire_read) && BIO_meth_set_write(made, wire_write) &&
-        BIO_meth_set_ctrl(made, wire_ctrl) && BIO_meth_set_create(made, wire_create))
-        method = made;
-    else
-        BIO_meth_free(made);
-}
-
 BIO *thi_dtls_wire_bio(thi_dtls_wire *wire)
 {
-    pthread_once(&once, make_method);
-    BIO *bio = method ? BIO_new(method) : NULL;
-    if (bio)
-        BIO_set_data(bio, wire);
-    return bio;
+    static thi_bio_kind kind = {
+        .name = "datagrams", .read = wire_read, .write = wire_write, .ctrl = wire_ctrl
+    };
+    return thi_bio_new(&kind, wire);
 }

@@ -3,35 +3,29 @@
 /*
  * What ties one SSL to its settings.
  *
- * The SSL points to its link by OpenSSL's "ex data"; a callback thus finds the right connection
- * whichever thread it runs on.
+ * The SSL points to its link (slot.h); a callback thus finds the right connection whichever thread
+ * it runs on.
  */
 #include "tls/link.h"
 
 #include "base/alloc.h"
 #include "tls/ossl.h"
 #include "tls/sessions.h"
+#include "tls/slot.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-static pthread_once_t index_once = PTHREAD_ONCE_INIT;
-static int ssl_index = -1;
-
-static void make_index(void)
-{
-    ssl_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
-}
+static thi_slot slot = { .class = CRYPTO_EX_INDEX_SSL };
 
 thi_tls_link *thi_tls_link_of(const SSL *ssl)
 {
-    return ssl_index >= 0 ? SSL_get_ex_data(ssl, ssl_index) : NULL;
+    return thi_slot_ssl(&slot, ssl);
 }
 
 int thi_tls_link_fail(thi_tls_link *link, int code, const char *format, ...)
@@ -195,8 +189,6 @@ int thi_tls_link_open(thi_tls_link *link, thi_tls_config *config, bool server,
         return thi_err_set(-EINVAL, "the context was made without DTLS");
     if (server && !config->server)
         return thi_err_set(-EINVAL, "the context has no certificate, which a server needs");
-    if (pthread_once(&index_once, make_index) != 0 || ssl_index < 0)
-        return thi_err_clear(-ENOMEM);
     thi_ossl_begin();
     SSL *ssl = SSL_new(opts->dtls ? (server ? config->dtls_server : config->dtls_client)
                                   : (server ? config->server : config->client));
@@ -208,7 +200,7 @@ int thi_tls_link_open(thi_tls_link *link, thi_tls_config *config, bool server,
                             .alert_sent = -1,
                             .alert_received = -1,
                             .user = opts->user };
-    int err = SSL_set_ex_data(ssl, ssl_index, link) == 1 ? 0 : thi_ossl_fail(-ENOMEM, "connection");
+    int err = thi_slot_put_ssl(&slot, ssl, link);
     if (err == 0)
         err = server ? be_server(link, opts) : be_client(link, opts);
     if (err < 0)
