@@ -40,8 +40,8 @@ static const struct purpose *find_purpose(const char *name)
 
 static int check_opts(const th_cert_check_opts *o)
 {
-    if (o->size != 0 && o->size != sizeof *o)
-        return thi_err_set(-EINVAL, "th_cert_check_opts of an unknown size");
+    if (o->size > sizeof *o)
+        return thi_err_set(-EINVAL, "th_cert_check_opts of a later version");
     if (!find_purpose(o->purpose))
         return thi_err_set(-EINVAL, "unknown purpose %s", o->purpose);
     if ((!o->host.ptr && o->host.len > 0) || o->host.len > HOST_MAX ||

@@ -426,7 +426,7 @@ int th_cert_dev_open(const th_cert_dev_opts *opts, th_cert_dev **dev)
 {
     static const th_cert_dev_opts defaults = { .size = sizeof defaults };
     opts = opts ? opts : &defaults;
-    if (!dev || (opts->dir && !*opts->dir) || (opts->size != 0 && opts->size != sizeof *opts) ||
+    if (!dev || (opts->dir && !*opts->dir) || opts->size > sizeof *opts ||
         (!opts->names && opts->name_count > 0))
         return thi_err_clear(-EINVAL);
     th_cert_dev *d = thi_calloc(1, sizeof *d);

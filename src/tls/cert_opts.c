@@ -11,8 +11,8 @@
 
 int thi_cert_opts_check(const th_cert_opts *o)
 {
-    if (o->size != 0 && o->size != sizeof *o)
-        return thi_err_set(-EINVAL, "th_cert_opts of an unknown size");
+    if (o->size > sizeof *o)
+        return thi_err_set(-EINVAL, "th_cert_opts of a later version");
     if ((!o->alts && o->alts_count > 0) || (!o->exts && o->exts_count > 0) ||
         (!o->subject.parts && o->subject.count > 0))
         return thi_err_set(-EINVAL, "a count without an array");

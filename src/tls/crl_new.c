@@ -18,8 +18,8 @@
 
 static int check_opts(const th_cert *issuer, const th_key *key, const th_crl_opts *o)
 {
-    if (o->size != 0 && o->size != sizeof *o)
-        return thi_err_set(-EINVAL, "th_crl_opts of an unknown size");
+    if (o->size > sizeof *o)
+        return thi_err_set(-EINVAL, "th_crl_opts of a later version");
     if (!o->entries && o->entries_count > 0)
         return thi_err_set(-EINVAL, "a count without an array");
     if (!key->info.is_private)

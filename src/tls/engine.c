@@ -64,8 +64,8 @@ int thi_tls_engine_check(const th_tls_stream_opts *opts)
 {
     if (!opts)
         return 0;
-    if (opts->size != 0 && opts->size != sizeof *opts)
-        return thi_err_set(-EINVAL, "th_tls_stream_opts of another version");
+    if (opts->size > sizeof *opts)
+        return thi_err_set(-EINVAL, "th_tls_stream_opts of a later version");
     if (opts->record != 0 && (opts->record < 512 || opts->record > THI_TLS_RECORD_MAX))
         return thi_err_set(-EINVAL, "record is %zu, not 512 to 16384", opts->record);
     if (opts->handshake_time < 0)

@@ -26,8 +26,8 @@ static int check(const th_tls_engine_opts *opts)
 {
     if (!opts)
         return 0;
-    if (opts->size != 0 && opts->size != sizeof *opts)
-        return thi_err_set(-EINVAL, "th_tls_engine_opts of another version");
+    if (opts->size > sizeof *opts)
+        return thi_err_set(-EINVAL, "th_tls_engine_opts of a later version");
     return thi_tls_engine_check(&opts->connection);
 }
 

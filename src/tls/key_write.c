@@ -34,10 +34,10 @@ static int check_opts(const th_key *key, const th_key_write_opts *o)
 {
     if (!key->info.is_private)
         return thi_err_set(-EINVAL, "there is no private key to write, only the public part");
-    if (o->size != 0 && o->size != sizeof *o)
-        return thi_err_set(-EINVAL, "th_key_write_opts of an unknown size");
+    if (o->size > sizeof *o)
+        return thi_err_set(-EINVAL, "th_key_write_opts of a later version");
     if (!thi_phrase_valid(o->phrase))
-        return thi_err_set(-EINVAL, "th_passphrase of an unknown size");
+        return thi_err_set(-EINVAL, "th_passphrase of a later version");
     if (o->cipher && !thi_phrase_any(o->phrase))
         return thi_err_set(-EINVAL, "the cipher %s, but no pass phrase", o->cipher);
     if (o->iterations != 0 &&

@@ -256,8 +256,8 @@ static int serve_client(th_stream *stream, void *arg)
 
 static int check_opts(const th_keyd_opts *opts)
 {
-    if (opts->size != 0 && opts->size != sizeof *opts)
-        return thi_err_set(-EINVAL, "th_keyd_opts.size is %zu, not %zu", opts->size, sizeof *opts);
+    if (opts->size > sizeof *opts)
+        return thi_err_set(-EINVAL, "th_keyd_opts of a later version");
     if (!opts->keys || opts->count == 0 || opts->count > TH_KEYD_KEYS_MAX)
         return thi_err_set(-EINVAL, "a key process holds 1 to %d keys", TH_KEYD_KEYS_MAX);
     if (opts->user_count > USERS_MAX || (opts->user_count > 0 && !opts->users))

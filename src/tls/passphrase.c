@@ -16,7 +16,7 @@
 
 bool thi_phrase_valid(const th_passphrase *p)
 {
-    return !p || p->size == 0 || p->size == sizeof *p;
+    return !p || p->size <= sizeof *p;
 }
 
 bool thi_phrase_any(const th_passphrase *p)

@@ -21,7 +21,7 @@ typedef struct thi_phrase {
     char text[TH_PASSPHRASE_MAX + 1]; /* with a NUL behind it */
 } thi_phrase;
 
-/* Whether options of a caller are of a size that is known. NULL is. */
+/* Whether options of a caller are of no later version. NULL is. */
 bool thi_phrase_valid(const th_passphrase *p);
 
 /* Whether it says anything at all. */

@@ -51,8 +51,8 @@ static int pack(void *arg)
 
 static int check_opts(const th_pkcs12 *p12, const th_pkcs12_opts *o)
 {
-    if (o->size != 0 && o->size != sizeof *o)
-        return thi_err_set(-EINVAL, "th_pkcs12_opts of an unknown size");
+    if (o->size > sizeof *o)
+        return thi_err_set(-EINVAL, "th_pkcs12_opts of a later version");
     if (!p12->key && !p12->cert && p12->chain.count == 0)
         return thi_err_set(-EINVAL, "there is nothing to write");
     if (p12->key && !p12->key->info.is_private)

@@ -112,7 +112,10 @@ FILE_TEST(misuse_changes_nothing)
     const char *dir = path_of("dev");
     ck_assert_int_eq(th_cert_dev_open(NULL, NULL), -EINVAL);
     ck_assert_int_eq(open_dev("", NULL, &dev), -EINVAL);
-    ck_assert_int_eq(th_cert_dev_open(&(th_cert_dev_opts){ .size = 1, .dir = dir }, &dev), -EINVAL);
+    ck_assert_int_eq(
+        th_cert_dev_open(&(th_cert_dev_opts){ .size = sizeof(th_cert_dev_opts) + 1, .dir = dir },
+                         &dev),
+        -EINVAL);
     ck_assert_int_eq(th_cert_dev_open(&(th_cert_dev_opts){ .dir = dir, .name_count = 1 }, &dev),
                      -EINVAL);
     ck_assert_int_eq(

@@ -462,10 +462,17 @@ START_TEST(bad_wishes_are_misuse)
     tree t = new_tree();
     th_cert_store *store = store_of(t.root.cert, NULL);
     static const th_cert_check_opts bad[] = {
-        { .size = 1 },           { .purpose = "fun" },          { .host = { "a\0b", 3 } },
-        { .host = { NULL, 1 } }, { .host = { ".example", 8 } }, { .crl = 3 },
-        { .crl = -1 },           { .depth_max = 101 },          { .depth_max = -2 },
-        { .security_level = 6 }, { .security_level = -2 },
+        { .size = sizeof(th_cert_check_opts) + 1 },
+        { .purpose = "fun" },
+        { .host = { "a\0b", 3 } },
+        { .host = { NULL, 1 } },
+        { .host = { ".example", 8 } },
+        { .crl = 3 },
+        { .crl = -1 },
+        { .depth_max = 101 },
+        { .depth_max = -2 },
+        { .security_level = 6 },
+        { .security_level = -2 },
     };
     th_cert_verdict verdict = { .code = 77 };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

@@ -98,7 +98,8 @@ START_TEST(without_a_role_there_is_no_engine)
     ck_assert_int_eq(th_tls_engine_new(NULL, TH_TLS_SERVER, NULL, &engine), -EINVAL);
     ck_assert_int_eq(th_tls_engine_new(tls, TH_TLS_SERVER, NULL, NULL), -EINVAL);
     ck_assert_int_eq(
-        th_tls_engine_new(tls, TH_TLS_SERVER, &(th_tls_engine_opts){ .size = 1 }, &engine),
+        th_tls_engine_new(tls, TH_TLS_SERVER,
+                          &(th_tls_engine_opts){ .size = sizeof(th_tls_engine_opts) + 1 }, &engine),
         -EINVAL);
     th_tls_engine_opts opts = { .connection.record = 511 };
     ck_assert_int_eq(th_tls_engine_new(tls, TH_TLS_SERVER, &opts, &engine), -EINVAL);

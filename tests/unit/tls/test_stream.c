@@ -339,7 +339,7 @@ FIBER_TEST(misuse_is_told)
     ck_assert_int_eq(th_tls_server(server_tls, server_plain, NULL, NULL), -EINVAL);
     ck_assert_int_eq(th_tls_server(client_tls, server_plain, NULL, &stream), -EINVAL);
     ck_assert_int_eq(th_tls_client(client_tls, client_plain, NULL, &stream), -EINVAL);
-    th_tls_stream_opts opts = { .size = 3 };
+    th_tls_stream_opts opts = { .size = sizeof opts + 1 };
     ck_assert_int_eq(th_tls_server(server_tls, server_plain, &opts, &stream), -EINVAL);
     ck_assert_ptr_null(stream);
     ck_assert_int_eq(th_tls_handshake(NULL), -EINVAL);
