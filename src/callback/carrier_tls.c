@@ -172,14 +172,14 @@ static bool tls_may_have_more(th_transport *t)
 
 static void tls_explain(th_transport *t)
 {
-    (void)thi_tls_engine_failure(of(t)->engine);
+    (void)thi_err_again(&of(t)->engine->failed);
 }
 
 /* A peer that has been found wrong is told so, and that has to reach it. */
 static void tls_close(th_transport *t, bool reset)
 {
     tls_carried *c = of(t);
-    bool told = c->engine->failed < 0 && thi_buf_len(&c->engine->wire.out) > 0;
+    bool told = c->engine->failed.code < 0 && thi_buf_len(&c->engine->wire.out) > 0;
     if (told && !t->lent)
         (void)tls_flush(t);
     thi_carrier_socket_close(t, reset && !told);

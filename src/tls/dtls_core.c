@@ -9,7 +9,6 @@
  */
 #include "tls/dtls_core.h"
 
-#include "base/alloc.h"
 #include "base/error.h"
 #include "base/util.h"
 #include "tls/dtls_cookie.h"
@@ -20,7 +19,6 @@
 #include <thrum/time.h>
 
 #include <errno.h>
-#include <string.h>
 #include <sys/time.h>
 
 /* ---- beginning and end ---- */
@@ -42,7 +40,7 @@ int thi_dtls_core_init(thi_dtls_core *core, thi_tls_config *config, bool server,
 {
     thi_tls_link_opts with = *opts;
     with.dtls = true;
-    *core = (thi_dtls_core){ .failed = 0 };
+    *core = (thi_dtls_core){ .done = false };
     thi_dtls_wire_init(&core->wire, THI_DTLS_WAITING);
     int err = thi_tls_link_open(&core->link, config, server, &with);
     if (err == 0) {
@@ -58,12 +56,11 @@ void thi_dtls_core_deinit(thi_dtls_core *core)
 {
     if (!core->link.ssl)
         return;
-    if (core->done && core->failed == 0)
+    if (core->done && core->failed.code == 0)
         SSL_set_shutdown(core->link.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     thi_tls_link_close(&core->link);
     thi_dtls_wire_deinit(&core->wire);
-    thi_free(core->why);
-    core->why = NULL;
+    thi_err_kept_deinit(&core->failed);
 }
 
 /* ---- steps ---- */
@@ -74,18 +71,7 @@ static int fail(thi_dtls_core *core, int code)
         thi_tls_count_failed(core->link.server);
     if (!core->done && !core->link.server)
         thi_tls_sessions_forget(core->link.ssl);
-    const char *why = th_err_detail();
-    core->failed = code;
-    core->why = *why ? thi_strdup_n(why, strlen(why)) : NULL;
-    return code;
-}
-
-/* What it has failed with before, with the detail of then; 0: it has not. */
-static int failure(const thi_dtls_core *core)
-{
-    if (core->failed == 0)
-        return 0;
-    return core->why ? thi_err_set(core->failed, "%s", core->why) : thi_err_clear(core->failed);
+    return thi_err_keep(&core->failed, code);
 }
 
 /* What OpenSSL's answer means; right after it, with the queue as it left it. */
@@ -120,8 +106,8 @@ int thi_dtls_core_listen(thi_dtls_core *core, const th_addr *peer)
 
 int thi_dtls_core_handshake(thi_dtls_core *core)
 {
-    if (core->done || core->failed < 0)
-        return failure(core);
+    if (core->done || core->failed.code < 0)
+        return thi_err_again(&core->failed);
     thi_ossl_begin();
     int err = judge(core, SSL_do_handshake(core->link.ssl));
     if (err == 0) {
@@ -134,8 +120,8 @@ int thi_dtls_core_handshake(thi_dtls_core *core)
 ssize_t thi_dtls_core_read(thi_dtls_core *core, void *buf, size_t size)
 {
     size_t n = 0;
-    if (core->failed < 0)
-        return failure(core);
+    if (core->failed.code < 0)
+        return thi_err_again(&core->failed);
     if (core->received_close)
         return thi_err_clear(TH_EOF);
     thi_ossl_begin();
@@ -153,8 +139,8 @@ ssize_t thi_dtls_core_read(thi_dtls_core *core, void *buf, size_t size)
 int thi_dtls_core_write(thi_dtls_core *core, const void *data, size_t size)
 {
     size_t n = 0;
-    if (core->failed < 0)
-        return failure(core);
+    if (core->failed.code < 0)
+        return thi_err_again(&core->failed);
     if (core->sent_close)
         return thi_err_clear(-EPIPE);
     if (size > thi_dtls_core_payload(core))
@@ -166,8 +152,8 @@ int thi_dtls_core_write(thi_dtls_core *core, const void *data, size_t size)
 
 int thi_dtls_core_shutdown(thi_dtls_core *core)
 {
-    if (core->failed < 0 || core->sent_close || !core->done)
-        return failure(core);
+    if (core->failed.code < 0 || core->sent_close || !core->done)
+        return thi_err_again(&core->failed);
     thi_ossl_begin();
     int answer = SSL_shutdown(core->link.ssl);
     core->sent_close = true;

@@ -10,6 +10,7 @@
 #ifndef THI_TLS_DTLS_CORE_H
 #define THI_TLS_DTLS_CORE_H
 
+#include "base/error_kept.h"
 #include "tls/dtls_wire.h"
 #include "tls/link.h"
 
@@ -27,10 +28,9 @@ enum {
 typedef struct thi_dtls_core {
     thi_tls_link link;
     thi_dtls_wire wire;
-    th_addr peer; /* of a server's: what cookies are made of */
-    int failed;   /* what every later call returns; 0: nothing */
-    char *why;    /* the detail of that; NULL: none */
-    bool done;    /* the handshake is complete */
+    th_addr peer;        /* of a server's: what cookies are made of */
+    thi_err_kept failed; /* what every later call returns */
+    bool done;           /* the handshake is complete */
     bool sent_close;
     bool received_close;
 } thi_dtls_core;

@@ -18,7 +18,6 @@
  */
 #include "tls/engine.h"
 
-#include "base/alloc.h"
 #include "base/util.h"
 #include "net/capture.h"
 #include "tls/early.h"
@@ -139,7 +138,7 @@ int thi_tls_engine_init(thi_tls_engine *e, thi_tls_config *config, bool server,
 void thi_tls_engine_deinit(thi_tls_engine *e)
 {
     thi_capture_uncover(&e->tap);
-    if (e->done && e->failed == 0)
+    if (e->done && e->failed.code == 0)
         SSL_set_shutdown(e->link.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     if (e->link.ssl && !e->done && !SSL_in_before(e->link.ssl))
         thi_tls_count_failed(e->link.server);
@@ -147,8 +146,7 @@ void thi_tls_engine_deinit(thi_tls_engine *e)
     thi_tls_link_close(&e->link);
     thi_buf_clear(&e->wire.in);
     thi_buf_clear(&e->wire.out);
-    thi_free(e->why);
-    e->why = NULL;
+    thi_err_kept_deinit(&e->failed);
 }
 
 void thi_tls_engine_cover(thi_tls_engine *e, thi_tap **tap, int fd)
@@ -183,7 +181,7 @@ static bool is_empty(const thi_tls_engine *e)
 
 bool thi_tls_engine_is_hungry(const thi_tls_engine *e)
 {
-    return e->done && e->failed == 0 && !e->received_close && !e->ended && is_empty(e);
+    return e->done && e->failed.code == 0 && !e->received_close && !e->ended && is_empty(e);
 }
 
 bool thi_tls_engine_speaks_plainly(const thi_tls_engine *e)
@@ -200,22 +198,6 @@ bool thi_tls_engine_speaks_plainly(const thi_tls_engine *e)
 
 /* ---- failures ---- */
 
-int thi_tls_engine_failure(const thi_tls_engine *e)
-{
-    if (e->failed == 0)
-        return 0;
-    return e->why ? thi_err_set(e->failed, "%s", e->why) : thi_err_clear(e->failed);
-}
-
-/* Keeps a failure and the present detail for ever. */
-int thi_tls_engine_fail(thi_tls_engine *e, int code)
-{
-    const char *why = th_err_detail();
-    e->failed = code;
-    e->why = why[0] != '\0' ? thi_strdup_n(why, strlen(why)) : NULL;
-    return code;
-}
-
 static int cut(thi_tls_engine *e)
 {
     if (e->done)
@@ -224,7 +206,7 @@ static int cut(thi_tls_engine *e)
         thi_err_set(0, "the peer left before it said anything");
     else
         thi_err_set(0, "the peer left in the middle of the handshake");
-    return thi_tls_engine_fail(e, TH_ETRUNCATED);
+    return thi_err_keep(&e->failed, TH_ETRUNCATED);
 }
 
 static int left_early(void)
@@ -260,11 +242,12 @@ static int judge(thi_tls_engine *e, int answer)
 {
     int error = SSL_get_error(e->link.ssl, answer);
     if (e->wire.no_memory)
-        return thi_ossl_begin(), thi_tls_engine_fail(e, thi_err_clear(-ENOMEM));
+        return thi_ossl_begin(), thi_err_keep(&e->failed, thi_err_clear(-ENOMEM));
     if (e->flooded)
         return thi_ossl_begin(),
-               thi_tls_engine_fail(
-                   e, thi_err_set(TH_ELIMIT, "the peer sends records without anything in them"));
+               thi_err_keep(
+                   &e->failed,
+                   thi_err_set(TH_ELIMIT, "the peer sends records without anything in them"));
     switch (error) {
     case SSL_ERROR_WANT_READ:
         return e->ended ? cut(e) : thi_err_clear(-EAGAIN);
@@ -274,10 +257,10 @@ static int judge(thi_tls_engine *e, int answer)
         e->received_close = true;
         return e->done ? thi_err_clear(TH_EOF) : left_early();
     case SSL_ERROR_SSL:
-        return thi_tls_engine_fail(e, explain(e));
+        return thi_err_keep(&e->failed, explain(e));
     default:
-        return thi_tls_engine_fail(e,
-                                   thi_ossl_fail(TH_ETLS, "OpenSSL stopped with error %d", error));
+        return thi_err_keep(&e->failed,
+                            thi_ossl_fail(TH_ETLS, "OpenSSL stopped with error %d", error));
     }
 }
 
@@ -312,7 +295,7 @@ static int finish_handshake(thi_tls_engine *e)
 /* A step of the handshake: 0: it is complete; 1: it is not, but there is early data. */
 static int shake(thi_tls_engine *e)
 {
-    int err = thi_tls_engine_failure(e);
+    int err = thi_err_again(&e->failed);
     if (err == 0 && e->received_close)
         err = left_early();
     if (err == 0 && e->early)
@@ -322,7 +305,7 @@ static int shake(thi_tls_engine *e)
     err = thi_tls_engine_attempt(e, do_handshake, NULL);
     if (err == 0)
         return finish_handshake(e);
-    if (e->failed < 0 && !e->link.server)
+    if (e->failed.code < 0 && !e->link.server)
         thi_tls_sessions_forget(e->link.ssl);
     return err;
 }
@@ -360,8 +343,8 @@ static int may_read(thi_tls_engine *e)
     int err = e->done ? 0 : thi_tls_engine_handshake(e);
     if (err < 0)
         return err;
-    if (e->failed < 0)
-        return thi_tls_engine_failure(e);
+    if (e->failed.code < 0)
+        return thi_err_again(&e->failed);
     return e->received_close ? thi_err_clear(TH_EOF) : 0;
 }
 
@@ -498,7 +481,7 @@ int thi_tls_engine_may_write(thi_tls_engine *e)
 {
     int err = thi_tls_engine_is_open(e) ? 0 : thi_tls_engine_handshake(e);
     if (err == 0)
-        err = thi_tls_engine_failure(e);
+        err = thi_err_again(&e->failed);
     if (err == 0 && e->sent_close)
         err = thi_err_clear(-EPIPE);
     return err < 0 ? err : thi_tls_kernel_refuses(&e->wire);
@@ -546,7 +529,7 @@ static int look_for_end(thi_tls_engine *e)
 
 int thi_tls_engine_shutdown(thi_tls_engine *e)
 {
-    int err = thi_tls_engine_failure(e);
+    int err = thi_err_again(&e->failed);
     if (err == 0 && !e->done)
         err = thi_err_clear(-ENOTCONN);
     if (err < 0)

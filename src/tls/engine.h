@@ -67,9 +67,6 @@ TH_MUST int thi_tls_engine_may_write(thi_tls_engine *engine);
 /* Declares ends as said; false leaves one as it is. */
 void thi_tls_engine_set_closed(thi_tls_engine *engine, bool sent, bool received);
 
-/* Returns what it has failed with before, with the detail of then; 0: it has not. */
-int thi_tls_engine_failure(const thi_tls_engine *engine);
-
 /* Lets who captures the socket whose tap this is see what is inside; NULL: nobody any more. Takes
  * no more than is undone by thi_tls_engine_deinit(). */
 void thi_tls_engine_cover(thi_tls_engine *engine, struct thi_tap **tap, int fd);

@@ -4,6 +4,7 @@
 #ifndef THI_TLS_ENGINE_STEP_H
 #define THI_TLS_ENGINE_STEP_H
 
+#include "base/error_kept.h"
 #include "tls/bio.h"
 #include "tls/link.h"
 
@@ -16,8 +17,7 @@
 typedef struct thi_tls_engine {
     thi_tls_link link; /* with the SSL, and its settings */
     thi_tls_wire wire;
-    int failed;          /* what every later call returns, negative; 0: nothing */
-    char *why;           /* the detail of that; NULL: none */
+    thi_err_kept failed; /* what every later call returns */
     unsigned records;    /* that came since the peer last sent something for the user */
     uint16_t record;     /* bytes of the user's in one record that is sent, at most */
     bool done;           /* the handshake is complete */
@@ -43,9 +43,6 @@ typedef int thi_tls_step_fn(SSL *ssl, thi_tls_step *s);
 
 /* Calls OpenSSL once: 0 when it did something, else what it means. */
 TH_MUST int thi_tls_engine_attempt(thi_tls_engine *engine, thi_tls_step_fn *fn, thi_tls_step *s);
-
-/* Keeps a failure and the present detail for ever; returns the code. */
-int thi_tls_engine_fail(thi_tls_engine *engine, int code);
 
 /* Writes a record at most, whatever is in wire.out: how much, or as thi_tls_engine_writev(). */
 TH_MUST ssize_t thi_tls_engine_write_record(thi_tls_engine *engine, const void *data, size_t size);

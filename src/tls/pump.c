@@ -345,9 +345,9 @@ static int shake(thi_tls_pump *p, thi_handshake *h)
     thi_tls_pump_turn(p); /* it was busy, and is not */
     if (p->closed)
         return thi_err_clear(-ECANCELED);
-    if (p->engine.failed < 0) {
+    if (p->engine.failed.code < 0) {
         (void)thi_tls_pump_push(p); /* the alert; and the failure's words are kept */
-        return thi_tls_engine_failure(&p->engine);
+        return thi_err_again(&p->engine.failed);
     }
     if (err < 0 && err != -EAGAIN && err != -ENOBUFS)
         return err;
@@ -407,7 +407,7 @@ static int shake_in_time(thi_tls_pump *p)
 int thi_tls_pump_handshake(thi_tls_pump *p)
 {
     while (!thi_tls_engine_is_open(&p->engine)) {
-        int err = thi_tls_engine_failure(&p->engine);
+        int err = thi_err_again(&p->engine.failed);
         if (err < 0)
             return err;
         if (p->shaking) {

@@ -99,7 +99,7 @@ static ssize_t look(tls_stream *s, reading *how, void *buf, size_t size)
         return thi_err_clear(-ECANCELED);
     if (thi_buf_len(&p->engine.wire.out) > 0)
         (void)thi_tls_pump_push(p); /* what goes wrong here is for a writer to find */
-    return n < 0 && p->engine.failed < 0 ? thi_tls_engine_failure(&p->engine) : n;
+    return n < 0 && p->engine.failed.code < 0 ? thi_err_again(&p->engine.failed) : n;
 }
 
 static ssize_t read_steps(tls_stream *s, reading *how, void *buf, size_t size)
@@ -412,7 +412,7 @@ static int tls_close(th_stream *stream)
     int err = may_close(s);
     if (err < 0)
         return thi_err_clear(err);
-    if (s->pump.engine.done && s->pump.engine.failed == 0) {
+    if (s->pump.engine.done && s->pump.engine.failed.code == 0) {
         (void)say_end(s);
         take_away_tickets(s);
     }

@@ -356,7 +356,7 @@ START_TEST(without_memory_datagrams_are_lost)
     set_up(&p, THI_DTLS_MTU);
     int64_t live = thi_alloc_live();
     for (int64_t n = 1;; n++) {
-        thi_dtls_core client = { .failed = 0 };
+        thi_dtls_core client = { .done = false };
         thi_tls_link_opts opts = { .name = "server.test" };
         thi_tls_config *config = thi_tls_config_of(p.client_tls);
         thi_alloc_fail_at(n);
