@@ -46,9 +46,10 @@ typedef struct th_pkcs12_opts {
  * @param p12     out: the contents, to be given back with th_pkcs12_clear()
  * @return 0; -EACCES when the phrase is wrong or missing; TH_ETLS when the file is broken or its
  *         ciphers are not there, with OpenSSL's reason as detail; TH_ELIMIT when data is too long
- *         or the phrase would have to be hashed more than 10,000,000 times; -EINVAL for NULL and a
- *         phrase that is too long; what phrase->ask returned; -ENOMEM; -EPERM on a worker outside
- *         a fiber, and as th_offload() on one
+ *         or the phrase would have to be hashed more than 10,000,000 times for one part or
+ *         40,000,000 times for all of them; -EINVAL for NULL and a phrase that is too long; what
+ *         phrase->ask returned; -ENOMEM; -EPERM on a worker outside a fiber, and as th_offload() on
+ *         one
  *
  * Suspends: yes
  * Thread: any

@@ -76,8 +76,9 @@ static int open_box(void *arg)
 static int from_box(reading *r, const X509_SIG *box)
 {
     const X509_ALGOR *how;
+    uint64_t left = THI_ITERATIONS_MAX;
     X509_SIG_get0(box, &how, NULL);
-    int err = thi_phrase_cost(how);
+    int err = thi_phrase_cost(how, &left);
     if (err == 0)
         err = get_phrase(r);
     if (err < 0)

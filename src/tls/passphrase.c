@@ -145,40 +145,45 @@ int thi_phrase_fail(const char *what)
 
 /* ---- cost ---- */
 
-#define SCRYPT_PARALLEL_MAX 16
+/* OpenSSL bounds the memory that scrypt takes, but not how often it is filled: that counts as so
+ * many hashes each time. */
+#define SCRYPT_FILL (THI_ITERATIONS_MAX / 16)
 
 /* A count that is left out is 1. */
-static int check_count(const ASN1_INTEGER *count, unsigned most)
+static int spend(const ASN1_INTEGER *count, unsigned weight, uint64_t *left)
 {
-    uint64_t n = 0;
+    uint64_t n = 1;
     ERR_set_mark();
     int ok = count ? ASN1_INTEGER_get_uint64(&n, count) : 1;
     ERR_pop_to_mark();
-    if (ok == 1 && n <= most)
-        return 0;
-    return thi_err_set(TH_ELIMIT, "the pass phrase would have to be hashed more than %u times",
-                       most);
+    if (ok != 1 || n > THI_ITERATIONS_MAX / weight)
+        return thi_err_set(TH_ELIMIT, "the pass phrase would have to be hashed more than %u times",
+                           THI_ITERATIONS_MAX);
+    if (n * weight > *left)
+        return thi_err_set(TH_ELIMIT,
+                           "all in all the pass phrase would have to be hashed too often");
+    *left -= n * weight;
+    return 0;
 }
 
-static int cost_of_pbkdf2(const ASN1_STRING *param)
+static int cost_of_pbkdf2(const ASN1_STRING *param, uint64_t *left)
 {
     PBKDF2PARAM *kdf = ASN1_item_unpack(param, ASN1_ITEM_rptr(PBKDF2PARAM));
-    int err = kdf ? check_count(kdf->iter, THI_ITERATIONS_MAX) : 0;
+    int err = kdf ? spend(kdf->iter, 1, left) : 0;
     PBKDF2PARAM_free(kdf);
     return err;
 }
 
-/* OpenSSL bounds the memory that scrypt takes, but not how often it is filled. */
-static int cost_of_scrypt(const ASN1_STRING *param)
+static int cost_of_scrypt(const ASN1_STRING *param, uint64_t *left)
 {
     SCRYPT_PARAMS *kdf = ASN1_item_unpack(param, ASN1_ITEM_rptr(SCRYPT_PARAMS));
-    int err = kdf ? check_count(kdf->parallelizationParameter, SCRYPT_PARALLEL_MAX) : 0;
+    int err = kdf ? spend(kdf->parallelizationParameter, SCRYPT_FILL, left) : 0;
     SCRYPT_PARAMS_free(kdf);
     return err;
 }
 
 /* PBES2 says how a key is derived in an algorithm of its own (RFC 8018, A.4). */
-static int cost_of_pbes2(const ASN1_STRING *param)
+static int cost_of_pbes2(const ASN1_STRING *param, uint64_t *left)
 {
     int err = 0;
     PBE2PARAM *pbe = ASN1_item_unpack(param, ASN1_ITEM_rptr(PBE2PARAM));
@@ -186,21 +191,21 @@ static int cost_of_pbes2(const ASN1_STRING *param)
     if (kdf && kdf->type == V_ASN1_SEQUENCE) {
         int how = OBJ_obj2nid(pbe->keyfunc->algorithm);
         if (how == NID_id_pbkdf2)
-            err = cost_of_pbkdf2(kdf->value.sequence);
+            err = cost_of_pbkdf2(kdf->value.sequence, left);
         else if (how == NID_id_scrypt)
-            err = cost_of_scrypt(kdf->value.sequence);
+            err = cost_of_scrypt(kdf->value.sequence, left);
     }
     PBE2PARAM_free(pbe);
     return err;
 }
 
-int thi_phrase_iterations(const ASN1_INTEGER *count)
+int thi_phrase_iterations(const ASN1_INTEGER *count, uint64_t *left)
 {
-    return check_count(count, THI_ITERATIONS_MAX);
+    return spend(count, 1, left);
 }
 
 /* What cannot be read here cannot be decrypted either, and OpenSSL will say why. */
-int thi_phrase_cost(const X509_ALGOR *how)
+int thi_phrase_cost(const X509_ALGOR *how, uint64_t *left)
 {
     const ASN1_OBJECT *object;
     const void *param;
@@ -211,10 +216,10 @@ int thi_phrase_cost(const X509_ALGOR *how)
     thi_ossl_begin();
     int err = 0;
     if (OBJ_obj2nid(object) == NID_pbes2) {
-        err = cost_of_pbes2(param);
+        err = cost_of_pbes2(param, left);
     } else {
         PBEPARAM *pbe = ASN1_item_unpack(param, ASN1_ITEM_rptr(PBEPARAM));
-        err = pbe ? check_count(pbe->iter, THI_ITERATIONS_MAX) : 0;
+        err = pbe ? spend(pbe->iter, 1, left) : 0;
         PBEPARAM_free(pbe);
     }
     thi_ossl_begin();

@@ -8,6 +8,7 @@
 
 #include <openssl/x509.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* How often a phrase is hashed: by itself, at least, at most. */
 #define THI_ITERATIONS     600000u /* OWASP's figure for PBKDF2 with HMAC-SHA256 */
@@ -43,11 +44,14 @@ void thi_phrase_wipe(thi_phrase *phrase);
  */
 int thi_phrase_fail(const char *what);
 
-/* TH_ELIMIT when something is encrypted so that the phrase is hashed more often than that. */
-TH_MUST int thi_phrase_cost(const X509_ALGOR *how);
+/*
+ * Takes what it costs to open something from what is left: hashes of the phrase, or as much work of
+ * another kind. TH_ELIMIT when that is more than THI_ITERATIONS_MAX, or than is left.
+ */
+TH_MUST int thi_phrase_cost(const X509_ALGOR *how, uint64_t *left);
 
 /* The same where only the number is said; NULL: it is not. */
-TH_MUST int thi_phrase_iterations(const ASN1_INTEGER *count);
+TH_MUST int thi_phrase_iterations(const ASN1_INTEGER *count, uint64_t *left);
 
 /* The CBC cipher of that name, to be freed; NULL: "aes-256-cbc". -EINVAL. */
 TH_MUST int thi_phrase_cipher(const char *name, EVP_CIPHER **cipher);

@@ -5,8 +5,8 @@
  *
  * The file is a list of boxes, encrypted or not, of bags: keys, certificates, other boxes.
  * OpenSSL's reader of all of it does what a file tells it to, as often as it tells; here each box
- * says what opening it will cost before it is opened. The phrase is known by then: the MAC over
- * everything is checked first.
+ * says what opening it will cost before it is opened, and all of them share what a file may cost.
+ * The phrase is known by then: the MAC over everything is checked first.
  */
 #include "base/alloc.h"
 #include "base/error.h"
@@ -16,6 +16,7 @@
 #include "tls/load.h"
 #include "tls/ossl.h"
 #include "tls/passphrase.h"
+#include "tls/pkcs12.h"
 
 #include <thrum/pkcs12.h>
 
@@ -29,9 +30,12 @@
 
 static const thi_pem_kind kind = { "PKCS#12 file", { "PKCS12", NULL }, PKCS12_it };
 
+uint64_t thi_pkcs12_hashes = UINT64_C(4) * THI_ITERATIONS_MAX;
+
 /* What has been found so far; all owned. */
 typedef struct unpacking {
     const PKCS12 *p12;
+    uint64_t left;      /* hashes of the phrase that the rest of the file may cost */
     const char *phrase; /* terminated; NULL: none, which is not the same as an empty one */
     int phrase_len;
     EVP_PKEY *pkey;
@@ -66,7 +70,7 @@ static int take_shrouded_key(unpacking *u, PKCS12_SAFEBAG *bag)
 {
     const X509_ALGOR *how;
     X509_SIG_get0(PKCS12_SAFEBAG_get0_pkcs8(bag), &how, NULL);
-    int err = thi_phrase_cost(how);
+    int err = thi_phrase_cost(how, &u->left);
     if (err < 0)
         return err;
     thi_ossl_begin();
@@ -139,7 +143,7 @@ static int take_box(unpacking *u, PKCS7 *box)
     } else if (type == NID_pkcs7_encrypted) {
         if (!box->d.encrypted || !box->d.encrypted->enc_data)
             return thi_err_set(TH_ETLS, "the PKCS#12 file is broken");
-        int err = thi_phrase_cost(box->d.encrypted->enc_data->algorithm);
+        int err = thi_phrase_cost(box->d.encrypted->enc_data->algorithm, &u->left);
         if (err < 0)
             return err;
         bags = PKCS12_unpack_p7encdata(box, u->phrase, u->phrase_len);
@@ -161,7 +165,7 @@ static int check_mac(unpacking *u, const thi_phrase *phrase)
     if (!PKCS12_mac_present(p12))
         return thi_err_set(TH_ETLS, "the PKCS#12 file has no MAC");
     PKCS12_get0_mac(NULL, NULL, NULL, &iterations, p12);
-    int err = thi_phrase_iterations(iterations);
+    int err = thi_phrase_iterations(iterations, &u->left);
     if (err < 0)
         return err;
     thi_ossl_begin();
@@ -275,7 +279,7 @@ static int read_with(const PKCS12 *from, const th_passphrase *source, th_pkcs12 
 {
     thi_phrase phrase;
     th_pkcs12 made = { 0 };
-    unpacking u = { .p12 = from };
+    unpacking u = { .p12 = from, .left = thi_pkcs12_hashes };
     int err = thi_phrase_get(source, &phrase);
     if (err < 0)
         return err;

@@ -5,6 +5,7 @@
 #include "starving.h"
 
 #include "base/alloc.h"
+#include "tls/pkcs12.h"
 
 #include <thrum/pkcs12.h>
 #include <thrum/runtime.h>
@@ -257,6 +258,28 @@ START_TEST(what_openssl_writes_is_read)
 }
 END_TEST
 
+/* The MAC, the box of certificates and the key, hashed a thousand times each. */
+START_TEST(all_parts_of_a_file_share_one_bound)
+{
+    identity id = new_identity("ec");
+    th_str der = write_with(&id.p12, &secret);
+    th_pkcs12 out = { .name = "untouched" };
+    uint64_t usual = thi_pkcs12_hashes;
+    for (uint64_t hashes = 0; hashes < 3000; hashes += 2999) {
+        thi_pkcs12_hashes = hashes;
+        ck_assert_int_eq(th_pkcs12_parse(der, &secret, &out), TH_ELIMIT);
+        ck_detail("all in all the pass phrase would have to be hashed too often");
+        ck_assert_str_eq(out.name, "untouched");
+    }
+    thi_pkcs12_hashes = 3000;
+    ck_ok(th_pkcs12_parse(der, &secret, &out));
+    ck_alike(&id.p12, &out);
+    th_pkcs12_clear(&out);
+    thi_pkcs12_hashes = usual;
+    drop_identity(&id);
+}
+END_TEST
+
 START_TEST(old_ciphers_are_named_when_they_are_missing)
 {
     SKIP_UNLESS(has_openssl(), "no openssl(1)");
@@ -332,6 +355,7 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, what_is_no_pkcs12_is_refused);
     tcase_add_test(tcase, openssl_reads_it_and_finds_modern_algorithms);
     tcase_add_test(tcase, what_openssl_writes_is_read);
+    tcase_add_test(tcase, all_parts_of_a_file_share_one_bound);
     tcase_add_test(tcase, old_ciphers_are_named_when_they_are_missing);
     tcase_add_test(tcase, fibers_write_and_read_it);
     tcase_add_test(tcase, no_call_leaks_or_lies_without_memory);
