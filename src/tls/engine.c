@@ -85,6 +85,7 @@ static int open_link(thi_tls_engine *e, thi_tls_config *config, bool server,
                                     .sent_name = opts->sent_name,
                                     .alpn = opts->alpn,
                                     .verify = opts->verify,
+                                    .record = (uint16_t)opts->record,
                                     .port = opts->port,
                                     .session = opts->session,
                                     .user = opts->user };
@@ -103,10 +104,6 @@ static int equip(thi_tls_engine *e, const th_tls_stream_opts *opts)
     SSL_set_read_ahead(ssl, 0); /* see bio.c */
     SSL_set_msg_callback(ssl, on_message);
     SSL_set_msg_callback_arg(ssl, e);
-    if (opts->record > 0)
-        e->record = (uint16_t)opts->record;
-    if (!SSL_set_max_send_fragment(ssl, e->record))
-        return thi_ossl_fail(TH_ETLS, "records of %u bytes", (unsigned)e->record);
     return opts->ahead.len > 0 ? thi_tls_engine_feed(e, opts->ahead.ptr, opts->ahead.len) : 0;
 }
 
@@ -115,9 +112,7 @@ int thi_tls_engine_init(thi_tls_engine *e, thi_tls_config *config, bool server,
 {
     static const th_tls_stream_opts defaults;
     opts = opts ? opts : &defaults;
-    *e = (thi_tls_engine){ .record = (uint16_t)THI_TLS_RECORD_MAX };
-    if (config->facts.record_max > 0)
-        e->record = (uint16_t)config->facts.record_max;
+    *e = (thi_tls_engine){ .done = false };
     e->wire.out_limit = 4 * THI_TLS_RECORD_MAX;
     thi_buf_init(&e->wire.in, pool);
     thi_buf_init(&e->wire.out, pool);
@@ -413,8 +408,10 @@ static int do_write(SSL *ssl, thi_tls_step *s)
 ssize_t thi_tls_engine_write_record(thi_tls_engine *e, const void *data, size_t size)
 {
     if (TH_UNLIKELY(e->wire.kernel.sends))
-        return thi_tls_kernel_write(&e->wire, data, thi_min(size, (size_t)e->record));
-    thi_tls_step s = { .data = data, .size = thi_min(size, (size_t)e->record), .early = !e->done };
+        return thi_tls_kernel_write(&e->wire, data, thi_min(size, (size_t)e->link.record));
+    thi_tls_step s = { .data = data,
+                       .size = thi_min(size, (size_t)e->link.record),
+                       .early = !e->done };
     e->wire.unbounded = true;
     int err = thi_tls_engine_attempt(e, do_write, &s);
     e->wire.unbounded = false;
@@ -461,7 +458,7 @@ static ssize_t write_gathered(thi_tls_engine *e, const cursor *c, size_t most)
     thi_seg *seg = thi_bufpool_get(pool, THI_SEG_LARGE_ROOM);
     if (!seg)
         return thi_err_clear(-ENOMEM);
-    size_t room = thi_min(THI_SEG_LARGE_ROOM, (size_t)e->record);
+    size_t room = thi_min(THI_SEG_LARGE_ROOM, (size_t)e->link.record);
     ssize_t n =
         thi_tls_engine_write_record(e, seg->base, gather(c, seg->base, thi_min(room, most)));
     thi_bufpool_put(pool, seg);
@@ -471,7 +468,7 @@ static ssize_t write_gathered(thi_tls_engine *e, const cursor *c, size_t most)
 static ssize_t write_next(thi_tls_engine *e, const cursor *c, size_t most)
 {
     size_t here = c->iov->iov_len - c->skip;
-    if (c->count > 1 && here < e->record && here < most)
+    if (c->count > 1 && here < e->link.record && here < most)
         return write_gathered(e, c, most);
     return thi_tls_engine_write_record(e, (const char *)c->iov->iov_base + c->skip,
                                        thi_min(here, most));

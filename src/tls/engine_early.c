@@ -115,7 +115,7 @@ static int send_first(thi_tls_engine *e)
     e->wire.unbounded = true;
     while (early->out_sent < most && err == 0) {
         thi_tls_step s = { .data = early->out + early->out_sent,
-                           .size = thi_min(most - early->out_sent, (size_t)e->record) };
+                           .size = thi_min(most - early->out_sent, (size_t)e->link.record) };
         err = thi_tls_engine_attempt(e, do_send_early, &s);
         early->out_sent += s.done;
         if (s.early)

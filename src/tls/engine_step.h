@@ -19,7 +19,6 @@ typedef struct thi_tls_engine {
     thi_tls_wire wire;
     thi_err_kept failed; /* what every later call returns */
     unsigned records;    /* that came since the peer last sent something for the user */
-    uint16_t record;     /* bytes of the user's in one record that is sent, at most */
     bool done;           /* the handshake is complete */
     bool busy;           /* inside OpenSSL */
     bool ended;          /* nothing will be added to wire.in */

@@ -12,10 +12,12 @@
  */
 #include "tls/hello.h"
 
-#include "tls/early.h"
 #include "base/alloc.h"
+#include "tls/early.h"
 #include "tls/link.h"
 #include "tls/ossl.h"
+
+#include <thrum/time.h>
 
 #include <errno.h>
 #include <string.h>
@@ -68,7 +70,9 @@ static bool adopt_settings(thi_tls_link *link, const thi_tls_config *config)
     SSL_clear_options(ssl, SSL_OP_NO_TICKET | SSL_OP_ENABLE_KTLS);
     SSL_set_options(ssl, SSL_CTX_get_options(ctx));
     SSL_set_max_cert_list(ssl, (long)config->facts.chain_max);
-    SSL_set_max_send_fragment(ssl, config->facts.record_max);
+    if (!link->has_record)
+        link->record = (uint16_t)config->facts.record_max;
+    SSL_set_max_send_fragment(ssl, link->record);
     return SSL_set_min_proto_version(ssl, config->facts.min_version) == 1 &&
            SSL_set_max_proto_version(ssl, SSL_CTX_get_max_proto_version(ctx)) == 1 &&
            SSL_set_num_tickets(ssl, SSL_CTX_get_num_tickets(ctx)) == 1 &&
@@ -173,13 +177,17 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
 
 /*
  * For OpenSSL, later: the name counts. Without this the server would not acknowledge it, and its
- * sessions would not know it.
+ * sessions would not know it. The session is there now, with the time that sessions of the first
+ * context have: OpenSSL never asks another one for it.
  */
 static int on_name(SSL *ssl, int *alert, void *arg)
 {
     const thi_tls_link *link = thi_tls_link_of(ssl);
+    SSL_SESSION *session = SSL_get_session(ssl);
     (void)alert;
     (void)arg;
+    if (link && session)
+        SSL_SESSION_set_timeout(session, (long)(link->config->facts.session_time / TH_SECOND));
     return link && link->name ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 

@@ -194,13 +194,18 @@ int thi_tls_link_open(thi_tls_link *link, thi_tls_config *config, bool server,
                                   : (server ? config->server : config->client));
     if (!ssl)
         return thi_ossl_fail(-ENOMEM, "connection");
-    *link = (thi_tls_link){ .ssl = ssl,
-                            .config = thi_tls_config_ref(config),
-                            .server = server,
-                            .alert_sent = -1,
-                            .alert_received = -1,
-                            .user = opts->user };
+    *link =
+        (thi_tls_link){ .ssl = ssl,
+                        .config = thi_tls_config_ref(config),
+                        .server = server,
+                        .has_record = opts->record > 0,
+                        .record = opts->record ? opts->record : (uint16_t)config->facts.record_max,
+                        .alert_sent = -1,
+                        .alert_received = -1,
+                        .user = opts->user };
     int err = thi_slot_put_ssl(&slot, ssl, link);
+    if (err == 0 && link->has_record && SSL_set_max_send_fragment(ssl, link->record) != 1)
+        err = thi_ossl_fail(TH_ETLS, "records of %u bytes", (unsigned)link->record);
     if (err == 0)
         err = server ? be_server(link, opts) : be_client(link, opts);
     if (err < 0)

@@ -22,6 +22,7 @@ typedef struct thi_tls_link_opts {
     const char *sent_name;   /* client: told to the server instead of `name`; "": nothing */
     const char *const *alpn; /* client: ended by NULL; NULL: the context's */
     int verify;              /* TH_TLS_VERIFY_* */
+    uint16_t record;         /* bytes in a record that is sent, at most; 0: as the context says */
     uint16_t port;           /* client: of the server, as far as sessions are concerned; 0: none */
     bool dtls;               /* for datagrams */
     struct th_tls_session *session; /* client: to be resumed; NULL: one of the context's cache */
@@ -33,7 +34,9 @@ typedef struct thi_tls_link {
     thi_tls_config *config; /* a reference: the snapshot in effect */
     bool server;
     bool insecure;      /* whoever the peer is, it is believed (pins aside) */
-    bool has_verify;    /* the connection has its own idea of verification */
+    bool has_verify;    /* the connection has its own idea of verification, */
+    bool has_record;    /* and of records */
+    uint16_t record;    /* bytes of the user's in one record that is sent, at most */
     bool chosen;        /* server: by the name that the client said */
     bool started, done; /* the handshake, as told to th_tls_opts.info */
     int alert_sent;     /* its number; -1: none */

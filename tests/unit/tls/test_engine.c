@@ -3,6 +3,8 @@
 /* Engines: the handshake, bytes and ends by hand, and every "not yet". */
 #include "engines.h"
 
+#include "base/util.h"
+
 #include <sys/mman.h>
 
 static const int versions[] = { TH_TLS_1_2, TH_TLS_1_3 };
@@ -307,26 +309,61 @@ START_TEST(input_has_a_limit)
 }
 END_TEST
 
+/* Writes so many bytes: in how many records they go out. */
+static int records_of(th_tls_engine *from, size_t size)
+{
+    static char data[4096], body[20000];
+    unsigned char head[5];
+    int records = 0;
+    ck_assert_uint_le(size, sizeof data);
+    ck_assert_int_eq(th_tls_engine_write(from, data, size), (ssize_t)size);
+    for (; th_tls_engine_take(from, head, sizeof head) == sizeof head; records++) {
+        size_t len = (size_t)head[3] << 8 | head[4];
+        ck_assert_int_eq(th_tls_engine_take(from, body, len), (ssize_t)len);
+    }
+    return records;
+}
+
 START_TEST(records_are_as_large_as_was_asked)
 {
-    static char data[4096];
     th_tls_engine_opts small = { .connection = { .name = "server.test", .record = 512 } };
     open_engines((th_tls_opts){ .max_version = versions[_i] }, (th_tls_opts){ 0 });
     th_tls_engine_free(client_end);
     new_engine(client_tls, TH_TLS_CLIENT, &small, &client_end);
     shake_well();
-    ck_assert_int_eq(th_tls_engine_write(client_end, data, sizeof data), sizeof data);
-    unsigned char head[5];
-    int records = 0;
-    while (th_tls_engine_take(client_end, head, sizeof head) == sizeof head) {
-        char body[600];
-        size_t len = (size_t)head[3] << 8 | head[4];
-        ck_assert_uint_le(len, 512 + 40);
-        ck_assert_int_eq(th_tls_engine_take(client_end, body, len), (ssize_t)len);
-        records++;
-    }
-    ck_assert_int_eq(records, 8);
+    ck_assert_int_eq(records_of(client_end, 4096), 8);
     close_engines();
+}
+END_TEST
+
+static int choose(const char *name, th_tls **other, void *user, void *arg)
+{
+    (void)name, (void)user;
+    *other = arg;
+    return 0;
+}
+
+/* What a connection has asked for itself holds in any context. */
+START_TEST(records_have_the_size_of_the_context_that_was_chosen)
+{
+    static const struct {
+        size_t own;
+        int records;
+    } cases[] = { { 0, 8 }, { 1024, 4 } };
+    make_certs();
+    th_tls *other = test_tls(&test_server, (th_tls_opts){ .record_max = 512 });
+    free_certs();
+    for (size_t i = 0; i < thi_array_len(cases); i++) {
+        th_tls_engine_opts own = { .connection.record = cases[i].own };
+        open_engines((th_tls_opts){ .choose = choose, .arg = other },
+                     (th_tls_opts){ .insecure_no_verification = 1 });
+        th_tls_engine_free(server_end);
+        new_engine(server_tls, TH_TLS_SERVER, &own, &server_end);
+        shake_well();
+        ck_assert_int_eq(records_of(server_end, 4096), cases[i].records);
+        close_engines();
+    }
+    th_tls_unref(other);
 }
 END_TEST
 
@@ -341,6 +378,7 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, a_client_without_a_name_is_refused);
     tcase_add_test(tcase, a_null_engine_is_misuse);
     tcase = thi_check_case(suite, "bytes");
+    tcase_add_test(tcase, records_have_the_size_of_the_context_that_was_chosen);
     tcase_add_loop_test(tcase, what_does_not_fit_is_left_to_the_caller, 0, 2);
     tcase_add_loop_test(tcase, a_short_write_goes_on_from_another_address, 0, 2);
     tcase_add_test(tcase, nothing_wanted_is_nothing_done);

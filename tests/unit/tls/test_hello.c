@@ -3,6 +3,8 @@
 /* What a server chooses by the client's hello: certificate, context, protocol; and refusals. */
 #include "links.h"
 
+#include <thrum/time.h>
+
 static issued ca, first, second, rsa;
 static th_tls *client;
 
@@ -164,6 +166,8 @@ END_TEST
 
 /* ---- the callback ---- */
 
+static const int versions[] = { TH_TLS_1_2, TH_TLS_1_3 };
+
 typedef struct chooser {
     th_tls *other;
     int answer, calls;
@@ -241,6 +245,27 @@ START_TEST(the_chosen_context_is_kept_alive_and_used_with_all_its_settings)
     SSL_get0_alpn_selected(p.client.link.ssl, &protocol, &len);
     ck_assert_uint_eq(len, 5);
     close_pair(&p);
+    th_tls_unref(server);
+}
+END_TEST
+
+/* OpenSSL would take it from the context that the connection began with. */
+START_TEST(sessions_live_as_long_as_the_chosen_context_says)
+{
+    pair p;
+    char buf[8];
+    th_tls_opts there = { .session_time = 5000 * TH_SECOND, .max_version = versions[_i] };
+    chooser c = { .other = new_server(&second, there) };
+    th_tls *server = new_server(
+        &first, (th_tls_opts){ .choose = choose, .arg = &c, .session_time = 100 * TH_SECOND });
+    shake_named(&p, server, NULL, "x.test");
+    EXPECT_DONE(&p);
+    ck_assert_int_eq(read_side(&p.client, buf, sizeof buf), 0); /* the tickets */
+    const SSL_SESSION *session = SSL_get_session(p.client.link.ssl);
+    ck_assert_int_eq(SSL_SESSION_has_ticket(session), 1);
+    ck_assert_uint_eq(SSL_SESSION_get_ticket_lifetime_hint(session), 5000);
+    close_pair(&p);
+    th_tls_unref(c.other);
     th_tls_unref(server);
 }
 END_TEST
@@ -634,6 +659,7 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, the_callback_gets_the_name_or_none);
     tcase_add_test(tcase, the_callback_is_asked_once_also_with_a_second_hello);
     tcase_add_test(tcase, the_chosen_context_is_kept_alive_and_used_with_all_its_settings);
+    tcase_add_loop_test(tcase, sessions_live_as_long_as_the_chosen_context_says, 0, 2);
     tcase_add_test(tcase, the_chosen_contexts_demands_on_clients_hold);
     tcase_add_test(tcase, sessions_of_one_context_do_not_open_another);
     tcase_add_loop_test(tcase, sessions_outlast_a_replacement_where_the_id_is_the_same, 0,
