@@ -159,6 +159,11 @@ int serve_main(int argc, char **argv)
     int status = options_read(&serve_command, argc, argv, &s);
     if (status >= 0)
         return status;
+    const char *wrong = check_tls(&s.tls);
+    if (wrong) {
+        print_error("thrum serve: %s (see thrum serve --help)", wrong);
+        return 2;
+    }
     if (s.tls.server.quiet && !s.log_chosen)
         s.log = LOG_OFF;
     if (s.log != LOG_OFF) {

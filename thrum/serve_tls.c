@@ -87,6 +87,7 @@ const char *set_client_cert(void *settings, const char *value)
 {
     tls_settings *s = settings;
     s->tls_on = true;
+    s->client_chosen = true;
     s->client_optional = strcmp(value, "optional") == 0;
     return s->client_optional || strcmp(value, "required") == 0 ? NULL
                                                                 : "must be required or optional";
@@ -147,6 +148,14 @@ const char *set_tls_kernel(void *settings, const char *value)
     s->tls_on = true;
     s->kernel = true;
     return NULL;
+}
+
+/* Who asks for certificates shall not believe that they are looked at when nobody's are good. */
+const char *check_tls(const tls_settings *s)
+{
+    return s->client_chosen && s->client_ca_count == 0
+               ? "--client-cert needs --client-ca: whose certificates are good"
+               : NULL;
 }
 
 /* ---- the files ---- */

@@ -22,7 +22,8 @@ typedef struct tls_settings {
     size_t cert_count;
     const char *client_cas[TLS_CAS_MAX + 1]; /* ended by NULL */
     size_t client_ca_count;
-    bool client_optional; /* a client may do without a certificate */
+    bool client_chosen;   /* it was said whether clients need a certificate */
+    bool client_optional; /* a client may do without one */
     const char *profile;
     int min_version;
     uint32_t hsts; /* seconds; 0: off */
@@ -77,6 +78,9 @@ const char *set_tls_kernel(void *settings, const char *value);
     {                                                                                              \
         "tls-keylog", "FILE", "write the secrets of connections, for Wireshark", set_keylog        \
     }
+
+/* What is wrong with the options together, or NULL. */
+const char *check_tls(const tls_settings *settings);
 
 /* Builds the context, if TLS is wanted; 0 or an error with its detail. On a fiber. */
 TH_MUST int open_tls(tls_settings *settings);

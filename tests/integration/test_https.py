@@ -174,6 +174,16 @@ def test_clients_need_a_certificate(tls_serve, authority):
     assert "unknown ca" in str(caught.value).lower().replace("_", " ")
 
 
+@pytest.mark.parametrize("kind", ["required", "optional"])
+def test_no_certificate_is_demanded_that_nobody_could_judge(thrum_bin, authority, kind):
+    cert, key = authority.server
+    done = subprocess.run([thrum_bin, "serve", "--listen", "127.0.0.1:0", "--cert", cert, "--key",
+                           key, "--client-cert", kind], capture_output=True, text=True,
+                          timeout=serving.TIMEOUT, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--client-cert needs --client-ca" in done.stderr
+
+
 def test_handlers_see_the_certificate_of_a_client(tls_probe, authority):
     server = tls_probe(client_ca=authority.cert)
     assert server.ask(target="/x/tls").body.split()[-2:] == [b"0", b"-2"]
