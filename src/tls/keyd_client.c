@@ -5,10 +5,14 @@
  *
  * What a worker keeps, its posts, belongs to it alone: no locks. A post is found by its address and
  * stays until the worker ends; there are as many as there are key processes.
+ *
+ * Clients learn nothing but that the handshake failed, so the log tells who runs the server: once
+ * when a key begins to fail, on whatever worker, and once when it is over.
  */
 #include "tls/keyd_client.h"
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "base/metrics.h"
 #include "runtime/annex.h"
 #include "runtime/sched.h"
@@ -20,6 +24,7 @@
 #include <openssl/evp.h>
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define IDLE_MAX    16                    /* connections that a post keeps */
@@ -164,6 +169,7 @@ typedef struct remote_signer {
     char *address;
     char *name;
     uint8_t id[THI_KEYD_ID_SIZE];
+    atomic_bool failing; /* and the log has told so */
 } remote_signer;
 
 /* A request that one connection carries, and then perhaps another. */
@@ -251,6 +257,22 @@ static int ask_in_time(const call *c)
     return note_failure(c->post, TH_ETLS);
 }
 
+/* A limit that is reached says nothing about the key process, nor does a caller who is cancelled.
+ */
+static void tell_log(remote_signer *s, int result)
+{
+    if (result >= 0) {
+        if (TH_UNLIKELY(atomic_load_explicit(&s->failing, memory_order_relaxed)) &&
+            atomic_exchange(&s->failing, false))
+            thi_log(TH_LOG_INFO, "the key process at %s signs again", s->address);
+        return;
+    }
+    if (result == TH_ELIMIT || result == -ENOMEM || th_check() < 0)
+        return;
+    if (!atomic_exchange(&s->failing, true))
+        thi_log(TH_LOG_WARNING, "handshakes fail: %s", th_err_detail());
+}
+
 static int sign(thi_signer *signer, const thi_sign_request *request)
 {
     remote_signer *s = thi_container_of(signer, remote_signer, base);
@@ -264,6 +286,7 @@ static int sign(thi_signer *signer, const thi_sign_request *request)
         return thi_err_clear(-ENOMEM);
     int result = ask_in_time(&c);
     thi_free(c.buf);
+    tell_log(s, result);
     if (result >= 0)
         thi_metric_add(THI_M_TLS_SIGNED_KEYD, 1);
     return result;

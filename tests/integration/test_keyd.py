@@ -81,6 +81,15 @@ def shake(server, authority, version=None):
             assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"hello")
 
 
+def complained(server, times, why):
+    """The log has told that the key fails, so often at least, and nothing else: how often."""
+    prefix = "thrum: warning: handshakes fail: the key process at "
+    lines = server.err.wait(lambda lines: len(lines) >= times and list(lines))
+    assert all(line.startswith(prefix) and re.search(why, line) for line in lines), lines
+    server.err.lines.clear()
+    return len(lines)
+
+
 # ---- a server without a key
 
 @pytest.mark.parametrize("kind", ["rsa:2048", "ec"])
@@ -225,6 +234,7 @@ def test_it_is_killed_under_load_and_comes_back(keyd, serve, pairs, authority):
         assert load.odd == []
     shaken(server, authority, times=10)
     lasting.close()
+    complained(server, 3, "has ended$|is not there|does not answer")
 
 
 def test_one_that_hangs_does_not_hold_up_who_is_in(keyd, serve, pairs, authority):
@@ -250,6 +260,7 @@ def test_one_that_hangs_does_not_hold_up_who_is_in(keyd, serve, pairs, authority
         assert load.odd == []
     shaken(server, authority, times=10)
     lasting.close()
+    complained(server, 1, "does not answer")
 
 
 # ---- who may ask, and for what
@@ -371,7 +382,24 @@ def test_a_wrong_place_is_told_at_the_start(thrum_bin, pairs, tmp_path):
 def test_it_comes_later_than_the_server(keyd, serve, pairs, authority):
     cert, key = pairs["ec"]
     server = serve(cert, f"keyd:unix:{keyd.path}")
-    with pytest.raises((ssl.SSLError, ConnectionResetError)):
-        shake(server, authority)
+    for _ in range(3):
+        with pytest.raises((ssl.SSLError, ConnectionResetError)):
+            shake(server, authority)
     keyd.start("--key", f"web={key}")
     shaken(server, authority)
+    assert complained(server, 1, "is not there: No such file or directory$") == 1
+
+
+def test_a_key_that_is_not_there_is_told_each_time_it_begins(keyd, serve, pairs, authority):
+    cert, key = pairs["ec"]
+    server = serve(cert, f"keyd:unix:{keyd.path}#web", "--workers", "1")
+    for _ in range(2):
+        keyd.start("--key", f"other={key}")
+        for _ in range(3):
+            with pytest.raises((ssl.SSLError, ConnectionResetError)):
+                shake(server, authority)
+        keyd.server.stop()
+        keyd.start("--key", f"web={key}")
+        shaken(server, authority)
+        keyd.server.stop()
+        assert complained(server, 1, f"unix:{keyd.path}: it has no key") == 1
