@@ -167,6 +167,6 @@ int th_cert_check(th_cert_store *store, const th_cert *cert, const th_cert_check
         X509_STORE_CTX_free(ctx);
     }
     sk_X509_pop_free(chain, X509_free);
-    X509_STORE_free(own);
+    thi_cert_store_give_back(store, own);
     return err;
 }

@@ -8,7 +8,8 @@
  * lock, and OpenSSL's store is made of it when somebody wants to check: that one is never changed
  * again, except by OpenSSL itself, which keeps there what it finds in directories. When something
  * has been added since, the next check makes a new one; those under way keep the old one by its
- * count.
+ * count. That count orders nothing (OpenSSL lowers it relaxed), so it is lowered with the lock:
+ * what one thread read is read before another frees it.
  */
 #include "tls/cert_store.h"
 
@@ -311,4 +312,13 @@ int thi_cert_store_get(th_cert_store *store, X509_STORE **got)
     }
     pthread_mutex_unlock(&store->lock);
     return err;
+}
+
+void thi_cert_store_give_back(th_cert_store *store, X509_STORE *got)
+{
+    if (!got)
+        return;
+    pthread_mutex_lock(&store->lock);
+    X509_STORE_free(got);
+    pthread_mutex_unlock(&store->lock);
 }
