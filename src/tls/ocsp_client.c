@@ -18,6 +18,7 @@
 #include <thrum/time.h>
 
 #include <errno.h>
+#include <openssl/x509v3.h>
 
 static thi_slot slot = { .class = CRYPTO_EX_INDEX_SSL_CTX, .forget = thi_free };
 
@@ -28,13 +29,17 @@ static th_str response_of(SSL *ssl)
     return size > 0 ? th_str_make(der, (size_t)size) : th_str_make("", 0);
 }
 
-/* In the chain that was verified, the one above the peer's own; a self-signed one is its own. */
+/*
+ * In the chain that was verified, the one above the peer's own. That chain is one certificate when
+ * it signs itself, and when it is trusted without its issuer, which then nobody knows (th_tls_trust
+ * has `partial` for that): NULL.
+ */
 static X509 *issuer_of(SSL *ssl, X509 *cert)
 {
     STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
     if (sk_X509_num(chain) > 1)
         return sk_X509_value(chain, 1);
-    return cert;
+    return X509_check_issued(cert, cert) == X509_V_OK ? cert : NULL;
 }
 
 static int judge(SSL *ssl, const thi_ocsp_client *client, th_str response)
@@ -44,9 +49,14 @@ static int judge(SSL *ssl, const thi_ocsp_client *client, th_str response)
     X509 *cert = SSL_get0_peer_certificate(ssl);
     if (!cert)
         return 0;
-    if (response.len == 0 && !client->required && !thi_ocsp_is_demanded(cert))
+    X509 *issuer = issuer_of(ssl, cert);
+    bool there = response.len > 0 && issuer; /* what nobody can have signed says nothing */
+    if (!there && !client->required && !thi_ocsp_is_demanded(cert))
         return 0;
-    thi_ocsp_judge(response, cert, issuer_of(ssl, cert), thi_sys_wall() / TH_SECOND, &f);
+    if (!issuer)
+        return thi_err_set(TH_ETLS, "the OCSP response of the server cannot be judged: the "
+                                    "issuer of its certificate was not sent");
+    thi_ocsp_judge(response, cert, issuer, thi_sys_wall() / TH_SECOND, &f);
     if (f.verdict == THI_OCSP_GOOD)
         return 0;
     return thi_err_set(f.verdict == THI_OCSP_UNJUDGED ? -ENOMEM : TH_ETLS,

@@ -645,6 +645,44 @@ START_TEST(a_callback_that_fails_ends_the_handshake_with_its_own_error)
 }
 END_TEST
 
+/* Who trusts the certificate itself may not know its issuer, and nobody else can have signed. */
+static void meet_trusted_leaf(int version, bool required, bool sent)
+{
+    ends e;
+    set_up();
+    open_ends(&e, version);
+    X509_STORE *store = X509_STORE_new();
+    ck_assert_int_eq(X509_STORE_add_cert(store, cert), 1);
+    ck_assert_int_eq(X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN), 1);
+    SSL_CTX_set_cert_store(e.client, store);
+    ask(&e, required);
+    serve(&e, NULL);
+    response good = make_response(cert, (recipe){ .since = 0 });
+    response bad = make_response(cert, (recipe){ .status = V_OCSP_CERTSTATUS_REVOKED });
+    if (sent)
+        ck_assert_int_eq(SSL_CTX_add1_chain_cert(e.server, authority), 1);
+    e.to_staple = str_of(&good);
+    ck_assert_int_eq(connect_ends(&e), sent || !required);
+    ck_assert_int_eq(e.checked, sent || !required);
+    e.to_staple = str_of(&bad);
+    ck_assert_int_eq(connect_ends(&e), !sent && !required);
+    if (sent)
+        ck_assert_ptr_nonnull(strstr(e.detail, "was revoked on"));
+    else if (required)
+        ck_assert_ptr_nonnull(strstr(e.detail, "the issuer of its certificate was not sent"));
+    drop_response(&good);
+    drop_response(&bad);
+    close_ends(&e);
+    tear_down();
+}
+
+START_TEST(without_its_issuer_a_trusted_leaf_has_no_response)
+{
+    for (int i = 0; i < 4; i++)
+        meet_trusted_leaf(versions[_i], (i & 1) != 0, (i & 2) != 0);
+}
+END_TEST
+
 /* There is no certificate in a resumed handshake, and nothing to say about one. */
 START_TEST(a_resumed_session_is_not_asked_about)
 {
@@ -725,6 +763,7 @@ static void fill(Suite *suite)
     tcase_add_loop_test(tcase, the_bytes_of_the_server_reach_the_client_unchanged, 0, 2);
     tcase_add_loop_test(tcase, a_bad_response_ends_the_handshake_with_its_reason, 0, 2);
     tcase_add_loop_test(tcase, a_callback_that_fails_ends_the_handshake_with_its_own_error, 0, 2);
+    tcase_add_loop_test(tcase, without_its_issuer_a_trusted_leaf_has_no_response, 0, 2);
     tcase_add_loop_test(tcase, a_resumed_session_is_not_asked_about, 0, 2);
 }
 
