@@ -19,6 +19,23 @@
 
 #define SHAKERS 20
 
+/* ---- keys of the tests ----------------------------------------------------------------------- */
+
+/* Made before the tests, each of which is a process of its own, and never changed: OpenSSL takes
+ * longer to find them than for all else here. */
+static EVP_PKEY *rsa2048, *rsa3072;
+
+/* A reference to a key of that kind; of RSA always the same one. */
+static EVP_PKEY *new_key(const char *kind)
+{
+    bool large = strcasecmp(kind, "rsa3072") == 0;
+    if (strncasecmp(kind, "rsa", 3) != 0)
+        return mint_key(kind);
+    EVP_PKEY *key = large ? rsa3072 : rsa2048;
+    ck_assert_int_eq(EVP_PKEY_up_ref(key), 1);
+    return key;
+}
+
 /* ---- the pool -------------------------------------------------------------------------------- */
 
 /* Threads of the pool that are held up, until they are told to go on. */
@@ -82,7 +99,7 @@ static int meet(void *arg)
 /* Opens a hall for a key of that kind. */
 static void open_hall(hall *h, const char *kind, int version)
 {
-    EVP_PKEY *key = mint_key(kind);
+    EVP_PKEY *key = new_key(kind);
     EVP_PKEY *wrapped = wrap(key, THI_SIGNER_OFF_LOOP);
     ck_assert(thi_signer_has(wrapped));
     ck_assert(!thi_signer_has(key));
@@ -143,7 +160,7 @@ START_TEST(outside_of_a_fiber_the_key_is_used_in_place)
 {
     hall h;
     int64_t before = thi_metric_read(THI_M_TLS_SIGNED_HERE);
-    open_hall(&h, "rsa2048", TLS1_3_VERSION);
+    open_hall(&h, "rsa", TLS1_3_VERSION);
     meet(&h);
     ck_assert_int_eq(thi_metric_read(THI_M_TLS_SIGNED_HERE) - before, 1);
     close_hall(&h);
@@ -174,7 +191,7 @@ static int shake_and_tell(void *arg)
 FIBER_TEST(a_fiber_that_waits_for_its_signature_can_be_cancelled)
 {
     hall h;
-    open_hall(&h, "rsa2048", TLS1_3_VERSION);
+    open_hall(&h, "rsa", TLS1_3_VERSION);
     hold_pool();
     lone_shaker s = { &h, 0, "" };
     th_scope scope;
@@ -221,7 +238,7 @@ static void cancel_after(hall *h, int64_t span)
 FIBER_TEST(work_that_has_begun_is_waited_for)
 {
     hall h;
-    open_hall(&h, "rsa4096", TLS1_3_VERSION);
+    open_hall(&h, "rsa3072", TLS1_3_VERSION);
     for (int i = 0; i < 20; i++)
         cancel_after(&h, i * 200 * TH_MICROSECOND);
     close_hall(&h);
@@ -240,7 +257,7 @@ FIBER_TEST(errors_of_other_fibers_are_not_found_in_the_handshake)
 {
     hall h;
     th_scope scope;
-    open_hall(&h, "rsa2048", TLS1_3_VERSION);
+    open_hall(&h, "rsa", TLS1_3_VERSION);
     open_scope(&scope);
     spawn(&scope, meet, &h); /* wants an empty queue at its end */
     spawn(&scope, leave_an_error, NULL);
@@ -269,7 +286,7 @@ START_TEST(the_failure_of_a_signer_is_that_of_the_handshake)
     const char *const kinds[] = { "RSA", "P-256" };
     for (int i = 0; i < 2; i++) {
         thi_signer signer = { &failing, 1 };
-        EVP_PKEY *key = mint_key(kinds[i]);
+        EVP_PKEY *key = new_key(kinds[i]);
         EVP_PKEY *wrapped = NULL;
         ck_assert_int_eq(thi_signer_key(key, &signer, &wrapped), 0);
         hall h = { .server = new_server_ctx(key, wrapped),
@@ -292,8 +309,8 @@ START_TEST(the_certificate_fits_the_key_with_a_signer)
 {
     const char *const kinds[] = { "RSA", "P-256", "P-521" };
     for (int i = 0; i < 3; i++) {
-        EVP_PKEY *key = mint_key(kinds[i]);
-        EVP_PKEY *other = mint_key(kinds[i]);
+        EVP_PKEY *key = new_key(kinds[i]);
+        EVP_PKEY *other = mint_key(i == 0 ? "rsa1024" : kinds[i]);
         X509 *cert = mint_cert(key, NULL, NULL, (minting){ .cn = "test" });
         X509 *wrong = mint_cert(other, NULL, NULL, (minting){ .cn = "test" });
         EVP_PKEY *wrapped = wrap(key, THI_SIGNER_OFF_LOOP);
@@ -311,7 +328,7 @@ END_TEST
 
 START_TEST(a_key_outlives_who_made_it_and_is_wrapped_once)
 {
-    EVP_PKEY *key = mint_key("rsa");
+    EVP_PKEY *key = new_key("rsa");
     EVP_PKEY *wrapped = wrap(key, THI_SIGNER_OFF_LOOP);
     EVP_PKEY *again = wrap(wrapped, THI_SIGNER_OFF_LOOP);
     ck_assert_ptr_eq(again, wrapped);
@@ -328,7 +345,7 @@ END_TEST
 
 START_TEST(a_public_key_is_refused)
 {
-    EVP_PKEY *key = mint_key("rsa");
+    EVP_PKEY *key = new_key("rsa");
     unsigned char *der = NULL;
     int len = i2d_PUBKEY(key, &der);
     const unsigned char *at = der;
@@ -345,7 +362,7 @@ END_TEST
 
 START_TEST(without_memory_there_is_no_signer_and_no_leak)
 {
-    EVP_PKEY *key = mint_key("P-384");
+    EVP_PKEY *key = new_key("P-384");
     EVP_PKEY *wrapped = NULL;
     int64_t live = thi_alloc_live();
     thi_alloc_fail_at(1);
@@ -361,8 +378,8 @@ END_TEST
 
 START_TEST(cheap_keys_stay_as_they_are_and_dear_ones_do_not)
 {
-    EVP_PKEY *cheap = mint_key("ED25519");
-    EVP_PKEY *dear = mint_key("rsa4096");
+    EVP_PKEY *cheap = new_key("ED25519");
+    EVP_PKEY *dear = new_key("rsa3072");
     EVP_PKEY *same = wrap(cheap, THI_SIGNER_AS_MEASURED);
     EVP_PKEY *wrapped = wrap(dear, THI_SIGNER_AS_MEASURED);
     ck_assert_ptr_eq(same, cheap);
@@ -379,7 +396,7 @@ END_TEST
 /* P-256 has code of its own in OpenSSL, other curves of its size are slower by far. */
 START_TEST(curves_of_one_size_are_measured_each)
 {
-    EVP_PKEY *usual = mint_key("P-256");
+    EVP_PKEY *usual = new_key("P-256");
     EVP_PKEY *other = EVP_EC_gen("brainpoolP256r1");
     ck_assert_ptr_nonnull(other);
     ck_assert_int_ne(thi_sign_cost(usual), thi_sign_cost(other));
@@ -430,7 +447,7 @@ FIBER_TEST(a_cancelled_fiber_measures_nothing)
     open_cancelled_scope(&scope);
     ck_assert_int_eq(th_key_costs(costs, &handoff), -ECANCELED);
     ck_assert_int_eq(handoff, -1);
-    EVP_PKEY *key = mint_key("rsa");
+    EVP_PKEY *key = new_key("rsa");
     EVP_PKEY *wrapped = wrap(key, THI_SIGNER_AS_MEASURED);
     ck_assert(thi_signer_has(wrapped)); /* by its size */
     EVP_PKEY_free(key);
@@ -472,5 +489,10 @@ static void fill(Suite *suite)
 
 int main(void)
 {
-    return thi_check_run("tls/signer", fill);
+    rsa2048 = EVP_RSA_gen(2048);
+    rsa3072 = EVP_RSA_gen(3072);
+    int result = thi_check_run("tls/signer", fill);
+    EVP_PKEY_free(rsa2048);
+    EVP_PKEY_free(rsa3072);
+    return result;
 }
