@@ -242,6 +242,38 @@ START_TEST(a_session_ends_with_its_time)
 }
 END_TEST
 
+/* RFC 8446, 4.6.1: whatever the server and the cache's owner say. That the server has other keys by
+ * then is its own matter. */
+START_TEST(no_session_is_kept_for_more_than_a_week)
+{
+    EVP_PKEY *key = mint_key("ec");
+    set_up(0);
+    X509 *cert = make_cert(key, 9, 60L * 24 * 3600, 0, NULL);
+    SSL_CTX_free(server);
+    server = server_with(cert, key, versions[_i]);
+    ck_assert_int_eq(thi_tls_tickets_attach(server, keys, &usual), 0);
+    SSL_CTX_set_timeout(server, 30L * 24 * 3600);
+    shifted = *thi_sys_table;
+    shifted.clock = shifted_clock;
+    thi_sys_table = &shifted;
+    th_tls_sessions *sessions =
+        cache_with((th_tls_sessions_opts){ .session_time = 60 * 24 * TH_HOUR });
+    ck_assert(!visit(&usual_one, sessions));
+    shift = 7 * 24 * TH_HOUR - 10 * TH_SECOND;
+    (void)visit(&usual_one, sessions);
+    ck_assert_uint_eq(stats_of(sessions).offered, 1);
+    shift += 7 * 24 * TH_HOUR;
+    (void)visit(&usual_one, sessions);
+    ck_assert_uint_eq(stats_of(sessions).offered, 1);
+    ck_assert_uint_gt(stats_of(sessions).expired, 0);
+    th_tls_sessions_unref(sessions);
+    thi_sys_table = &thi_sys_real;
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    tear_down();
+}
+END_TEST
+
 /* Nor does it outlive the certificate that was verified when it was made. */
 START_TEST(a_session_ends_with_the_certificate)
 {
@@ -570,6 +602,7 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, another_name_port_protocol_or_context_is_another_destination);
     tcase_add_test(tcase, the_oldest_makes_room_in_a_destination_and_in_all);
     tcase_add_loop_test(tcase, a_session_ends_with_its_time, 0, 2);
+    tcase_add_loop_test(tcase, no_session_is_kept_for_more_than_a_week, 0, 2);
     tcase_add_loop_test(tcase, a_session_ends_with_the_certificate, 0, 2);
     tcase_add_loop_test(tcase, after_a_failure_a_destination_is_forgotten, 0, 2);
     tcase_add_loop_test(tcase, a_session_that_the_server_does_not_take_is_no_failure, 0, 2);
