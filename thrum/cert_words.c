@@ -49,6 +49,10 @@ char *cert_how_far(int64_t seconds, char text[CERT_WHEN_SIZE])
     int64_t far = seconds - (int64_t)time(NULL);
     int64_t size = far < 0 ? -far : far;
     size_t i = 0;
+    if (far == 0) {
+        snprintf(text, CERT_WHEN_SIZE, "now");
+        return text;
+    }
     while (i < 3 && size < 2 * units[i].seconds)
         i++;
     int64_t n = (size + units[i].seconds / 2) / units[i].seconds;

@@ -206,6 +206,11 @@ int run_program(const char *name, int (*app)(void *settings), server_settings *s
         return 1;
     }
     const char *detail = *c.detail ? c.detail : th_err_detail();
-    print_error("thrum %s: %s%s%s", name, detail, *detail ? ": " : "", th_strerror(result));
+    const char *code = th_strerror(result);
+    size_t len = strlen(detail);
+    size_t tail = strlen(code);
+    if (len >= tail && strcmp(detail + len - tail, code) == 0)
+        code = ""; /* the detail says it already */
+    print_error("thrum %s: %s%s%s", name, detail, *detail && *code ? ": " : "", code);
     return 1;
 }

@@ -20,6 +20,7 @@
 #include "tls/whole.h"
 
 #include <errno.h>
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 #include <strings.h>
@@ -183,6 +184,20 @@ X509 *thi_tls_identity_leaf(const thi_tls_identity *identity)
 
 /* ---- use ---- */
 
+/* What OpenSSL calls an "ee key" is for nobody who runs a server. */
+static int refuse(const thi_tls_identity *identity)
+{
+    unsigned long first = thi_ossl_peek();
+    const char *words = "";
+    if (ERR_GET_LIB(first) == ERR_LIB_SSL && ERR_GET_REASON(first) == SSL_R_EE_KEY_TOO_SMALL)
+        words = ": its key is too weak for the profile";
+    else if (ERR_GET_LIB(first) == ERR_LIB_SSL && ERR_GET_REASON(first) == SSL_R_CA_KEY_TOO_SMALL)
+        words = ": a key of its chain is too weak for the profile";
+    else if (ERR_GET_LIB(first) == ERR_LIB_SSL && ERR_GET_REASON(first) == SSL_R_CA_MD_TOO_WEAK)
+        words = ": a digest that signs its chain is too weak for the profile";
+    return thi_ossl_fail(TH_ETLS, "%s%s", identity->what, words);
+}
+
 int thi_tls_identity_use(const thi_tls_identity *identity, SSL_CTX *ctx)
 {
     thi_ossl_begin();
@@ -192,7 +207,7 @@ int thi_tls_identity_use(const thi_tls_identity *identity, SSL_CTX *ctx)
     X509 *leaf = sk_X509_shift(chain); /* borrowed, as all in a copy */
     int good = SSL_CTX_use_cert_and_key(ctx, leaf, identity->key, chain, 1);
     sk_X509_free(chain);
-    return good == 1 ? 0 : thi_ossl_fail(TH_ETLS, "%s", identity->what);
+    return good == 1 ? 0 : refuse(identity);
 }
 
 int64_t thi_tls_identity_end(const thi_tls_identity *identity)

@@ -182,6 +182,11 @@ def test_a_folder_that_cannot_be_served_is_one_line_and_status_1(run, tmp_path):
             1, [], [f"thrum serve: {folder}: {reason}".replace("\n", "?")])
 
 
+def test_a_file_that_is_not_there_is_said_once(run):
+    line = "thrum serve: no.pem: No such file or directory"
+    assert run("serve", "--cert", "no.pem") == (1, [], [line])
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_address_that_cannot_be_had_is_one_line_and_status_1(run, command, taken, tmp_path):
     for address, reason in ((f"[::1]:{taken}", "Address already in use"),

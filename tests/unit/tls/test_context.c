@@ -90,7 +90,8 @@ START_TEST(a_key_that_is_too_small_is_refused_and_old_takes_it)
 {
     issued weak = issue(&ca, (wish){ .cn = "weak", .key = "rsa1024" });
     th_tls_cert cert = cert_of(&weak);
-    EXPECT_REFUSED(TH_ETLS, "ee key too small", { .certs = &cert, .certs_count = 1 });
+    EXPECT_REFUSED(TH_ETLS, "its key is too weak for the profile",
+                   { .certs = &cert, .certs_count = 1 });
     th_tls_unref(new_server(&weak, (th_tls_opts){ .profile = "old" }));
     drop_issued(&weak);
 }
