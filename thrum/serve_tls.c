@@ -15,6 +15,8 @@
  */
 #include "serve_tls.h"
 
+#include "cert_words.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -260,6 +262,16 @@ static int build(tls_settings *s, th_tls **tls)
     return th_tls_new(&opts, tls);
 }
 
+/* It serves all the same: that may be wanted, and to stop would help nobody. */
+static void warn_of_the_end(const th_tls *tls)
+{
+    th_tls_facts facts;
+    char when[CERT_WHEN_SIZE];
+    if (th_tls_tell(tls, sizeof facts, &facts) == 0 && facts.not_after < th_wall() / TH_SECOND)
+        print_error("thrum serve: a certificate expired on %s: clients refuse it",
+                    cert_when(facts.not_after, when));
+}
+
 /* Where no certificate is named, that of `thrum cert dev` serves, which is made on first use. */
 static int use_dev(tls_settings *s)
 {
@@ -278,7 +290,11 @@ int open_tls(tls_settings *s)
     int err = s->cert_count == 0 ? use_dev(s) : 0;
     if (err == 0)
         err = th_tls_ticket_keys_new(&tickets, &s->ticket_keys);
-    return err < 0 ? err : build(s, &s->tls);
+    if (err == 0)
+        err = build(s, &s->tls);
+    if (err == 0)
+        warn_of_the_end(s->tls);
+    return err;
 }
 
 void print_tls(const tls_settings *s)
@@ -311,7 +327,9 @@ static void renew(tls_settings *s)
         err = th_tls_replace(s->tls, newer);
     if (err == 0 && !s->server.quiet)
         print_error("thrum serve: the certificates were read again and are in use");
-    else if (err < 0 && err != -ECANCELED)
+    if (err == 0)
+        warn_of_the_end(s->tls);
+    else if (err != -ECANCELED)
         print_error("thrum serve: the certificates were not renewed, those in use stay: %s: %s",
                     why, th_strerror(err));
     th_tls_unref(newer);

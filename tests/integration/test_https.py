@@ -184,6 +184,17 @@ def test_no_certificate_is_demanded_that_nobody_could_judge(thrum_bin, authority
     assert "--client-cert needs --client-ca" in done.stderr
 
 
+def test_a_certificate_that_has_expired_is_told_and_serves(tls_serve, authority):
+    context = authority.client()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    server = tls_serve(pair=authority.issue("localhost", days=-1), context=context)
+    assert server.ask().status == 403  # no list of a folder
+    line, = server.err.wait(lambda lines: list(lines))
+    assert line.startswith("thrum serve: a certificate expired on 20")
+    assert line.endswith(" ago): clients refuse it")
+    server.err.lines.clear()
+
+
 def test_handlers_see_the_certificate_of_a_client(tls_probe, authority):
     server = tls_probe(client_ca=authority.cert)
     assert server.ask(target="/x/tls").body.split()[-2:] == [b"0", b"-2"]
