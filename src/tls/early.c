@@ -76,8 +76,8 @@ int thi_tls_early_read(SSL *ssl, void *buf, size_t size, size_t *got)
     case SSL_READ_EARLY_DATA_SUCCESS:
         *got = n;
         return THI_EARLY_DATA;
-    case SSL_READ_EARLY_DATA_FINISH:
-        return THI_EARLY_OVER;
+    case SSL_READ_EARLY_DATA_FINISH: /* also when what is behind the end was fatal */
+        return thi_ossl_peek() == 0 ? THI_EARLY_OVER : THI_EARLY_FAILED;
     default:
         return retry_or_fail(ssl, 0);
     }
