@@ -24,6 +24,7 @@
 
 #include "base/error.h"
 #include "base/util.h"
+#include "tls/engine_early.h"
 #include "tls/handshakes.h"
 #include "tls/kernel.h"
 
@@ -122,7 +123,7 @@ static int pull_by_reading(thi_tls_pump *p)
     return err < 0 ? err : take_in(p, n);
 }
 
-int thi_tls_pump_pull(thi_tls_pump *p)
+static int pull(thi_tls_pump *p)
 {
     const thi_stream_ops *ops = p->below->ops;
     int err = ops->wait ? ops->wait(p->below) : 0;
@@ -134,6 +135,32 @@ int thi_tls_pump_pull(thi_tls_pump *p)
     if (err == -EOPNOTSUPP)
         err = pull_by_reading(p);
     return err == -EAGAIN ? 0 : err; /* then the caller finds nothing, and comes back to wait */
+}
+
+/* Does a part of the handshake, as long as there is time for that. A scope of its own, so that what
+ * is too long can be told from what the caller wanted. */
+static int do_in_time(thi_tls_pump *p, int (*part)(thi_tls_pump *p))
+{
+    th_scope scope;
+    if (p->handshake_time == TH_NEVER)
+        return part(p);
+    int err = th_scope_open(&scope, &(th_scope_opts){ .deadline = p->handshake_end });
+    if (err < 0)
+        return err;
+    err = part(p);
+    bool late = th_scope_reason(&scope) == -ETIMEDOUT;
+    (void)th_scope_close(&scope);
+    if (err == -ETIMEDOUT && late && thi_sched_may_park() == 0)
+        return thi_err_set(err, "the handshake took longer than %.1f s",
+                           (double)p->handshake_time / 1e9);
+    return err;
+}
+
+/* Early data did not wait for the rest of the handshake, whose time goes on. */
+int thi_tls_pump_pull(thi_tls_pump *p)
+{
+    bool rest = thi_tls_engine_early_ready(&p->engine) && !p->engine.done;
+    return rest ? do_in_time(p, pull) : pull(p);
 }
 
 /* ---- out ---- */
@@ -386,24 +413,6 @@ static int shake_hands(thi_tls_pump *p)
     return err;
 }
 
-/* A scope of its own, so that what is too long can be told from what the caller wanted. */
-static int shake_in_time(thi_tls_pump *p)
-{
-    th_scope scope;
-    int64_t limit = p->handshake_time;
-    if (limit == TH_NEVER)
-        return shake_hands(p);
-    int err = th_scope_open(&scope, &(th_scope_opts){ .deadline = th_after(limit) });
-    if (err < 0)
-        return err;
-    err = shake_hands(p);
-    bool late = th_scope_reason(&scope) == -ETIMEDOUT;
-    (void)th_scope_close(&scope);
-    if (err == -ETIMEDOUT && late && thi_sched_may_park() == 0)
-        return thi_err_set(err, "the handshake took longer than %.1f s", (double)limit / 1e9);
-    return err;
-}
-
 int thi_tls_pump_handshake(thi_tls_pump *p)
 {
     while (!thi_tls_engine_is_open(&p->engine)) {
@@ -417,7 +426,8 @@ int thi_tls_pump_handshake(thi_tls_pump *p)
             continue;
         }
         p->shaking = true;
-        err = shake_in_time(p);
+        p->handshake_end = th_after(p->handshake_time);
+        err = do_in_time(p, shake_hands);
         p->shaking = false;
         thi_tls_pump_turn(p);
         if (err < 0)

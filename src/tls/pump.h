@@ -20,6 +20,7 @@ typedef struct thi_tls_pump {
     thi_worker *worker;
     thi_list waiters;            /* fibers that wait for a turn */
     int64_t handshake_time;      /* ns; TH_NEVER: no limit */
+    int64_t handshake_end;       /* by the clock, once it has begun */
     struct th_scope *rest_scope; /* of the fiber that sends what is left, while it is in it */
     bool shaking;                /* a fiber makes the handshake */
     bool flushing;               /* a fiber is in a step of the stream below that sends */
