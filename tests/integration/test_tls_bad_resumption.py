@@ -3,12 +3,12 @@
 import pytest
 
 from serving import eventually
-from tls_keys import Aead13, digest, expand
+from tls_keys import Aead13, digest, expand, finished13
 from tls_link import Alert
 from tls_messages import (
-    CLIENT_HELLO, DATA, EARLY_DATA, PSK, PSK_MODES, SHARE, TICKET, Reader, certificate13,
-    client_hello, extensions, listed, message, numbers, read_extensions, server_hello, share,
-    ticket13)
+    CLIENT_HELLO, DATA, EARLY_DATA, END_OF_EARLY_DATA, FINISHED, HANDSHAKE, KEY_UPDATE, PSK,
+    PSK_MODES, SHARE, TICKET, Reader, certificate13, client_hello, extensions, listed, message,
+    numbers, read_extensions, server_hello, share, ticket13)
 from tls_script12 import Client12
 from tls_script13 import Client13, Server13
 
@@ -212,14 +212,16 @@ def test_a_certificate_where_a_session_is_resumed(several_ends):
 
 # ---- early data
 
-def send_early(peer, *pieces):
-    """Goes on to behind the server's flight, and then sends what might have come before it."""
+def send_early(peer, *pieces, taken=False):
+    """Goes on to behind the server's flight, and then sends what might have come before it. Gives
+    the keys for more of it."""
     peer.extensions[EARLY_DATA] = b""
     said = []
     peer.handshake(until="finished", hello=lambda data: said.append(data) or data)
     keys = Aead13(expand(peer.schedule.early, b"c e traffic", digest(said[0])))
-    assert EARLY_DATA not in peer.encrypted
+    assert (EARLY_DATA in peer.encrypted) == taken
     peer.raw(*[keys.seal(DATA, piece) for piece in pieces])
+    return keys
 
 
 @pytest.mark.parametrize("count", [1, 15])
@@ -246,3 +248,132 @@ def test_early_data_without_a_session(ends):
         peer.extensions[EARLY_DATA] = b""
         peer.handshake()
         assert EARLY_DATA not in peer.encrypted
+
+
+# ---- early data that is allowed
+
+EARLY_MAX = 1000
+END = message(END_OF_EARLY_DATA)
+
+
+@pytest.fixture
+def eager(several_ends):
+    """A server that takes early data, and a session of it."""
+    ends = several_ends.get(early_data=EARLY_MAX)
+    with ends.meet(Client13) as peer:
+        return ends, peer.handshake().take_ticket()
+
+
+def under(peer, keys, data, kind=HANDSHAKE):
+    """A message under other keys than the present ones."""
+    peer.raw(keys.seal(kind, data))
+    if kind == HANDSHAKE:
+        peer.transcript += data
+
+
+@pytest.mark.parametrize("pieces", [(), (b"some", b"more"), (bytes(EARLY_MAX),)])
+def test_early_data(eager, pieces):
+    """It is answered at once, up to the last byte that is allowed."""
+    ends, ticket = eager
+    with ends.meet(Client13, ticket=ticket) as peer:
+        keys = send_early(peer, *pieces, taken=True)
+        assert read_data(peer, len(b"".join(pieces))) == b"".join(pieces)
+        under(peer, keys, END)
+        assert peer.handshake().resumed
+        peer.take_ticket()
+        peer.record(DATA, b"late")
+        assert peer.expect(DATA) == b"late"
+
+
+def read_data(peer, size):
+    data = b""
+    while len(data) < size:
+        data += peer.expect(DATA)
+    return data
+
+
+@pytest.mark.parametrize("pieces", [(bytes(EARLY_MAX + 1),), (bytes(100),) * 11, (b"x",) * 1001])
+def test_too_much_early_data(eager, pieces):
+    ends, ticket = eager
+    with ends.meet(Client13, ticket=ticket) as peer:
+        send_early(peer, *pieces, taken=True)
+        ends.refused(peer, Alert.UNEXPECTED_MESSAGE, "too much early data")
+
+
+def test_garbage_for_early_data(eager):
+    ends, ticket = eager
+    with ends.meet(Client13, ticket=ticket) as peer:
+        keys = send_early(peer, b"some", taken=True)
+        peer.raw(flipped(keys.seal(DATA, b"more"), -1))
+        ends.refused(peer, Alert.BAD_RECORD_MAC)
+
+
+WRONG_MESSAGES = {  # where the end should be, under the keys of early data
+    "no end": (lambda peer: finished(peer), Alert.UNEXPECTED_MESSAGE),
+    "an update of keys": (lambda _: message(KEY_UPDATE, b"\0"), Alert.UNEXPECTED_MESSAGE),
+    "a hello": (lambda peer: peer.hello(), Alert.UNEXPECTED_MESSAGE),
+    "an end with something in it": (lambda _: message(END_OF_EARLY_DATA, b"x"),
+                                    Alert.ILLEGAL_PARAMETER),
+}
+
+
+def finished(peer):
+    return message(FINISHED, finished13(peer.client, peer.transcript))
+
+
+@pytest.mark.parametrize("make, alert", WRONG_MESSAGES.values(), ids=WRONG_MESSAGES)
+def test_another_message_where_early_data_should_end(eager, make, alert):
+    ends, ticket = eager
+    with ends.meet(Client13, ticket=ticket) as peer:
+        keys = send_early(peer, b"some", taken=True)
+        under(peer, keys, make(peer))
+        ends.refused(peer, alert)
+
+
+def test_early_data_without_an_end(eager):
+    """The other side does not change its keys then."""
+    ends, ticket = eager
+    with ends.meet(Client13, ticket=ticket) as peer:
+        send_early(peer, b"some", taken=True)
+        ends.refuse(peer, Alert.BAD_RECORD_MAC)
+
+
+@pytest.mark.parametrize("again, alert", [(False, Alert.UNEXPECTED_MESSAGE),
+                                          (True, Alert.BAD_RECORD_MAC)])
+def test_a_second_end_of_early_data(eager, again, alert):
+    """Under the keys of the handshake, or again under those of early data."""
+    ends, ticket = eager
+    with ends.meet(Client13, ticket=ticket) as peer:
+        keys = send_early(peer, b"some", taken=True)
+        under(peer, keys, END)
+        under(peer, keys if again else peer.sealing, END)
+        ends.refused(peer, alert)
+
+
+def test_early_data_behind_its_end(eager):
+    ends, ticket = eager
+    with ends.meet(Client13, ticket=ticket) as peer:
+        keys = send_early(peer, b"some", taken=True)
+        under(peer, keys, END)
+        under(peer, keys, b"more", kind=DATA)
+        ends.refused(peer, Alert.BAD_RECORD_MAC)
+
+
+def test_an_end_of_early_data_that_was_not_taken(ends, ticket):
+    with ends.meet(Client13, ticket=ticket) as peer:
+        send_early(peer)
+        peer.message(END)
+        ends.refused(peer, Alert.UNEXPECTED_MESSAGE)
+
+
+@pytest.mark.parametrize("piece", [b"", b"x"])
+def test_early_data_that_never_ends(several_ends, piece):
+    """It is a part of the handshake, which has to be over in time."""
+    ends = several_ends.get(early_data=EARLY_MAX, handshake_time=500)
+    with ends.meet(Client13) as peer:
+        ticket = peer.handshake().take_ticket()
+    with ends.meet(Client13, ticket=ticket) as peer:
+        send_early(peer, piece, taken=True)
+        peer.drain()
+        _, error, why = ends.outcome(peer.port)
+        assert (error, why) == ("ETIMEDOUT", "the handshake took longer than 0.5 s")

@@ -47,7 +47,7 @@ static int secure(th_stream *plain, int role, th_stream **safe)
 {
     th_tls_stream_opts opts = { .name = "localhost", .port = 443, .later = 1 };
     if (role == SERVER)
-        opts = (th_tls_stream_opts){ .later = 1 };
+        opts = (th_tls_stream_opts){ .later = 1, .early = set.tls.early_data_max > 0 };
     return role == SERVER ? th_tls_server(set.http.tls, plain, &opts, safe)
                           : th_tls_client(set.http.tls, plain, &opts, safe);
 }
