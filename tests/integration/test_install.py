@@ -27,6 +27,34 @@ int main(void)
 }
 """
 
+# A function whose frame is larger than its fiber's stack by far, and that uses its far end alone.
+LARGE_FRAME = """\
+#include <thrum.h>
+
+static int large(void *arg)
+{
+    volatile char frame[1 << 20];
+    (void)arg;
+    frame[0] = 1;
+    return frame[0];
+}
+
+static int app(void *arg)
+{
+    th_spawn_opts opts = { .stack_size = 65536 };
+    th_scope scope;
+    (void)arg;
+    if (th_scope_open(&scope, 0) < 0 || th_spawn_with(&scope, large, 0, &opts, 0) < 0)
+        return 1;
+    return th_scope_close(&scope);
+}
+
+int main(void)
+{
+    return th_run(app, 0, 0) < 0;
+}
+"""
+
 CMAKE = """\
 cmake_minimum_required(VERSION 3.18)
 project(user C)
@@ -80,6 +108,15 @@ def test_shared_through_pkg_config(prefix, program, tmp_path):
     assert "libthrum.so.0" in run("ldd", tmp_path / "shared", env=env)
 
 
+def test_large_frames_meet_the_guard_of_a_stack(prefix, tmp_path):
+    """Compiled as pkg-config says: without that the far end is in somebody else's memory."""
+    (tmp_path / "large.c").write_text(LARGE_FRAME)
+    run("cc", tmp_path / "large.c", *flags(prefix), "-o", tmp_path / "large")
+    done = subprocess.run([tmp_path / "large"], stderr=subprocess.PIPE, text=True,
+                          env=dict(os.environ, LD_LIBRARY_PATH=str(libdir(prefix))))
+    assert done.returncode == -signal.SIGSEGV and "stack overflow in fiber" in done.stderr
+
+
 def test_static_through_pkg_config(prefix, program, tmp_path):
     run("cc", "-static", program, *flags(prefix, "--static"), "-o", tmp_path / "static")
     assert run(tmp_path / "static") == "TH_EOF\n"
@@ -127,7 +164,7 @@ def test_both_through_cmake_also_after_a_move(prefix, program, tmp_path):
     run("cp", "-a", prefix, moved)
     (tmp_path / "CMakeLists.txt").write_text(CMAKE)
     run("cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={moved}")
-    run("cmake", "--build", tmp_path / "build")
+    assert "-fstack-clash-protection" in run("cmake", "--build", tmp_path / "build", "--verbose")
     for kind in ("thrum", "static"):
         assert run(tmp_path / "build" / f"with_{kind}") == "TH_EOF\n"
     assert str(moved) in run("ldd", tmp_path / "build" / "with_thrum")
