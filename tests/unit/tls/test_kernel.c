@@ -53,28 +53,28 @@ FIBER_TEST(a_kernel_without_tls_is_asked_once)
     }
 }
 
-FIBER_TEST(nobody_asks_who_does_not_want_it)
+/* A connection on which the kernel is not even asked. */
+static void meet_unasked(th_tls_opts opts)
 {
     peer p = { .script = ping_then_read };
     take_tls_away();
-    open_server(&p, (th_tls_opts){ 0 });
+    open_server(&p, opts);
+    ck_assert(!kernel_sends(server_side));
     read_ping();
     end_well(&p);
     close_server(&p);
     ck_assert_int_eq(atomic_load(&asked), 0);
 }
 
+FIBER_TEST(nobody_asks_who_does_not_want_it)
+{
+    meet_unasked((th_tls_opts){ 0 });
+}
+
 /* OpenSSL gives no key away where records are to be smaller. */
 FIBER_TEST(small_records_are_not_for_the_kernel)
 {
-    peer p = { .script = ping_then_read };
-    take_tls_away();
-    open_server(&p, (th_tls_opts){ .kernel_sends = 1, .record_max = 1000 });
-    ck_assert(!kernel_sends(server_side));
-    read_ping();
-    end_well(&p);
-    close_server(&p);
-    ck_assert_int_eq(atomic_load(&asked), 0);
+    meet_unasked((th_tls_opts){ .kernel_sends = 1, .record_max = 1000 });
 }
 
 static th_tls *chosen;
