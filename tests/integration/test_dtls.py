@@ -44,11 +44,15 @@ def server(start, program, certs):
     return start(program, "serve", "dtls://127.0.0.1:0", certs.cert, certs.key)
 
 
+def stops_well(server):
+    server.signal()
+    assert (server.wait(), server.err.lines) == (0, [])
+
+
 def test_itself(server, program, certs):
     words = ["warp", "weft", "x" * 1000]
     assert ask(program, port_of(server), certs.ca, *words) == (0, "\n".join(words) + "\n", "")
-    server.signal()
-    assert (server.wait(), server.err.lines) == (0, [])
+    stops_well(server)
 
 
 def test_who_is_not_trusted_is_refused(server, program, certs, tmp_path):
@@ -58,43 +62,46 @@ def test_who_is_not_trusted_is_refused(server, program, certs, tmp_path):
     assert "unable to get local issuer" in err or "not trusted" in err or "issuer" in err, err
 
 
-def talk(command, answers):
-    """Has a client say lines and get them back."""
-    client = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+@contextlib.contextmanager
+def running(*command):
+    """A program of others, with what it says and hears."""
+    program = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
-        for line in answers:
-            client.stdin.write(line.encode() + b"\n")
-            client.stdin.flush()
+        yield program
+    finally:
+        program.kill()
+        program.wait()
+
+
+def say(program, line):
+    program.stdin.write(line.encode() + b"\n")
+    program.stdin.flush()
+
+
+def talk(server, *command):
+    """Has a client say lines and get them back."""
+    with running(*command) as client:
+        for line in ("one line", "and another"):
+            say(client, line)
             while True:
                 got = client.stdout.readline()
                 assert got, line
                 if got.strip().endswith(line.encode()):
                     break
-    finally:
-        client.kill()
-        client.wait()
+    stops_well(server)
 
 
 def test_openssl_as_client(server, certs):
-    talk(["openssl", "s_client", "-dtls1_2", "-quiet", "-verify_return_error", "-verify_hostname",
-          "localhost", "-CAfile", certs.ca, "-connect", f"127.0.0.1:{port_of(server)}"],
-         ["one line", "and another"])
-    server.signal()
-    assert (server.wait(), server.err.lines) == (0, [])
+    talk(server, "openssl", "s_client", "-dtls1_2", "-quiet", "-verify_return_error",
+         "-verify_hostname", "localhost", "-CAfile", certs.ca, "-connect",
+         f"127.0.0.1:{port_of(server)}")
 
 
 @needs("gnutls-cli", "gnutls-bin")
 def test_gnutls_as_client(server, certs):
-    talk(["gnutls-cli", "--udp", "--x509cafile", certs.ca, "-p", port_of(server), "127.0.0.1"],
-         ["one line", "and another"])
-    server.signal()
-    assert (server.wait(), server.err.lines) == (0, [])
-
-
-def running(command):
-    return subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    talk(server, "gnutls-cli", "--udp", "--x509cafile", certs.ca, "-p", port_of(server),
+         "127.0.0.1")
 
 
 def answered(program, port, ca):
@@ -106,28 +113,19 @@ def answered(program, port, ca):
 @needs("gnutls-serv", "gnutls-bin")
 def test_gnutls_as_server(program, certs):
     port = free_port(socket.SOCK_DGRAM)
-    server = running(["gnutls-serv", "--udp", "--echo", "--x509certfile", certs.cert,
-                      "--x509keyfile", certs.key, "-p", port])
-    try:
+    with running("gnutls-serv", "--udp", "--echo", "--x509certfile", certs.cert, "--x509keyfile",
+                 certs.key, "-p", port):
         eventually(lambda: answered(program, port, certs.ca))
-    finally:
-        server.kill()
-        server.wait()
 
 
 def test_openssl_as_server(program, certs):
     """It prints what it gets, and has its lines from its input."""
     port = free_port(socket.SOCK_DGRAM)
-    server = running(["openssl", "s_server", "-dtls1_2", "-quiet", "-listen", "-cert", certs.cert,
-                      "-key", certs.key, "-port", port])
-    try:
-        server.stdin.write(b"from the server\n")
-        server.stdin.flush()
+    with running("openssl", "s_server", "-dtls1_2", "-quiet", "-listen", "-cert", certs.cert,
+                 "-key", certs.key, "-port", port) as server:
+        say(server, "from the server")
         client = eventually(lambda: connected(program, port, certs.ca))
         assert client == "from the server\n\n"
-    finally:
-        server.kill()
-        server.wait()
 
 
 def connected(program, port, ca):

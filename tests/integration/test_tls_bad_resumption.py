@@ -13,11 +13,15 @@ from tls_script12 import Client12
 from tls_script13 import Client13, Server13
 
 
-@pytest.fixture
-def ticket(ends):
+def session_of(ends):
     """A session of Thrum's server."""
     with ends.meet(Client13) as peer:
         return peer.handshake().take_ticket()
+
+
+@pytest.fixture
+def ticket(ends):
+    return session_of(ends)
 
 
 def flipped(data, at):
@@ -81,8 +85,7 @@ def test_a_ticket_that_is_too_old(several_ends):
             return peer.handshake().resumed
 
     def good_ticket():
-        with ends.meet(Client13) as peer:
-            ticket = peer.handshake().take_ticket()
+        ticket = session_of(ends)
         assert ticket.lifetime == 1
         return ticket if resumed(ticket) else None  # where a second goes by meanwhile
     ticket = eventually(good_ticket)
@@ -260,8 +263,7 @@ END = message(END_OF_EARLY_DATA)
 def eager(several_ends):
     """A server that takes early data, and a session of it."""
     ends = several_ends.get(early_data=EARLY_MAX)
-    with ends.meet(Client13) as peer:
-        return ends, peer.handshake().take_ticket()
+    return ends, session_of(ends)
 
 
 def under(peer, keys, data, kind=HANDSHAKE):
@@ -370,9 +372,7 @@ def test_an_end_of_early_data_that_was_not_taken(ends, ticket):
 def test_early_data_that_never_ends(several_ends, piece):
     """It is a part of the handshake, which has to be over in time."""
     ends = several_ends.get(early_data=EARLY_MAX, handshake_time=500)
-    with ends.meet(Client13) as peer:
-        ticket = peer.handshake().take_ticket()
-    with ends.meet(Client13, ticket=ticket) as peer:
+    with ends.meet(Client13, ticket=session_of(ends)) as peer:
         send_early(peer, piece, taken=True)
         peer.drain()
         _, error, why = ends.outcome(peer.port)

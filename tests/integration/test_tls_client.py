@@ -55,6 +55,11 @@ def answers(server, ask, **settings):
     return found
 
 
+def holds(file, text):
+    """What a client saves, as it comes: at last just this."""
+    eventually(lambda: file.exists() and file.read_text() == text)
+
+
 # ---- what is agreed on
 
 @peer
@@ -269,7 +274,7 @@ def test_a_server_that_is_killed_has_cut_it(serve, ask, tmp_path, kind, version)
     server = serve(ALL[kind], version=version)
     saved = tmp_path / "saved"
     with ask.going_on(server.address, say=server.said, save=saved) as client:
-        eventually(lambda: saved.exists() and saved.read_text() == server.heard)
+        holds(saved, server.heard)
         server.program.cut()
         one = client.answer()
     assert (one["text"], one["end"]) == (server.heard, "TH_ETRUNCATED")
@@ -307,7 +312,7 @@ def test_keys_change_and_a_certificate_is_asked_for_afterwards(serve, ask, autho
 
     def say(line, text):
         server.program.hears(line)
-        eventually(lambda: saved.exists() and saved.read_text() == text)
+        holds(saved, text)
     with ask.going_on(server.address, cert=cert, key=key, pha=1, save=saved, until=17,
                       say="warp\n", then="weft\n") as client:
         server.program.says("warp")
@@ -331,7 +336,7 @@ def test_it_does_not_renegotiate(serve, ask, tmp_path):
     with ask.going_on(server.address, save=saved) as client:
         server.program.says("Secure Renegotiation IS supported")
         server.program.hears("hello")
-        eventually(lambda: saved.exists() and saved.read_text() == "hello\n")
+        holds(saved, "hello\n")
         server.program.hears("r")
         one = client.answer()
     assert server.program.says("Alert [length 0002], warning no_renegotiation")
