@@ -72,8 +72,8 @@ typedef struct th_tls_stream_opts {
                      resumed, too; else, or if the server does not take it so, right behind the
                      handshake. Somebody who records it can send it to the server again: only what
                      may be done twice belongs here */
-    int early;  /* server: 1: early data is taken, if the context allows it: see th_tls_was_early()
-                 */
+    int early;  /* server: 1: early data is taken, if the context allows it: see th_tls_was_early().
+                   handshake_time holds for all of the handshake, also behind early data */
     int verify; /* TH_TLS_VERIFY_...: how the peer's certificate is treated on this connection */
     int later;  /* 1: the call does not suspend; the first that reads or writes, or
                    th_tls_handshake(), makes the handshake */
