@@ -9,10 +9,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Sockets that the process was given are found when it listens. */
-static bool is_inherited(const char *address)
+/* Sockets that the process was given, and what is to be known of TLS, are found when it listens. */
+static bool is_read_later(const char *address)
 {
-    return strncmp(address, "systemd:", 8) == 0 || strncmp(address, "fd:", 3) == 0;
+    static const char *const kinds[] = { "systemd:", "fd:", "tls://", "tls+" };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strncmp(address, kinds[i], strlen(kinds[i])) == 0)
+            return true;
+    return false;
 }
 
 const char *set_listen(void *settings, const char *value)
@@ -21,7 +25,7 @@ const char *set_listen(void *settings, const char *value)
     th_addr addr;
     if (s->listen_count == LISTEN_MAX)
         return "at most 64 addresses are possible";
-    if (!is_inherited(value) && th_addr_parse(value, &addr) < 0)
+    if (!is_read_later(value) && th_addr_parse(value, &addr) < 0)
         return th_err_detail();
     s->listen[s->listen_count++] = value;
     return NULL;
@@ -136,7 +140,7 @@ void close_listeners(server_settings *s)
         th_listener_close(s->listeners[i]);
 }
 
-void print_start(const server_settings *s, const char *scheme, const char *what)
+void print_start(const server_settings *s, const char *const schemes[2], const char *what)
 {
     th_run_info info;
     if (s->quiet || th_run_get_info(&info) < 0)
@@ -145,6 +149,7 @@ void print_start(const server_settings *s, const char *scheme, const char *what)
     for (size_t i = 0; i < s->listener_count; i++) {
         char text[TH_ADDR_TEXT];
         th_addr addr;
+        const char *scheme = schemes[th_listener_is_tls(s->listeners[i]) == 1];
         th_listener_addr(s->listeners[i], &addr);
         th_addr_format(&addr, text, sizeof text);
         if (addr.kind == TH_ADDR_UNIX)

@@ -34,7 +34,7 @@ const char *set_max_per_peer(void *settings, const char *value);
 
 #define SERVER_OPTIONS(default_address)                                                            \
     { "listen", "ADDR",                                                                            \
-      "where to listen: HOST:PORT, [IPv6]:PORT, unix:/path, systemd:NAME, fd:N; "                  \
+      "where to listen: HOST:PORT, [IPv6]:PORT, unix:/path, systemd:NAME, fd:N, tls://HOST:PORT; " \
       "repeatable; " default_address,                                                              \
       set_listen },                                                                                \
         { "tune", "OPTIONS", "options of sockets, or a profile, as in latency,rcvbuf=1M",          \
@@ -57,8 +57,8 @@ const char *set_max_per_peer(void *settings, const char *value);
 TH_MUST int open_listeners(server_settings *settings, const char *default_address);
 void close_listeners(server_settings *settings);
 
-/* Prints what a person wants to see at the start. */
-void print_start(const server_settings *settings, const char *scheme, const char *what);
+/* Prints what a person wants to see at the start. The schemes are those without TLS and with it. */
+void print_start(const server_settings *settings, const char *const schemes[2], const char *what);
 
 /* Sends the library's log to standard error, warnings and errors. */
 void log_to_stderr(void);

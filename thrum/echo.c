@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* thrum echo: a TCP server that sends back what it gets. */
+/* thrum echo: a server of streams that sends back what it gets. */
 #include "commands.h"
 #include "common.h"
 
@@ -33,7 +33,7 @@ static int run(void *arg)
     server_settings *s = arg;
     int err = open_listeners(s, "127.0.0.1:7000");
     if (err == 0) {
-        print_start(s, "tcp://", "echo");
+        print_start(s, (const char *const[]){ "tcp://", "tls://" }, "echo");
         err = th_serve_on(s->listeners, s->listener_count, echo, NULL,
                           &(th_serve_opts){ .max_per_peer = s->max_per_peer });
     }

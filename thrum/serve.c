@@ -141,7 +141,7 @@ static int run(void *arg)
             start_renewing_tls(&s->tls); /* before anybody is told that it runs, and sends SIGHUP */
     if (err == 0) {
         snprintf(what, sizeof what, "serving %s", s->dir ? s->dir : "the built-in site");
-        print_start(server, s->tls.tls_on ? "https://" : "http://", what);
+        print_start(server, (const char *const[]){ "http://", "https://" }, what);
         print_tls(&s->tls);
         err = serve_routes(s, router);
     }

@@ -10,6 +10,7 @@
 #include "net/addr.h"
 
 #include "base/error.h"
+#include "base/util.h"
 #include "net/tls_address.h"
 
 #include <thrum/str.h>
@@ -92,6 +93,15 @@ static int parse_ip4(const char *text, const char *host, th_addr *addr)
     return 0;
 }
 
+/* A URL was meant to say more than a place: what is spoken there. */
+static int refuse_url(const char *text, const char *mark)
+{
+    return thi_err_set(TH_EADDRESS,
+                       "'%.100s': no address begins with %.*s://; write HOST:PORT, tls://HOST:PORT "
+                       "or unix:/path",
+                       text, (int)thi_min(mark - text, 20), text);
+}
+
 int th_addr_parse(const char *text, th_addr *addr)
 {
     if (!text || !addr)
@@ -101,8 +111,11 @@ int th_addr_parse(const char *text, th_addr *addr)
     if (strncmp(text, "unix:", 5) == 0)
         return parse_unix(text, text + (strncmp(text, "unix://", 7) == 0 ? 7 : 5), addr);
     const char *rest = strncmp(text, "tcp://", 6) == 0 ? text + 6 : text;
+    const char *url = strstr(rest, "://");
     const char *colon = strrchr(rest, ':');
     char host[80];
+    if (url)
+        return refuse_url(text, url);
     if (!colon)
         return thi_err_set(TH_EADDRESS, "'%.100s' lacks a port; write HOST:PORT or unix:/path",
                            text);

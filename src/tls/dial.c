@@ -49,7 +49,9 @@ int th_dial(const char *address, const th_dial_opts *opts, th_stream **stream)
     if (thi_tls_address_means(address))
         return thi_sched_self() ? dial_tls(address, opts, stream) : thi_err_clear(-EPERM);
     if (opts->tls || opts->tls_name)
-        return thi_err_set(-EINVAL, "%.100s asks for no TLS, but .tls or .tls_name is set",
-                           address);
+        return thi_err_set(
+            -EINVAL,
+            "%.100s asks for no TLS, as tls://HOST:PORT does, but .tls or .tls_name is set",
+            address);
     return thi_dial(address, address, opts, stream);
 }

@@ -128,6 +128,26 @@ def test_echo_server_and_python(start, example, certs):
     assert (server.wait(), server.err.lines) == (0, [])
 
 
+def test_the_programs_echo_and_python(start, thrum_bin, certs):
+    server = start(thrum_bin, "echo", "--listen", "tls://127.0.0.1:0" + certs.own)
+    assert server.out.lines[1].startswith("  listening on tls://127.0.0.1:")
+    with called(server, certs) as client:
+        echoes(client, MUCH)
+        client.unwrap().close()
+
+
+def test_one_server_of_files_with_and_without_tls(start, thrum_bin, certs):
+    server = start(thrum_bin, "serve", "--listen", "127.0.0.1:0", "--listen",
+                   "tls://127.0.0.1:0" + certs.own, count=2)
+    schemes = [line.split("//")[0] for line in server.out.lines if "listening" in line]
+    assert schemes == ["  listening on http:", "  listening on https:"]
+    for scheme, (_, port) in zip(("http", "https"), server.addresses):
+        done = subprocess.run(["curl", "-sS", "--cacert", certs.ca, "-o", "/dev/null", "-w",
+                               "%{http_code}", f"{scheme}://localhost:{port}/"], timeout=TIMEOUT,
+                              capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, "200"), done.stderr
+
+
 def test_echo_client_and_python(example, certs):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(TIMEOUT)

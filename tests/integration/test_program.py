@@ -99,6 +99,9 @@ WRONG = [
     (["--listen", ""], "--listen '': '' lacks a port; write HOST:PORT or unix:/path"),
     (["--listen", "127.0.0.1"],
      "--listen 127.0.0.1: '127.0.0.1' lacks a port; write HOST:PORT or unix:/path"),
+    (["--listen", "https://127.0.0.1:80/"],
+     "--listen https://127.0.0.1:80/: 'https://127.0.0.1:80/': no address begins with https://; "
+     "write HOST:PORT, tls://HOST:PORT or unix:/path"),
     (["--listen", "\n:"], f"--listen ?:: '?:': {PORT}"),
     (["--listen", "127.0.0.1:65536"], f"--listen 127.0.0.1:65536: '127.0.0.1:65536': {PORT}"),
     (["--listen", "127.0.0.1:-1"], f"--listen 127.0.0.1:-1: '127.0.0.1:-1': {PORT}"),

@@ -126,6 +126,18 @@ START_TEST(what_cannot_be_read_is_refused_with_a_detail)
 }
 END_TEST
 
+START_TEST(a_url_is_told_as_such)
+{
+    static const char *const texts[] = { "https://127.0.0.1:443/", "http://h", "tcp://x://1:2" };
+    for (size_t i = 0; i < thi_array_len(texts); i++) {
+        th_addr addr;
+        ck_assert_int_eq(th_addr_parse(texts[i], &addr), TH_EADDRESS);
+        ck_assert_msg(strstr(th_err_detail(), ": no address begins with ") != NULL, "%s",
+                      th_err_detail());
+    }
+}
+END_TEST
+
 START_TEST(null_is_refused)
 {
     th_addr addr;
@@ -322,6 +334,7 @@ static void fill_suite(Suite *suite)
     TCase *tcase = thi_check_case(suite, "reading");
     tcase_add_test(tcase, texts_are_read_and_written_in_their_shortest_form);
     tcase_add_test(tcase, what_cannot_be_read_is_refused_with_a_detail);
+    tcase_add_test(tcase, a_url_is_told_as_such);
     tcase_add_test(tcase, null_is_refused);
     tcase_add_test(tcase, a_zone_may_be_the_name_of_an_interface);
     tcase_add_test(tcase, a_path_has_108_bytes_at_most);
