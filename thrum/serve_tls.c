@@ -27,6 +27,8 @@
 #define SETTLE      (200 * TH_MILLISECOND) /* without an event, */
 #define SETTLE_MOST (2 * TH_SECOND)        /* or at last */
 
+#define PHRASE_FILE_MAX 65536
+
 /* ---- options ---- */
 
 const char *set_tls(void *settings, const char *value)
@@ -61,6 +63,14 @@ const char *set_key(void *settings, const char *value)
     if (cert->key)
         return "that --cert has a key already";
     cert->key = value;
+    return NULL;
+}
+
+const char *set_phrase_file(void *settings, const char *value)
+{
+    tls_settings *s = settings;
+    s->tls_on = true;
+    s->phrase_file = value;
     return NULL;
 }
 
@@ -241,6 +251,30 @@ static int watch_folders(tls_settings *s)
 
 /* ---- the context ---- */
 
+/* Whenever keys are read: so it need not be kept, and may change with the keys. The line end is not
+ * part of it. */
+static ssize_t read_phrase(void *arg, char *buf, size_t room)
+{
+    const tls_settings *s = arg;
+    th_arena arena;
+    th_str text;
+    th_arena_init(&arena, NULL, 0, SIZE_MAX);
+    ssize_t n = th_file_load(s->phrase_file, PHRASE_FILE_MAX, &arena, &text);
+    if (n == 0) {
+        const char *end = memchr(text.ptr, '\n', text.len);
+        size_t len = end ? (size_t)(end - text.ptr) : text.len;
+        len -= len > 0 && text.ptr[len - 1] == '\r';
+        n = len <= room ? (ssize_t)len : TH_ELIMIT;
+        memcpy(buf, text.ptr, n < 0 ? 0 : len);
+        explicit_bzero((char *)(uintptr_t)text.ptr, text.len);
+    }
+    th_arena_deinit(&arena);
+    if (n < 0 && n != -ECANCELED)
+        print_error("thrum serve: the pass phrase cannot be taken from %s: %s", s->phrase_file,
+                    th_strerror((int)n));
+    return n;
+}
+
 static int build(tls_settings *s, th_tls **tls)
 {
     static const char *const protocols[] = { "http/1.1", NULL };
@@ -288,6 +322,9 @@ int open_tls(tls_settings *s)
         return 0;
     s->server.how.tls = 1;
     int err = s->cert_count == 0 ? use_dev(s) : 0;
+    s->phrase = (th_passphrase){ .ask = read_phrase, .arg = s };
+    for (size_t i = 0; i < s->cert_count && s->phrase_file; i++)
+        s->certs[i].phrase = &s->phrase;
     if (err == 0)
         err = th_tls_ticket_keys_new(&tickets, &s->ticket_keys);
     if (err == 0)

@@ -20,6 +20,8 @@ typedef struct tls_settings {
     bool tls_on; /* any of the options below was given */
     th_tls_cert certs[TLS_CERTS_MAX];
     size_t cert_count;
+    const char *phrase_file;                 /* NULL: no key is encrypted */
+    th_passphrase phrase;                    /* reads it */
     const char *client_cas[TLS_CAS_MAX + 1]; /* ended by NULL */
     size_t client_ca_count;
     bool client_chosen;   /* it was said whether clients need a certificate */
@@ -47,6 +49,7 @@ typedef struct tls_settings {
 const char *set_tls(void *settings, const char *value);
 const char *set_cert(void *settings, const char *value);
 const char *set_key(void *settings, const char *value);
+const char *set_phrase_file(void *settings, const char *value);
 const char *set_ocsp(void *settings, const char *value);
 const char *set_client_ca(void *settings, const char *value);
 const char *set_client_cert(void *settings, const char *value);
@@ -63,6 +66,8 @@ const char *set_tls_kernel(void *settings, const char *value);
           "a certificate and its chain, PEM; repeatable: clients say which name they want",        \
           set_cert },                                                                              \
         { "key", "FILE", "the key of the --cert before it; in the same file", set_key },           \
+        { "phrase-file", "FILE", "its first line is the pass phrase of encrypted keys",            \
+          set_phrase_file },                                                                       \
         { "ocsp", "FILE", "an OCSP response to staple, for the --cert before it", set_ocsp },      \
         { "client-ca", "FILE", "clients need a certificate of one of these authorities",           \
           set_client_ca },                                                                         \

@@ -195,6 +195,29 @@ def test_a_certificate_that_has_expired_is_told_and_serves(tls_serve, authority)
     server.err.lines.clear()
 
 
+def test_a_key_with_a_pass_phrase(tls_serve, thrum_bin, authority, tmp_path):
+    cert, key = authority.server
+    locked, phrase = tmp_path / "locked.pem", tmp_path / "phrase"
+    phrase.write_text("warp and weft\nno matter\n")
+    tls_wire.openssl("pkey", "-in", key, "-aes256", "-passout", f"file:{phrase}", "-out", locked)
+    server = tls_serve("--phrase-file", phrase, pair=(cert, locked))
+    assert shown_serial(server, authority.client()) > 0
+    server.signal(signal.SIGHUP)  # it is read again
+    line, = server.err.wait(lambda lines: list(lines))
+    assert line.endswith("read again and are in use")
+    server.err.lines.clear()
+    for line, said in (("wrong", "wrong pass phrase for the key"),
+                       ("x" * 1025, f"cannot be taken from {phrase}: a limit was reached"),
+                       (None, f"cannot be taken from {phrase}: No such file")):
+        phrase.unlink()
+        if line:
+            phrase.write_text(line + "\n")
+        done = subprocess.run([thrum_bin, "serve", "--cert", cert, "--key", locked, "--phrase-file",
+                               phrase], capture_output=True, text=True, timeout=serving.TIMEOUT,
+                              check=False)
+        assert (done.returncode, done.stdout) == (1, "") and said in done.stderr
+
+
 def test_handlers_see_the_certificate_of_a_client(tls_probe, authority):
     server = tls_probe(client_ca=authority.cert)
     assert server.ask(target="/x/tls").body.split()[-2:] == [b"0", b"-2"]
