@@ -95,6 +95,16 @@ const char *set_client_ca(void *settings, const char *value)
     return NULL;
 }
 
+const char *set_client_crl(void *settings, const char *value)
+{
+    tls_settings *s = settings;
+    if (s->client_crl_count == TLS_CAS_MAX)
+        return "at most 16 files are possible";
+    s->tls_on = true;
+    s->client_crls[s->client_crl_count++] = value;
+    return NULL;
+}
+
 const char *set_client_cert(void *settings, const char *value)
 {
     tls_settings *s = settings;
@@ -165,9 +175,11 @@ const char *set_tls_kernel(void *settings, const char *value)
 /* Who asks for certificates shall not believe that they are looked at when nobody's are good. */
 const char *check_tls(const tls_settings *s)
 {
-    return s->client_chosen && s->client_ca_count == 0
-               ? "--client-cert needs --client-ca: whose certificates are good"
-               : NULL;
+    if (s->client_ca_count > 0)
+        return NULL;
+    if (s->client_chosen)
+        return "--client-cert needs --client-ca: whose certificates are good";
+    return s->client_crl_count > 0 ? "--client-crl needs --client-ca: whose lists they are" : NULL;
 }
 
 /* ---- the files ---- */
@@ -190,6 +202,8 @@ static size_t list_files(const tls_settings *s, const char *files[TLS_FILES_MAX]
     }
     for (size_t i = 0; i < s->client_ca_count; i++)
         files[n++] = s->client_cas[i];
+    for (size_t i = 0; i < s->client_crl_count; i++)
+        files[n++] = s->client_crls[i];
     return n;
 }
 
@@ -289,6 +303,7 @@ static int build(tls_settings *s, th_tls **tls)
                          .keylog_file = s->keylog };
     if (s->client_ca_count > 0) {
         opts.trust.files = s->client_cas;
+        opts.trust.crl_files = s->client_crl_count > 0 ? s->client_crls : NULL;
         opts.client_auth =
             s->client_optional ? TH_TLS_CLIENT_AUTH_OPTIONAL : TH_TLS_CLIENT_AUTH_REQUIRED;
     }

@@ -12,7 +12,7 @@
 
 #define TLS_CERTS_MAX 64
 #define TLS_CAS_MAX   16
-#define TLS_FILES_MAX (3 * TLS_CERTS_MAX + TLS_CAS_MAX)
+#define TLS_FILES_MAX (3 * TLS_CERTS_MAX + 2 * TLS_CAS_MAX)
 
 /* Settings of a server that can speak TLS. They begin with server_settings. */
 typedef struct tls_settings {
@@ -24,6 +24,8 @@ typedef struct tls_settings {
     th_passphrase phrase;                    /* reads it */
     const char *client_cas[TLS_CAS_MAX + 1]; /* ended by NULL */
     size_t client_ca_count;
+    const char *client_crls[TLS_CAS_MAX + 1]; /* likewise */
+    size_t client_crl_count;
     bool client_chosen;   /* it was said whether clients need a certificate */
     bool client_optional; /* a client may do without one */
     const char *profile;
@@ -52,6 +54,7 @@ const char *set_key(void *settings, const char *value);
 const char *set_phrase_file(void *settings, const char *value);
 const char *set_ocsp(void *settings, const char *value);
 const char *set_client_ca(void *settings, const char *value);
+const char *set_client_crl(void *settings, const char *value);
 const char *set_client_cert(void *settings, const char *value);
 const char *set_tls_profile(void *settings, const char *value);
 const char *set_min_tls(void *settings, const char *value);
@@ -71,6 +74,8 @@ const char *set_tls_kernel(void *settings, const char *value);
         { "ocsp", "FILE", "an OCSP response to staple, for the --cert before it", set_ocsp },      \
         { "client-ca", "FILE", "clients need a certificate of one of these authorities",           \
           set_client_ca },                                                                         \
+        { "client-crl", "FILE", "revocation lists of these authorities, PEM; repeatable",          \
+          set_client_crl },                                                                        \
         { "client-cert", "KIND", "whether they do: required or optional; required",                \
           set_client_cert },                                                                       \
         { "tls-profile", "NAME", "intermediate, modern or old; intermediate", set_tls_profile },   \

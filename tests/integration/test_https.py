@@ -4,6 +4,8 @@ import contextlib
 import hashlib
 import http.client
 import json
+import os
+import shutil
 import signal
 import socket
 import ssl
@@ -174,14 +176,33 @@ def test_clients_need_a_certificate(tls_serve, authority):
     assert "unknown ca" in str(caught.value).lower().replace("_", " ")
 
 
-@pytest.mark.parametrize("kind", ["required", "optional"])
-def test_no_certificate_is_demanded_that_nobody_could_judge(thrum_bin, authority, kind):
+def test_a_client_whose_certificate_was_revoked(tls_serve, authority, tmp_path):
+    cert, key = authority.issue("somebody", usage="clientAuth", serial=77)
+    lists = tmp_path / "lists.pem"
+    shutil.copy(authority.crl(), lists)
+    server = tls_serve("--client-ca", authority.cert, "--client-crl", lists)
+    tls_wire.secured(server, authority.client(cert, key))
+    assert server.ask().status == 403
+    shutil.copy(authority.crl(76, 77), tmp_path / "new")
+    os.replace(tmp_path / "new", lists)
+    line, = server.err.wait(lambda lines: list(lines))
+    assert line.endswith("read again and are in use")
+    server.err.lines.clear()
+    with pytest.raises((ssl.SSLError, Closed, ConnectionResetError)) as caught:
+        server.ask()
+    assert "certificate revoked" in str(caught.value).lower().replace("_", " ")
+
+
+@pytest.mark.parametrize("option,value", [("--client-cert", "required"),
+                                          ("--client-cert", "optional"),
+                                          ("--client-crl", "lists.pem")])
+def test_no_certificate_is_demanded_that_nobody_could_judge(thrum_bin, authority, option, value):
     cert, key = authority.server
     done = subprocess.run([thrum_bin, "serve", "--listen", "127.0.0.1:0", "--cert", cert, "--key",
-                           key, "--client-cert", kind], capture_output=True, text=True,
+                           key, option, value], capture_output=True, text=True,
                           timeout=serving.TIMEOUT, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "--client-cert needs --client-ca" in done.stderr
+    assert f"{option} needs --client-ca" in done.stderr
 
 
 def test_a_certificate_that_has_expired_is_told_and_serves(tls_serve, authority):

@@ -158,6 +158,18 @@ class Authority:
                 "-out", cert)
         return cert, keyfile
 
+    def crl(self, *serials):
+        """A list of certificates that were revoked: the file."""
+        stem = self.folder / f"list-{len(serials)}"
+        index, config, crl = (stem.with_suffix(end) for end in (".index", ".conf", ".crl"))
+        index.write_text("".join(f"R\t401231235959Z\t250101000000Z\t{serial:06X}\tunknown\t/CN=x\n"
+                                 for serial in serials))
+        config.write_text(f"[ca]\ndefault_ca = c\n[c]\ndatabase = {index}\ndefault_md = sha256\n"
+                          "default_crl_days = 30\n")
+        openssl("ca", "-config", config, "-gencrl", "-cert", self.cert, "-keyfile", self.key, "-out",
+                crl)
+        return crl
+
     def ocsp(self, cert, revoked=False):
         """A response about one of its certificates, as it is stapled: the file."""
         serial = openssl("x509", "-in", cert, "-noout", "-serial").decode().strip().split("=")[1]
