@@ -29,7 +29,10 @@ static int equip(thi_dtls_core *core, size_t mtu)
     BIO *bio = thi_dtls_wire_bio(&core->wire);
     if (!bio)
         return thi_err_clear(-ENOMEM);
+    core->wire.ssl = ssl;
     SSL_set_bio(ssl, bio, bio); /* which takes the reference, one for both */
+    /* With encrypt-then-MAC, of CBC only, any forged record is the end for OpenSSL 3.0. */
+    SSL_set_options(ssl, SSL_OP_NO_ENCRYPT_THEN_MAC);
     SSL_set_options(ssl, SSL_OP_NO_QUERY_MTU | (core->link.server ? SSL_OP_COOKIE_EXCHANGE : 0));
     int err = core->link.server ? thi_dtls_cookie_set_peer(ssl, &core->peer) : 0;
     return err < 0 ? err : thi_dtls_core_set_mtu(core, mtu);

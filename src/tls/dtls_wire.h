@@ -7,6 +7,7 @@
 #include "base/list.h"
 
 #include <openssl/bio.h>
+#include <openssl/types.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -22,6 +23,7 @@ typedef struct thi_dtls_wire {
     thi_list out; /* what OpenSSL has made for the peer */
     size_t waiting;
     size_t waiting_max; /* in `in`; more are lost */
+    const SSL *ssl;     /* borrowed: what it cannot stand is lost; NULL: nothing is */
 } thi_dtls_wire;
 
 void thi_dtls_wire_init(thi_dtls_wire *wire, size_t waiting_max);

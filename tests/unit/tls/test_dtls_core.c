@@ -35,14 +35,20 @@ static void open_core(thi_dtls_core *core, th_tls *tls, bool server, size_t mtu)
     thi_tls_config_unref(config);
 }
 
-static void set_up(dtls_pair *p, size_t mtu)
+static void set_up_with(dtls_pair *p, size_t mtu, const char *ciphers)
 {
+    th_tls_opts opts = { .dtls = 1, .ciphers = ciphers };
     make_certs();
-    *p = (dtls_pair){ .server_tls = test_tls(&test_server, (th_tls_opts){ .dtls = 1 }),
-                      .client_tls = test_tls(NULL, (th_tls_opts){ .dtls = 1 }),
+    *p = (dtls_pair){ .server_tls = test_tls(&test_server, opts),
+                      .client_tls = test_tls(NULL, opts),
                       .peer = { .kind = TH_ADDR_IP4, .port = 1234, .ip = { 192, 0, 2, 1 } } };
     open_core(&p->server, p->server_tls, true, mtu);
     open_core(&p->client, p->client_tls, false, mtu);
+}
+
+static void set_up(dtls_pair *p, size_t mtu)
+{
+    set_up_with(p, mtu, NULL);
 }
 
 static void tear_down(dtls_pair *p)
@@ -182,6 +188,96 @@ START_TEST(rubbish_and_repetition_are_harmless)
 END_TEST
 
 /* The timer is told only while there is something to repeat; before its time nothing happens. */
+/* What cannot be genuine, for it is too short to have been sealed. */
+static void forge(thi_dtls_core *to, unsigned char type, size_t size)
+{
+    unsigned char record[64] = { type, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 99, 0, 0 };
+    record[12] = (unsigned char)size;
+    thi_dtls_wire_feed(&to->wire, record, 13 + size);
+}
+
+static const char *const ciphers[] = {
+    "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES128-CCM",
+    "ECDHE-ECDSA-AES128-CCM8",       "ECDHE-ECDSA-AES128-SHA256",     "ECDHE-ECDSA-AES256-SHA",
+};
+
+/* One datagram with a sender's address that is another's: no more is needed for it. */
+START_TEST(forgeries_of_any_size_are_passed_over_and_what_is_shortest_is_not)
+{
+    char buf[8];
+    dtls_pair p;
+    set_up_with(&p, THI_DTLS_MTU, ciphers[_i]);
+    meet(&p);
+    shake(&p);
+    ck_assert_str_eq(SSL_get_cipher(p.server.link.ssl), ciphers[_i]);
+    for (size_t size = 0; size <= 50; size++)
+        for (unsigned char type = 20; type <= 24; type++) {
+            forge(&p.server, type, size);
+            ck_assert_int_eq(thi_dtls_core_read(&p.server, buf, sizeof buf), -EAGAIN);
+            forge(&p.client, type, size);
+            ck_assert_int_eq(thi_dtls_core_read(&p.client, buf, sizeof buf), -EAGAIN);
+        }
+    ck_assert_int_eq(thi_dtls_core_write(&p.client, "x", 1), 0);
+    ck_assert_int_eq(thi_dtls_core_shutdown(&p.client), 0);
+    forge(&p.server, 23, 15);
+    carry(&p, &p.client, &p.server);
+    ck_assert_int_eq(thi_dtls_core_read(&p.server, buf, sizeof buf), 1);
+    ck_assert_int_eq(thi_dtls_core_read(&p.server, buf, sizeof buf), TH_EOF);
+    tear_down(&p);
+}
+END_TEST
+
+/* A record without seal of any version and size, whose body is the head of a sealed one. */
+static void forge_nested(thi_dtls_core *to, unsigned version, size_t said, size_t size)
+{
+    unsigned char record[1100] = { 23, (unsigned char)(version >> 8), (unsigned char)version };
+    static const unsigned char inner[] = { 23, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 99, 0, 15 };
+    record[11] = (unsigned char)(said >> 8);
+    record[12] = (unsigned char)said;
+    memcpy(record + 13, inner, sizeof inner);
+    thi_dtls_wire_feed(&to->wire, record, 13 + size);
+}
+
+START_TEST(forgeries_within_what_is_no_record_are_passed_over)
+{
+    char buf[8];
+    dtls_pair p;
+    set_up(&p, THI_DTLS_MTU);
+    ck_assert_int_eq(
+        SSL_set_tlsext_max_fragment_length(p.client.link.ssl, TLSEXT_max_fragment_length_512), 1);
+    meet(&p);
+    shake(&p);
+    static const struct {
+        unsigned version;
+        size_t said, size;
+    } cases[] = { { 0xfefd, 28, 28 }, { 0, 28, 28 },         { 0xfeff, 28, 28 },
+                  { 0x0303, 28, 28 }, { 0xfefd, 20000, 28 }, { 0xfefd, 900, 900 },
+                  { 0xfefd, 10, 28 }, { 0xfefd, 0, 28 } };
+    for (size_t i = 0; i < thi_array_len(cases); i++) {
+        forge_nested(&p.server, cases[i].version, cases[i].said, cases[i].size);
+        ck_assert_int_eq(thi_dtls_core_read(&p.server, buf, sizeof buf), -EAGAIN);
+    }
+    ck_assert_int_eq(thi_dtls_core_write(&p.client, "heard", 5), 0);
+    carry(&p, &p.client, &p.server);
+    ck_assert_int_eq(thi_dtls_core_read(&p.server, buf, sizeof buf), 5);
+    tear_down(&p);
+}
+END_TEST
+
+START_TEST(forgeries_that_come_before_the_keys_are_passed_over)
+{
+    dtls_pair p;
+    set_up(&p, THI_DTLS_MTU);
+    meet(&p);
+    forge(&p.server, 22, 15);
+    ck_assert_int_eq(thi_dtls_core_handshake(&p.server), -EAGAIN);
+    forge(&p.server, 22, 23);
+    forge(&p.client, 22, 15);
+    shake(&p);
+    tear_down(&p);
+}
+END_TEST
+
 START_TEST(what_is_lost_is_repeated_when_its_time_has_come)
 {
     dtls_pair p;
@@ -384,6 +480,10 @@ static void fill(Suite *suite)
     tcase_add_test(tcase, cookies_then_a_handshake_then_messages_both_ways);
     tcase_add_test(tcase, who_is_somewhere_else_gets_another_cookie);
     tcase_add_test(tcase, rubbish_and_repetition_are_harmless);
+    tcase_add_loop_test(tcase, forgeries_of_any_size_are_passed_over_and_what_is_shortest_is_not, 0,
+                        (int)thi_array_len(ciphers));
+    tcase_add_test(tcase, forgeries_within_what_is_no_record_are_passed_over);
+    tcase_add_test(tcase, forgeries_that_come_before_the_keys_are_passed_over);
     tcase_add_test(tcase, what_is_lost_is_repeated_when_its_time_has_come);
     tcase_add_test(tcase, a_message_fits_into_the_mtu_and_follows_its_change);
     tcase_add_test(tcase, a_server_with_another_name_is_refused);
