@@ -88,7 +88,9 @@ static int judge(thi_dtls_core *core, int answer)
         return thi_err_clear(-EAGAIN);
     case SSL_ERROR_ZERO_RETURN:
         core->received_close = true;
-        return thi_err_clear(TH_EOF);
+        return core->done
+                   ? thi_err_clear(TH_EOF)
+                   : fail(core, thi_err_set(TH_ETLS, "handshake: the peer left before its end"));
     default:
         return fail(core, thi_tls_link_failure(&core->link, core->done ? "DTLS" : "handshake"));
     }

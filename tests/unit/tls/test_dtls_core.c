@@ -278,6 +278,22 @@ START_TEST(forgeries_that_come_before_the_keys_are_passed_over)
 }
 END_TEST
 
+START_TEST(who_leaves_amid_the_handshake_fails_it)
+{
+    static const char close_notify[] = "\x15\xfe\xfd\0\0\0\0\0\0\0\x09\0\2\1"; /* and a zero */
+    dtls_pair p;
+    set_up(&p, THI_DTLS_MTU);
+    meet(&p);
+    thi_dtls_wire_feed(&p.client.wire, close_notify, sizeof close_notify);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(thi_dtls_core_handshake(&p.client), TH_ETLS);
+        ck_assert_str_eq(th_err_detail(), "handshake: the peer left before its end");
+    }
+    ck_assert_int_eq(thi_dtls_core_write(&p.client, "x", 1), TH_ETLS);
+    tear_down(&p);
+}
+END_TEST
+
 START_TEST(what_is_lost_is_repeated_when_its_time_has_come)
 {
     dtls_pair p;
@@ -484,6 +500,7 @@ static void fill(Suite *suite)
                         (int)thi_array_len(ciphers));
     tcase_add_test(tcase, forgeries_within_what_is_no_record_are_passed_over);
     tcase_add_test(tcase, forgeries_that_come_before_the_keys_are_passed_over);
+    tcase_add_test(tcase, who_leaves_amid_the_handshake_fails_it);
     tcase_add_test(tcase, what_is_lost_is_repeated_when_its_time_has_come);
     tcase_add_test(tcase, a_message_fits_into_the_mtu_and_follows_its_change);
     tcase_add_test(tcase, a_server_with_another_name_is_refused);
