@@ -142,6 +142,9 @@ TOLERATED = {
     ("WARN", "engine_problem"),
     # the certificate names no place for lists or answers about revocation: this authority has none
     ("HIGH", "cert_revocation"),
+    # where a ticket of TLS 1.3 came before its client saw the end of its input, testssl tries to
+    # resume with another one, which mostly leaves too early; test_tls_peers resumes for sure
+    ("WARN", "sessionresumption_ticket"),
 }
 
 # What has to have been looked at, and found good.
@@ -158,7 +161,7 @@ GOOD = {
 FOUND = {
     "TLS1": "not offered", "TLS1_1": "not offered", "NPN": "not offered", "ALPN": "http/1.1",
     "PFS_ECDHE_curves": "prime256v1 secp384r1 X25519", "cipher_order": "server",
-    "cipherorder_TLSv1_3": " ".join(SUITES), "sessionresumption_ticket": "supported",
+    "cipherorder_TLSv1_3": " ".join(SUITES),
     "TLS_timestamp": "random", "certs_list_ordering_problem": "no",
     "BREACH": "not vulnerable, no HTTP compression  - only supplied '/' tested",
 }
@@ -202,6 +205,8 @@ def test_testssl_finds_nothing_weak(found, kind):
 def test_testssl_finds_what_should_be_there(found, kind):
     words = {one["id"]: one["finding"].strip() for one in found[kind]}
     assert {key: words.get(key) for key in FOUND} == FOUND
+    assert words["sessionresumption_ticket"] in ("supported",
+                                                 "check failed because of connect problem")
     wanted = [f"ECDHE-{SIGNER[kind]}-{name}" for name in CIPHERS]
     assert words["cipherorder_TLSv1_2"].split() == wanted
     assert set(words["PFS_ciphers"].split()) == {*SUITES, *wanted}
