@@ -208,6 +208,14 @@ class Load(threading.Thread):
                 self.odd.append(error)
 
 
+def end(loads):
+    for load in loads:
+        load.over = True
+    for load in loads:
+        load.join(serving.TIMEOUT)
+        assert load.odd == []
+
+
 def test_it_is_killed_under_load_and_comes_back(keyd, serve, pairs, authority):
     cert, key = pairs["rsa:2048"]
     process = keyd.start("--key", f"web={key}")
@@ -227,11 +235,7 @@ def test_it_is_killed_under_load_and_comes_back(keyd, serve, pairs, authority):
         process = keyd.start("--key", f"web={key}")
         good = sum(load.good for load in loads)
         serving.eventually(lambda: sum(load.good for load in loads) > good)
-    for load in loads:
-        load.over = True
-    for load in loads:
-        load.join(serving.TIMEOUT)
-        assert load.odd == []
+    end(loads)
     shaken(server, authority, times=10)
     lasting.close()
     complained(server, 3, "has ended$|is not there|does not answer")
@@ -253,11 +257,7 @@ def test_one_that_hangs_does_not_hold_up_who_is_in(keyd, serve, pairs, authority
     serving.eventually(lambda: sum(load.bad for load in loads) > 20)
     process.signal(signal.SIGCONT)
     serving.eventually(lambda: sum(load.good for load in loads) > 20)
-    for load in loads:
-        load.over = True
-    for load in loads:
-        load.join(serving.TIMEOUT)
-        assert load.odd == []
+    end(loads)
     shaken(server, authority, times=10)
     lasting.close()
     complained(server, 1, "does not answer")
