@@ -59,7 +59,15 @@ bool cert_load(const command *cmd, const char *path, th_arena *arena, th_str *co
     return err == 0;
 }
 
-/* The line end is not part of it; a NUL byte may be. */
+th_str cert_pass_in(th_str content)
+{
+    const char *end = memchr(content.ptr, '\n', content.len);
+    size_t len = end ? (size_t)(end - content.ptr) : content.len;
+    if (len > 0 && content.ptr[len - 1] == '\r')
+        len--;
+    return th_str_make(content.ptr, len);
+}
+
 bool cert_load_pass(const command *cmd, const char *path, cert_pass *pass)
 {
     th_arena arena;
@@ -71,10 +79,7 @@ bool cert_load_pass(const command *cmd, const char *path, cert_pass *pass)
     th_arena_init(&arena, NULL, 0, 0);
     bool ok = cert_load(cmd, path, &arena, &content);
     if (ok) {
-        const char *end = memchr(content.ptr, '\n', content.len);
-        size_t len = end ? (size_t)(end - content.ptr) : content.len;
-        if (len > 0 && content.ptr[len - 1] == '\r')
-            len--;
+        size_t len = cert_pass_in(content).len;
         if (len > CERT_PASS_MAX) {
             print_error("thrum %s: %s: the pass phrase has more than %d bytes", cmd->name, path,
                         CERT_PASS_MAX);

@@ -33,6 +33,9 @@ bool cert_is_standard(const char *path);
 /* Reads a whole file; "-" is standard input. False when it has told what is wrong. */
 bool cert_load(const command *cmd, const char *path, th_arena *arena, th_str *content);
 
+/* The pass phrase in a file: its first line without the end; a NUL byte may be in it. A part. */
+th_str cert_pass_in(th_str content);
+
 /* Reads the first line of a file as pass phrase; path NULL: none is given. False as above. */
 bool cert_load_pass(const command *cmd, const char *path, cert_pass *pass);
 

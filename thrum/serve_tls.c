@@ -15,6 +15,7 @@
  */
 #include "serve_tls.h"
 
+#include "cert_files.h"
 #include "cert_words.h"
 
 #include <errno.h>
@@ -265,8 +266,7 @@ static int watch_folders(tls_settings *s)
 
 /* ---- the context ---- */
 
-/* Whenever keys are read: so it need not be kept, and may change with the keys. The line end is not
- * part of it. */
+/* Whenever keys are read: so it need not be kept, and may change with the keys. */
 static ssize_t read_phrase(void *arg, char *buf, size_t room)
 {
     const tls_settings *s = arg;
@@ -275,9 +275,7 @@ static ssize_t read_phrase(void *arg, char *buf, size_t room)
     th_arena_init(&arena, NULL, 0, SIZE_MAX);
     ssize_t n = th_file_load(s->phrase_file, PHRASE_FILE_MAX, &arena, &text);
     if (n == 0) {
-        const char *end = memchr(text.ptr, '\n', text.len);
-        size_t len = end ? (size_t)(end - text.ptr) : text.len;
-        len -= len > 0 && text.ptr[len - 1] == '\r';
+        size_t len = cert_pass_in(text).len;
         n = len <= room ? (ssize_t)len : TH_ELIMIT;
         memcpy(buf, text.ptr, n < 0 ? 0 : len);
         explicit_bzero((char *)(uintptr_t)text.ptr, text.len);

@@ -12,9 +12,10 @@
 #include "base/util.h"
 #include "tls/dtls_core.h"
 
+#include "fuzz_tls.h"
+
 #include <thrum/error.h>
 #include <thrum/time.h>
-#include <thrum/tls.h>
 
 #include <errno.h>
 #include <stdbool.h>
@@ -30,45 +31,6 @@ enum { FIRST, WITH_COOKIE, AMID, BEHIND };
 static const th_addr peer = { .kind = TH_ADDR_IP4, .port = 1234, .ip = { 192, 0, 2, 1 } };
 
 static thi_dtls_core server, client;
-
-static void expect(bool condition)
-{
-    if (!condition)
-        abort();
-}
-
-/* A key of the test's own and a certificate for it, until 2126. (OpenSSL has no Ed25519 in DTLS.)
- */
-static const char identity[] = "-----BEGIN PRIVATE KEY-----\n"
-                               "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgcYxEQ60YUBf6SsMD\n"
-                               "Z/MOjEDzBnV9bK5IHaz83eHkcbmhRANCAATLESuQcr3p17O4sXn31mOy1EJGk1vd\n"
-                               "MokRIYsAl1Y8OMTNzlLNUFQWJdcWIzIhRkhWLr0GWRl4gCvI1oCSkdxG\n"
-                               "-----END PRIVATE KEY-----\n"
-                               "-----BEGIN CERTIFICATE-----\n"
-                               "MIIBlDCCATugAwIBAgIUfD0SvBjog9paP0xEm9qOjqj56r8wCgYIKoZIzj0EAwIw\n"
-                               "FDESMBAGA1UEAwwJZnV6ei50ZXN0MCAXDTI2MTEyNzExNTMzN1oYDzIxMjYxMTAz\n"
-                               "MTE1MzM3WjAUMRIwEAYDVQQDDAlmdXp6LnRlc3QwWTATBgcqhkjOPQIBBggqhkjO\n"
-                               "PQMBBwNCAATLESuQcr3p17O4sXn31mOy1EJGk1vdMokRIYsAl1Y8OMTNzlLNUFQW\n"
-                               "JdcWIzIhRkhWLr0GWRl4gCvI1oCSkdxGo2kwZzAdBgNVHQ4EFgQUlGrYH9s18dbW\n"
-                               "1KXDeUakXBV5d+8wHwYDVR0jBBgwFoAUlGrYH9s18dbW1KXDeUakXBV5d+8wDwYD\n"
-                               "VR0TAQH/BAUwAwEB/zAUBgNVHREEDTALgglmdXp6LnRlc3QwCgYIKoZIzj0EAwID\n"
-                               "RwAwRAIgcCnMpypoQd1UYpGedp3mJVvRZn2IMY83lM8HPDxLuiECIDUZ0zxwhH/Q\n"
-                               "ZAuS717+xjHgz4VA+gW1dT8F3JCiMBKC\n"
-                               "-----END CERTIFICATE-----\n";
-
-static th_tls *make_tls(void)
-{
-    th_tls *tls = NULL;
-    th_tls_cert cert = { .cert_pem = th_str_of(identity) };
-    th_tls_opts opts = { .certs = &cert,
-                         .certs_count = 1,
-                         .dtls = 1,
-                         .insecure_no_verification = 1,
-                         .no_sessions = 1,
-                         .tickets = TH_TLS_NO_TICKETS };
-    expect(th_tls_new(&opts, &tls) == 0);
-    return tls;
-}
 
 static void open_both(th_tls *tls)
 {
@@ -172,7 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 1)
         return 0;
     if (!tls)
-        tls = make_tls();
+        tls = make_tls(true);
     open_both(tls);
     thi_dtls_core *struck = data[0] & 1 ? &client : &server;
     int when = data[0] >> 1 & 3;

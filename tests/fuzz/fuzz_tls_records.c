@@ -7,8 +7,9 @@
  * The first byte of an input chooses the role and where the input strikes: before the handshake, or
  * behind a complete one. The second is the size of the pieces. Then come the bytes.
  */
+#include "fuzz_tls.h"
+
 #include <thrum/error.h>
-#include <thrum/tls.h>
 #include <thrum/tls_engine.h>
 
 #include <errno.h>
@@ -17,40 +18,6 @@
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void expect(bool condition)
-{
-    if (!condition)
-        abort();
-}
-
-/* A key of the test's own and a certificate for it, until 2125. */
-static const char identity[] = "-----BEGIN PRIVATE KEY-----\n"
-                               "MC4CAQAwBQYDK2VwBCIEIN/XE7RYfXIHiEQ4MgbxKmRM/p9Xwhw9o12xmyxdKvQg\n"
-                               "-----END PRIVATE KEY-----\n"
-                               "-----BEGIN CERTIFICATE-----\n"
-                               "MIIBVTCCAQegAwIBAgIUHVnCGO//o1xoEMTlVxYC6ho15KkwBQYDK2VwMBQxEjAQ\n"
-                               "BgNVBAMMCWZ1enoudGVzdDAgFw0yNjExMjcwMzU4MjNaGA8yMTI2MTEwMzAzNTgy\n"
-                               "M1owFDESMBAGA1UEAwwJZnV6ei50ZXN0MCowBQYDK2VwAyEAJ8sFmqD1FpHtTp+i\n"
-                               "w5mijK53qaxa92fLBlIbyRyN7gGjaTBnMB0GA1UdDgQWBBRW9h1W/dqRgopxHZP+\n"
-                               "KnS50DQ0rTAfBgNVHSMEGDAWgBRW9h1W/dqRgopxHZP+KnS50DQ0rTAPBgNVHRMB\n"
-                               "Af8EBTADAQH/MBQGA1UdEQQNMAuCCWZ1enoudGVzdDAFBgMrZXADQQBaY2jpHIJU\n"
-                               "CtW0mLf0mes7jX/R2ll+ovOncqQwvlPOw8VOQSSH/Ar77/9Wki03Uu4pvGJx1A93\n"
-                               "YjJF4h76GDkJ\n"
-                               "-----END CERTIFICATE-----\n";
-
-static th_tls *make_tls(void)
-{
-    th_tls *tls = NULL;
-    th_tls_cert cert = { .cert_pem = th_str_of(identity) };
-    th_tls_opts opts = { .certs = &cert,
-                         .certs_count = 1,
-                         .insecure_no_verification = 1,
-                         .no_sessions = 1,
-                         .tickets = TH_TLS_NO_TICKETS };
-    expect(th_tls_new(&opts, &tls) == 0);
-    return tls;
-}
 
 static void carry(th_tls_engine *from, th_tls_engine *to)
 {
@@ -116,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     if (!tls)
-        tls = make_tls();
+        tls = make_tls(false);
     expect(th_tls_engine_new(tls, TH_TLS_SERVER, NULL, &server) == 0);
     expect(th_tls_engine_new(tls, TH_TLS_CLIENT, &anybody, &client) == 0);
     if (data[0] & 2)
